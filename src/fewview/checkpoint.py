@@ -1,0 +1,149 @@
+"""Files written whole or not at all, and model folders: config.json beside model*.safetensors. No pickle anywhere."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fewview.config import from_json, to_json
+from fewview.errors import InputError
+
+FORMAT = 1
+SHARD_BYTES = 15 * 2**20
+M = TypeVar("M", bound=nn.Module)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` (same suffix) that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place, replacing it, when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            os.replace(path, old / path.name)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Indented JSON, written whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """JSON of a file; InputError where it is missing or malformed."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file, written whole."""
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; InputError where it is missing or malformed."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
+
+
+def save_model(folder: Path, model: nn.Module, config: Any, *, half: bool = False) -> None:
+    """A model folder: config.json (class, format, config) and shards below 16 MiB; `half` stores float16."""
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    if half:
+        state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+    header = {"format": FORMAT, "class": type(model).__name__, "config": to_json(config)}
+    with atomic_folder(folder) as temporary:
+        keep = folder / "README.md"
+        if keep.exists():
+            shutil.copy(keep, temporary)
+        write_json(temporary / "config.json", header)
+        shards = _shards(state)
+        for i, shard in enumerate(shards):
+            name = "model.safetensors" if len(shards) == 1 else f"model-{i + 1:02d}-of-{len(shards):02d}.safetensors"
+            save_tensors(temporary / name, shard)
+
+
+def load_model(folder: Path, cls: type[M], config_cls: type) -> M:
+    """The model `cls(config)` of a folder, float32, in eval mode. Every tensor must be there, and no other."""
+    header = read_json(folder / "config.json")
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError(f"{folder / 'config.json'} is not of format {FORMAT}; it was written by another version.")
+    if header.get("class") != cls.__name__:
+        raise InputError(f"{folder} holds a {header.get('class')}, not a {cls.__name__}.")
+    model = cls(from_json(config_cls, header.get("config"), where=str(folder / "config.json")))
+    state: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        state.update(load_tensors(path))
+    load_state(model, state, where=str(folder))
+    return model.eval()
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> None:
+    """Strict load with one clear sentence on mismatch; values are cast to the model's dtypes."""
+    own = model.state_dict()
+    missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    if missing or unknown:
+        what = f"lacks the tensor '{missing[0]}'" if missing else f"has the unknown tensor '{unknown[0]}'"
+        raise InputError(f"{where} {what}; its weights belong to another config.")
+    for name, tensor in own.items():
+        if tensor.shape != state[name].shape:
+            raise InputError(
+                f"{where}: '{name}' is {tuple(state[name].shape)}, the config asks for {tuple(tensor.shape)}."
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+def _shards(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in state.items():
+        if shards[-1] and size + tensor.nbytes > SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    return shards
