@@ -1,0 +1,1 @@
+"""Readers of posed photographs, and makers of synthetic ones."""

@@ -1,0 +1,213 @@
+"""CO3Dv2 folders (github.com/facebookresearch/co3d, co3d/dataset/data_types.py), and sets written in their layout.
+
+A category folder holds frame_annotations.jgz, set_lists/set_lists_<subset>.json and one folder a sequence. Cameras are
+PyTorch3D's: row vectors, X_cam = X_world R + T, axes x left, y up, z forward, intrinsics in NDC.
+"""
+
+import gzip
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.data.fields import array, field
+from fewview.data.images import path_inside, read_half_depth
+from fewview.data.photos import Photo, PhotoScene, pinhole, resampled, rigid, stack_views
+from fewview.errors import InputError
+from fewview.framing import crop_to_object
+from fewview.views import Views
+
+MAX_JSON_BYTES = 2**31
+MIN_MASS = 1.0  # hidden challenge frames are black, with a black mask (co3d#58)
+
+
+@dataclass(frozen=True, eq=False)
+class Co3dPhoto(Photo):
+    """A frame of a sequence; `depth_scale` turns the numbers of the depth file into world units."""
+
+    frame_number: int = 0
+    depth: Path | None = None
+    depth_scale: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Co3dScene(PhotoScene):
+    """One sequence, its frames in order of time. `cameras` are those of the full photos, before cropping."""
+
+    photos: tuple[Co3dPhoto, ...]
+    category: str = ""
+    size: int = 256
+    crop: bool = True
+
+    def read(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Views:
+        """Square windows around the masks (mask > 0.4, context 0.3, black outside of the photo), `size` pixels wide.
+
+        With crop=False the photos are scaled and cut about their centre instead.
+        """
+        size = size or self.size
+        if not self.crop:
+            return super().read(indices, size)
+        if not isinstance(size, int):
+            raise ValueError("crops around the object are square")
+        return stack_views([crop_to_object(stack_views([self.photos[i].read()]), size)[0] for i in indices])
+
+    def read_depth(self, indices: Sequence[int], cameras: Cameras) -> Float[Tensor, "frames 1 height width"]:
+        """z-depth in world units as seen by the cameras that `read` returned for these indices; 0 is unknown."""
+        depths = []
+        for i, photo in enumerate(self.photos[j] for j in indices):
+            if photo.depth is None:
+                depths.append(torch.zeros(1, cameras.height, cameras.width))
+                continue
+            depth = read_half_depth(photo.depth) * photo.depth_scale
+            if depth.shape[-2:] != (photo.camera.height, photo.camera.width):
+                raise InputError(f"{photo.depth} has another size than its photo; fetch the sequence again.")
+            depths.append(resampled(depth, photo.camera, cameras[i]))
+        return torch.stack(depths)
+
+    def read_valid(self, indices: Sequence[int], cameras: Cameras) -> Float[Tensor, "frames 1 height width"]:
+        """1 where the cameras that `read` returned look inside the photo, 0 in the padding."""
+        photos = [self.photos[j] for j in indices]
+        whole = [torch.ones(1, photo.camera.height, photo.camera.width) for photo in photos]
+        return torch.stack([resampled(w, photo.camera, cameras[i]) for i, (w, photo) in enumerate(zip(whole, photos))])
+
+
+def open_co3d(
+    root: Path,
+    category: str | None = None,
+    subset: str | None = "fewview_train",
+    split: str = "train",
+    *,
+    size: int = 256,
+    crop: bool = True,
+    min_frames: int = 11,
+) -> list[Co3dScene]:
+    """Sequences of one category, or of all below `root`, sorted by name.
+
+    `subset` None takes every annotated frame. Sequences with fewer than `min_frames` frames are dropped (the release of
+    SparseFusion drops those with 10 or fewer), and so are frames without a mask or with a black one.
+    """
+    categories = [category] if category is not None else _categories(root)
+    scenes = []
+    for name in categories:
+        for sequence, photos in _category_photos(root, name, subset, split).items():
+            if len(photos) >= min_frames:
+                ordered = tuple(sorted(photos, key=lambda photo: photo.frame_number))
+                scenes.append(Co3dScene(f"{name}/{sequence}", ordered, name, size, crop))
+    return sorted(scenes, key=lambda scene: scene.name)
+
+
+def read_jgz(path: Path) -> Any:
+    """Gzipped JSON. A file that unpacks to over a hundred times its size is refused: annotations shrink tenfold."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; download the category's annotations.")
+    limit = min(MAX_JSON_BYTES, 2**24 + 100 * path.stat().st_size)
+    try:
+        with gzip.open(path) as stream:
+            text = stream.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is not a whole gzip file ({type(error).__name__}); fetch it again.") from None
+    if len(text) > limit:
+        raise InputError(f"{path} unpacks to more than {limit >> 20} MiB; it is no annotation file of CO3D.")
+    return _parsed(text, path)
+
+
+def camera_from_pytorch3d(viewpoint: Any, height: int, width: int, *, where: str) -> Cameras:
+    """The OpenCV camera of a CO3D viewpoint, in either of its NDC conventions.
+
+    `ndc_isotropic` counts in halves of the shorter side, `ndc_norm_image_bounds` (the default of files that do not say)
+    in halves of each side; in both the principal point grows to the left and up.
+    """
+    rotation = array(viewpoint, "R", (3, 3), where=where)
+    translation = array(viewpoint, "T", (3,), where=where)
+    focal = array(viewpoint, "focal_length", (2,), where=where)
+    principal = array(viewpoint, "principal_point", (2,), where=where)
+    convention = viewpoint.get("intrinsics_format", "ndc_norm_image_bounds")
+    if convention not in ("ndc_isotropic", "ndc_norm_image_bounds"):
+        raise InputError(f"{where}: 'intrinsics_format' is {convention!r}; use ndc_isotropic or ndc_norm_image_bounds.")
+    if not (focal > 0).all() or height < 1 or width < 1:
+        raise InputError(f"{where}: focal length and image size must be positive; remove this frame.")
+    half = np.array([width, height]) / 2
+    unit = np.full(2, half.min()) if convention == "ndc_isotropic" else half
+    flip = np.array([-1.0, -1.0, 1.0])
+    cam_from_world = rigid(np.column_stack([(rotation * flip).T, translation * flip]), where=f"{where}: the pose")
+    return pinhole(np.linalg.inv(cam_from_world), focal * unit, half - principal * unit, (height, width))
+
+
+def _categories(root: Path) -> list[str]:
+    names = sorted(path.parent.name for path in root.glob("*/frame_annotations.jgz"))
+    if not names:
+        raise InputError(f"{root} has no <category>/frame_annotations.jgz; name the root folder of a CO3Dv2 download.")
+    return names
+
+
+def _category_photos(root: Path, category: str, subset: str | None, split: str) -> dict[str, list[Co3dPhoto]]:
+    path = root / category / "frame_annotations.jgz"
+    entries = read_jgz(path)
+    if not isinstance(entries, list):
+        raise InputError(f"{path} must hold a list of frames.")
+    wanted = None if subset is None else _set_list(root / category / "set_lists" / f"set_lists_{subset}.json", split)
+    photos: dict[str, list[Co3dPhoto]] = defaultdict(list)
+    for i, entry in enumerate(entries):
+        where = f"{path}: frame {i}"
+        sequence = field(entry, "sequence_name", str, where=where)
+        key = sequence, field(entry, "frame_number", int, where=where)
+        name = field(field(entry, "image", dict, where=where), "path", str, where=where)
+        if wanted is None or key in wanted or name in wanted:
+            photo = _photo(root, entry, where)
+            if photo is not None:
+                photos[sequence].append(photo)
+    return photos
+
+
+def _set_list(path: Path, split: str) -> set[Any]:
+    """Frames of a split, each by its path and by (sequence, frame number): either may be the one that matches."""
+    if not path.is_file():
+        known = sorted(p.stem.removeprefix("set_lists_") for p in path.parent.glob("set_lists_*.json"))
+        raise InputError(f"{path} does not exist; the subsets here are {', '.join(known) or 'none'}.")
+    lists = _parsed(path.read_bytes(), path)
+    keys: set[Any] = set()
+    for entry in field(lists, split, list, where=str(path)):
+        match entry:
+            case [str(sequence), int(number), str(name)]:
+                keys |= {(sequence, number), name}
+            case _:
+                raise InputError(f"{path}: '{split}' holds {entry!r:.60}; entries are [sequence, frame number, path].")
+    return keys
+
+
+def _photo(root: Path, entry: dict[str, Any], where: str) -> Co3dPhoto | None:
+    """The frame's files and camera; None where there is no foreground to see."""
+    files = {
+        key: field(entry, key, dict, where=where) for key in ("image", "mask", "depth") if entry.get(key) is not None
+    }
+    paths = {key: field(file, "path", str, where=where) for key, file in files.items()}
+    if "mask" not in files or _is_black(files["mask"], where):
+        return None
+    height, width = array(files["image"], "size", (2,), where=where).astype(int).tolist()
+    camera = camera_from_pytorch3d(field(entry, "viewpoint", dict, where=where), height, width, where=where)
+    image, mask = (path_inside(root, paths[key], where=where) for key in ("image", "mask"))
+    if "depth" not in files or not (root / paths["depth"]).exists():
+        return Co3dPhoto(camera, image, mask, entry["frame_number"])
+    scale = field(files["depth"], "scale_adjustment", float, where=where)
+    depth = path_inside(root, paths["depth"], where=where)
+    return Co3dPhoto(camera, image, mask, entry["frame_number"], depth, scale)
+
+
+def _is_black(mask: dict[str, Any], where: str) -> bool:
+    return mask.get("mass") is not None and field(mask, "mass", float, where=where) <= MIN_MASS
+
+
+def _parsed(text: bytes, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({type(error).__name__}); fetch it again.") from None

@@ -1,0 +1,115 @@
+"""Posed photographs in a folder: what the readers of transforms.json, COLMAP and CO3D share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras, pixel_centres
+from fewview.data.images import read_image, read_mask
+from fewview.errors import InputError
+from fewview.views import Views
+
+RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digits or more
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One image file with its camera (batch shape ()) and perhaps a mask file; without one, alpha is the mask."""
+
+    camera: Cameras
+    image: Path
+    mask: Path | None = None
+
+    def read(self) -> Views:
+        """The photo at its own size, with batch shape ()."""
+        size = (self.camera.height, self.camera.width)
+        image, alpha = read_image(self.image, size)
+        return Views(image, self.camera, alpha if self.mask is None else read_mask(self.mask, size))
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoScene:
+    """A Scene of photos, whose sizes may differ."""
+
+    name: str
+    photos: tuple[Photo, ...]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    @property
+    def cameras(self) -> list[Cameras]:
+        return [photo.camera for photo in self.photos]
+
+    @property
+    def names(self) -> list[str]:
+        return [photo.image.name for photo in self.photos]
+
+    def common_size(self) -> tuple[int, int]:
+        """The smallest height and the smallest width of all photos: the size that reads have unless told."""
+        return min(c.height for c in self.cameras), min(c.width for c in self.cameras)
+
+    def read(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Views:
+        """Photos scaled to cover (height, width), or a square, and cut about their centre; the cameras follow.
+
+        Masks are kept where every photo has one.
+        """
+        height, width = (size, size) if isinstance(size, int) else size or self.common_size()
+        return stack_views([cover(self.photos[i].read(), height, width) for i in indices])
+
+
+def stack_views(views: Sequence[Views]) -> Views:
+    """One batch of views of one size; masks are kept where every view has one."""
+    masks = [view.masks for view in views if view.masks is not None]
+    images = torch.stack([view.images for view in views])
+    cameras = Cameras.stack([view.cameras for view in views])
+    return Views(images, cameras, torch.stack(masks) if len(masks) == len(views) else None)
+
+
+def cover(view: Views, height: int, width: int) -> Views:
+    """One view scaled until it covers height x width, then cut to it about its centre."""
+    scale = max(height / view.cameras.height, width / view.cameras.width)
+    larger = max(height, round(view.cameras.height * scale)), max(width, round(view.cameras.width * scale))
+    view = view.resized(*larger)
+    top, left = (larger[0] - height) // 2, (larger[1] - width) // 2
+    cut = lambda image: image[..., top : top + height, left : left + width]
+    masks = None if view.masks is None else cut(view.masks)
+    return Views(cut(view.images), view.cameras.cropped(left, top, height, width), masks)
+
+
+def resampled(
+    image: Float[Tensor, "channels h w"], camera: Cameras, target: Cameras
+) -> Float[Tensor, "channels height width"]:
+    """Nearest pixels of `image` as seen by a cut or rescaled version of its camera; 0 outside of the photo."""
+    camera_from_target = camera.intrinsics @ torch.linalg.inv(target.intrinsics)
+    pixels = pixel_centres(target.height, target.width) @ camera_from_target[:2, :2].mT + camera_from_target[:2, 2]
+    grid = pixels * 2 / torch.tensor([camera.width, camera.height]) - 1
+    return torch.nn.functional.grid_sample(image[None], grid[None], mode="nearest", align_corners=False)[0]
+
+
+def rigid(matrix: np.ndarray, *, where: str) -> np.ndarray:
+    """A 3x4 or 4x4 pose as 4x4 with the nearest rotation; InputError where it is no rotation and translation."""
+    pose = np.eye(4)
+    pose[: len(matrix)] = matrix
+    rotation = pose[:3, :3]
+    off = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    if not off < RIGID_TOLERANCE or np.linalg.det(rotation) < 0 or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6:
+        raise InputError(
+            f"{where} is not a rotation and a translation (off by {off:.2g}); remove scale, shear and mirror."
+        )
+    u, _, v = np.linalg.svd(rotation)
+    pose[:3, :3] = u @ v
+    return pose
+
+
+def pinhole(world_from_cam: np.ndarray, focal: np.ndarray, centre: np.ndarray, size: tuple[int, int]) -> Cameras:
+    """One camera (batch shape ()) from its pose, focal lengths and principal point (x, y), and (height, width)."""
+    intrinsics = np.diag([*focal, 1.0])
+    intrinsics[:2, 2] = centre
+    return Cameras(torch.from_numpy(world_from_cam).float(), torch.from_numpy(intrinsics).float(), *size)
