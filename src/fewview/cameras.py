@@ -100,7 +100,7 @@ class Cameras:
     def project(
         self, points: Float[Tensor, "*#batch n 3"]
     ) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n"]]:
-        """Image points (pixels) and z-depths of world points; a depth <= 0 is behind the camera, its pixel is meaningless."""
+        """Image points (pixels) and z-depths of world points; with a depth <= 0 (behind) the pixel is meaningless."""
         in_cam = apply(self.cam_from_world, points)
         depth = in_cam[..., 2]
         safe = torch.where(depth.abs() < 1e-8, torch.full_like(depth, 1e-8), depth)
@@ -118,12 +118,12 @@ class Cameras:
         shift[..., 0, 2], shift[..., 1, 2] = left, top
         return replace(self, intrinsics=self.intrinsics - shift, height=height, width=width)
 
-    def transformed(self, new_from_world: Float[Tensor, "4 4"]) -> "Cameras":
+    def transformed(self, new_from_world: Float[Tensor, "*#batch 4 4"]) -> "Cameras":
         """Cameras in a new world frame; `new_from_world` is a similarity, its scale moves centres and not axes."""
-        moved = new_from_world.to(self.world_from_cam) @ self.world_from_cam
-        scale = torch.linalg.det(new_from_world[:3, :3]).abs() ** (1 / 3)
-        rotation = moved[..., :3, :3] / scale.to(moved)
-        upper = torch.cat([rotation, moved[..., :3, 3:]], dim=-1)
+        new_from_world = new_from_world.to(self.world_from_cam)
+        moved = new_from_world @ self.world_from_cam
+        scale = torch.linalg.det(new_from_world[..., :3, :3]).abs()[..., None, None] ** (1 / 3)
+        upper = torch.cat([moved[..., :3, :3] / scale, moved[..., :3, 3:]], dim=-1)
         return replace(self, world_from_cam=torch.cat([upper, moved[..., 3:, :]], dim=-2))
 
     @staticmethod

@@ -1,16 +1,13 @@
 """What a generative prior is: context views and target cameras, bound into a denoiser."""
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.diffusion.denoiser import Denoiser
 from fewview.views import Views
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""(x0 + sigma * noise "batch ...", sigma " batch") -> x0 "batch ..."."""
 
 
 @runtime_checkable

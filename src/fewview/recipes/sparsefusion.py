@@ -1,0 +1,71 @@
+"""SparseFusion at three sizes: `paper` (256 px), `small` (128 px, one GPU) and `tiny` (64 px, two CPU cores)."""
+
+from fewview.nn.autoencoder import AutoencoderConfig
+from fewview.nn.unet import UNetConfig
+from fewview.sparsefusion.eft import EFTConfig
+from fewview.sparsefusion.vldm import VLDMConfig
+
+
+def paper() -> VLDMConfig:
+    """The thesis' networks (Tables A.1, A.2) with Stable Diffusion's autoencoder: 256 px, 32x32x4 latents."""
+    return VLDMConfig()
+
+
+def small() -> VLDMConfig:
+    """128 px, 32x32x4 latents, some 50 M parameters: a day on one consumer GPU."""
+    return VLDMConfig(
+        size=128,
+        autoencoder=AutoencoderConfig((64, 128, 256), blocks=2, scale=1.0),
+        eft=EFTConfig(
+            128,
+            (2, 4, 4),
+            heads=4,
+            hidden=256,
+            dropout=0.0,
+            norm_first=True,
+            unit_lengths=True,
+            alpha=True,
+            depth_range=3.0,
+        ),
+        unet=UNetConfig(
+            4, 128, (1, 2, 3), (2, 2, 2), (False, False, True), cond_images_channels=128, kernels=(3, 5, 7)
+        ),
+        prediction="v",
+        weighting="min_snr",
+    )
+
+
+def tiny() -> VLDMConfig:
+    """64 px, 16x16x4 latents: what two CPU cores train in hours and run in seconds."""
+    return VLDMConfig(
+        size=64,
+        autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, groups=16, scale=1.0),
+        eft=EFTConfig(
+            dim=64,
+            layers=(1, 2, 2),
+            heads=1,
+            hidden=64,
+            dropout=0.0,
+            norm_first=True,
+            octaves=4,
+            depth_samples=16,
+            depth_range=2.5,
+            unit_lengths=True,
+            alpha=True,
+        ),
+        unet=UNetConfig(
+            4,
+            64,
+            (1, 2, 2),
+            (1, 1, 1),
+            (False, False, True),
+            cond_images_channels=64,
+            kernels=(3, 5, 7),
+            heads=4,
+            head_dim=32,
+            time_tokens=0,
+        ),
+        prediction="v",
+        weighting="min_snr",
+        noise_draws=2,
+    )

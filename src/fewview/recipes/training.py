@@ -1,0 +1,154 @@
+"""The stages that train SparseFusion on a CO3D-layout set: plain functions from a data folder to a model folder.
+
+autoencoder -> eft -> unet (on cached features and latents) -> joint. Each stage is a run folder that resumes; the
+last one leaves the model itself. At paper size, with Stable Diffusion's autoencoder, only `joint` is needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fewview.checkpoint import load_model, load_state, load_tensors, save_model, save_tensors
+from fewview.data.co3d import open_co3d
+from fewview.data.packed import PackedScenes, load_packed, pack, recoloured, save_packed
+from fewview.evaluation.perceptual import find_lpips
+from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
+from fewview.sparsefusion.tasks import AutoencoderTask, EFTTask, JointTask, UNetTask, feature_cache
+from fewview.sparsefusion.vldm import VLDM, VLDMConfig
+from fewview.training import TrainConfig, train
+from fewview.views import Views
+
+Progress = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How examples are drawn: scenes of a batch, query views of each, context views between the two bounds."""
+
+    scenes: int = 4
+    queries: int = 2
+    min_context: int = 2  # thesis A.2: 2-5
+    max_context: int = 5
+
+
+def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable[[int, int], None] | None = None):
+    """The training or held-out frames of a CO3D-layout folder, packed once into <root>/.packed/."""
+    path = root / ".packed" / f"{split}-{config.size}.safetensors"
+    if not path.exists():
+        subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
+        save_packed(path, pack(open_co3d(root, None, subset, lists, size=config.size, crop=False), progress=progress))
+    return load_packed(path)
+
+
+def batches(packed: PackedScenes, batching: Batching, *, recolour: bool = True):
+    """Random examples of a packed set."""
+
+    def draw(generator: torch.Generator) -> tuple[Views, Views]:
+        scenes = torch.randint(len(packed), (batching.scenes,), generator=generator)
+        span = batching.max_context - batching.min_context + 1
+        context = batching.min_context + int(torch.randint(span, (), generator=generator))
+        pair = packed.batch(scenes, context, batching.queries, generator=generator)
+        return tuple(recoloured(pair, generator)) if recolour else pair  # type: ignore[return-value]
+
+    return draw
+
+
+def held_out_pair(packed: PackedScenes, scenes: int = 32) -> tuple[Views, Views]:
+    """A fixed validation batch: two context views and two queries of evenly spread scenes."""
+    chosen = torch.linspace(0, len(packed) - 1, scenes).long()
+    return packed.batch(chosen, 2, 2, generator=torch.Generator().manual_seed(7))
+
+
+def train_autoencoder(
+    config: AutoencoderConfig,
+    data: tuple[PackedScenes, PackedScenes],
+    training: TrainConfig,
+    directory: Path,
+    *,
+    perceptual: bool = False,
+    progress: Progress | None = None,
+) -> Autoencoder:
+    """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
+    packed, held_out = data
+
+    def images(generator: torch.Generator) -> Tensor:
+        frames = torch.randint(len(packed.images), (16,), generator=generator)
+        views = packed.views(frames)
+        return recoloured([Views(views.images[:, None], views.cameras.reshape(16, 1))], generator)[0].images[:, 0]
+
+    frames = torch.linspace(0, len(held_out.images) - 1, 64).long()
+    lpips = find_lpips("vgg", layers=4) if perceptual else None
+    torch.manual_seed(training.seed)
+    task = AutoencoderTask(Autoencoder(config), images, held_out.views(frames).images, perceptual=lpips)
+    model = train(task, training, directory, progress=progress)
+    assert isinstance(model, Autoencoder)
+    with torch.no_grad():
+        latents = model.encode(images(torch.Generator().manual_seed(1)))
+    final = AutoencoderConfig(**{**config.__dict__, "scale": round(config.scale / float(latents.std()), 5)})
+    save_model(directory / "model", model, final)
+    return load_model(directory / "model", Autoencoder, AutoencoderConfig)
+
+
+def train_eft(
+    model: VLDM,
+    data: tuple[PackedScenes, PackedScenes],
+    batching: Batching,
+    training: TrainConfig,
+    directory: Path,
+    *,
+    progress: Progress | None = None,
+) -> VLDM:
+    """Stage 2: the colour branch on random rays."""
+    task = EFTTask(model, batches(data[0], batching), held_out_pair(data[1]))
+    train(task, training, directory, progress=progress)
+    model.unet.requires_grad_(True)
+    return model
+
+
+def train_unet(
+    model: VLDM,
+    data: tuple[PackedScenes, PackedScenes],
+    training: TrainConfig,
+    directory: Path,
+    *,
+    cached: int = 8192,
+    progress: Progress | None = None,
+) -> VLDM:
+    """Stage 3: the UNet on `cached` pairs of latents and features, computed once and kept in the run folder."""
+    path = directory / "cache.safetensors"
+    if not path.exists():
+        draw = batches(data[0], Batching(scenes=4, queries=4, min_context=2, max_context=3))
+        latents, features = feature_cache(model, draw, cached, generator=torch.Generator().manual_seed(training.seed))
+        save_tensors(path, {"latents": latents, "features": features})
+    cache = load_tensors(path)
+    context, queries = held_out_pair(data[1])
+    held_out = feature_cache(model, lambda _: (context, queries), 64, generator=torch.Generator())
+    task = UNetTask(model, (cache["latents"], cache["features"]), held_out)
+    train(task, training, directory, progress=progress)
+    model.eft.requires_grad_(True)
+    return model
+
+
+def train_joint(
+    model: VLDM,
+    data: tuple[PackedScenes, PackedScenes],
+    batching: Batching,
+    training: TrainConfig,
+    directory: Path,
+    *,
+    progress: Progress | None = None,
+) -> VLDM:
+    """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
+    task = JointTask(model, batches(data[0], batching), held_out_pair(data[1]))
+    train(task, training, directory, progress=progress)
+    save_model(directory / "model", model, model.config)
+    return model
+
+
+def resume_weights(model: VLDM, folder: Path) -> VLDM:
+    """Averaged weights of a run's checkpoint folder, into a model of the same config."""
+    load_state(model, load_tensors(folder / "ema.safetensors"), where=str(folder))
+    return model

@@ -1,0 +1,171 @@
+"""The one training loop: resumable to the bit, with a moving average of the weights and a JSONL log."""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fewview.checkpoint import atomic_folder, load_state, load_tensors, read_json, save_tensors, write_json
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast; the loss and its data belong to the task."""
+
+    steps: int
+    learning_rate: float = 5e-5  # thesis A.2
+    warmup: int = 0
+    decay: bool = False  # cosine to zero over `steps`; the thesis keeps the rate
+    ema: float = 0.999
+    clip: float | None = 1.0  # gradient norm
+    seed: int = 0
+    log_every: int = 20
+    save_every: int = 500
+    validate_every: int = 500
+    minutes: float | None = None  # stop (resumably) after so long
+
+
+class Task(Protocol):
+    """What is trained. `loss` sees only the step's own generator, so that a resumed run draws the same batches."""
+
+    model: nn.Module
+
+    def loss(self, generator: torch.Generator) -> dict[str, Tensor]: ...
+
+    def validate(self, model: nn.Module) -> dict[str, float]: ...
+
+
+def train(
+    task: Task, config: TrainConfig, directory: Path, *, progress: Callable[[int, dict[str, float]], None] | None = None
+) -> nn.Module:
+    """Optimise `task.model` from the last checkpoint of `directory`, or from the start; returns the averaged model.
+
+    Only parameters that require gradients are optimised. Steps are numbered from zero, batch i depends on (seed, i)
+    alone: a killed run continues as if nothing had happened.
+    """
+    trainable = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, fused=True)
+    ema = {name: tensor.detach().clone() for name, tensor in task.model.state_dict().items()}
+    step = _resume(directory, task.model, ema, optimiser, trainable)
+    start = time.monotonic()
+    log = directory / "log.jsonl"
+    directory.mkdir(parents=True, exist_ok=True)
+    while step < config.steps:
+        task.model.train()
+        losses = _one_step(task, optimiser, list(trainable.values()), config, step)
+        _average(ema, task.model, min(config.ema, (1 + step) / (10 + step)))
+        step += 1
+        late = config.minutes is not None and time.monotonic() - start > 60 * config.minutes
+        row: dict[str, Any] = {}
+        if step % config.log_every == 0 or step == config.steps:
+            row = {name: round(value.item(), 6) for name, value in losses.items()}
+        if step % config.validate_every == 0 or step == config.steps or late:
+            row.update(_validated(task, ema))
+        if row:
+            row = {"step": step, "seconds": round(time.monotonic() - start, 1), **row}
+            with log.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            if progress:
+                progress(step, row)
+        if step % config.save_every == 0 or step == config.steps or late:
+            _save(directory, step, task.model, ema, optimiser, trainable)
+        if late:
+            break
+    task.model.load_state_dict(ema)
+    return task.model.eval()
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then constant or a cosine to zero at the last step."""
+    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
+    return rate * (0.5 + 0.5 * math.cos(math.pi * step / config.steps)) if config.decay else rate
+
+
+def _one_step(
+    task: Task, optimiser: torch.optim.Optimizer, parameters: list[Tensor], config: TrainConfig, step: int
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    torch.manual_seed(config.seed * 1_000_003 + step)  # dropout has no generator argument
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(config, step)
+    losses = task.loss(generator)
+    if not losses["loss"].isfinite():
+        raise FloatingPointError(f"The loss is {losses['loss'].item()} at step {step}; lower the learning rate.")
+    optimiser.zero_grad(set_to_none=True)
+    losses["loss"].backward()
+    if config.clip is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    optimiser.step()
+    return losses
+
+
+def _average(ema: dict[str, Tensor], model: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                ema[name].lerp_(tensor, 1 - decay)
+            else:
+                ema[name].copy_(tensor)
+
+
+def _validated(task: Task, ema: dict[str, Tensor]) -> dict[str, float]:
+    """The task's own numbers for the averaged weights; the model gets its weights back."""
+    kept = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    task.model.load_state_dict(ema)
+    with torch.no_grad():
+        numbers = task.validate(task.model.eval())
+    task.model.load_state_dict(kept)
+    return {name: round(value, 5) for name, value in numbers.items()}
+
+
+def _save(
+    directory: Path,
+    step: int,
+    model: nn.Module,
+    ema: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    trainable: dict[str, Any],
+) -> None:
+    states = {}
+    for name, parameter in trainable.items():
+        for key, value in optimiser.state[parameter].items():
+            states[f"{name}/{key}"] = value
+    with atomic_folder(directory / "checkpoints" / f"{step:08d}") as folder:
+        save_tensors(folder / "model.safetensors", {n: t.detach() for n, t in model.state_dict().items()})
+        save_tensors(folder / "ema.safetensors", ema)
+        save_tensors(folder / "optimizer.safetensors", states)
+        write_json(folder / "state.json", {"step": step})
+    for old in sorted((directory / "checkpoints").glob("[0-9]*"))[:-2]:
+        shutil.rmtree(old)
+
+
+def _resume(
+    directory: Path,
+    model: nn.Module,
+    ema: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    trainable: dict[str, Any],
+) -> int:
+    folder = last_checkpoint(directory)
+    if folder is None:
+        return 0
+    load_state(model, load_tensors(folder / "model.safetensors"), where=str(folder))
+    for name, tensor in load_tensors(folder / "ema.safetensors").items():
+        ema[name].copy_(tensor)
+    for name, value in load_tensors(folder / "optimizer.safetensors").items():
+        parameter, key = name.rsplit("/", 1)
+        optimiser.state[trainable[parameter]][key] = value.clone()
+    return int(read_json(folder / "state.json")["step"])
+
+
+def last_checkpoint(directory: Path) -> Path | None:
+    """The newest whole checkpoint folder of a run."""
+    folders = sorted((directory / "checkpoints").glob("[0-9]*"))
+    return folders[-1] if folders else None
