@@ -134,7 +134,11 @@ def plms_ancestral(
     generator: Generator | None = None,
     callback: Callback | None = None,
 ) -> Float[Tensor, "batch *shape"]:
-    """The sampler of SparseFusion's release: slopes of PLMS, but each x is drawn from the posterior, as in `ddpm`."""
+    """The sampler of SparseFusion's release: slopes of PLMS, but each x is drawn from the posterior, as in `ddpm`.
+
+    Slopes of different noise do not extrapolate well: on a mixture of Gaussians it is unstable from pure noise in fewer
+    than about 30 cosine-spaced steps (`clipped` does not mend that), and at 50 as far from the truth as `ddpm`.
+    """
     return _multistep(denoise, x, sigmas, transfer=_transfer(1.0, generator), order=order, callback=callback)
 
 
