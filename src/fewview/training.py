@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class TrainConfig:
     minutes: float | None = None  # stop (resumably) after so long
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is trained. `loss` sees only the step's own generator, so that a resumed run draws the same batches."""
 
