@@ -30,6 +30,7 @@ class TrainConfig:
     save_every: int = 500
     validate_every: int = 500
     minutes: float | None = None  # stop (resumably) after so long
+    bfloat16: bool = False  # autocast; on CPUs with AVX-512 BF16 convolutions take half of the time
 
 
 @runtime_checkable
@@ -96,7 +97,8 @@ def _one_step(
     torch.manual_seed(config.seed * 1_000_003 + step)  # dropout has no generator argument
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
-    losses = task.loss(generator)
+    with torch.autocast(parameters[0].device.type, torch.bfloat16, enabled=config.bfloat16):
+        losses = task.loss(generator)
     if not losses["loss"].isfinite():
         raise FloatingPointError(f"The loss is {losses['loss'].item()} at step {step}; lower the learning rate.")
     optimiser.zero_grad(set_to_none=True)

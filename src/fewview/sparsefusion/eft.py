@@ -98,17 +98,18 @@ class EFT(nn.Module):
         maps = self.backbone(context.images.flatten(0, 1))
         weight = self.across_views.embed.weight[:, self.geometry_size : -3]
         projected = F.conv2d(upsampled(maps, height // 2, width // 2), weight[:, :, None, None])
-        return Context(projected.unflatten(0, (b, m)), context)
+        return Context(projected.float().unflatten(0, (b, m)), context)
 
     def forward(
         self, context: Context, targets: Cameras, pixels: Float[Tensor, "b q n 2"]
     ) -> tuple[Float[Tensor, "b q n channels"], Float[Tensor, "b q n c"]]:
         """Colours and features of the rays through image points of the targets (batch "b q")."""
         b, q, n, _ = pixels.shape
-        directions, depths = self.query_rays(targets, pixels)
-        points = directions[..., None, :] * depths[..., None]  # b q n d 3, in the query frame
-        tokens, seen = self.sample(context, targets, points)
-        rays, query = self.ray_encodings(context, targets, points)
+        with torch.autocast(pixels.device.type, enabled=False):  # geometry wants all its digits
+            directions, depths = self.query_rays(targets, pixels)
+            points = directions[..., None, :] * depths[..., None]  # b q n d 3, in the query frame
+            tokens, seen = self.sample(context, targets, points)
+            rays, query = self.ray_encodings(context, targets, points)
         query, depth = query[:, :, :, None, None], self.depth_encoding(depths)[:, :, :, None]  # b q n 1 1 e, .. 1 d e
         m, d = tokens.shape[3:5]
         valid = seen.to(tokens.dtype)  # b q n m d

@@ -1,0 +1,278 @@
+"""Diffusion distillation: a radiance field whose renderings are modes of a Prior (thesis 4.4, Eq. 4.3-4.5, A.3)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import load_tensors, read_json, save_tensors, write_json
+from fewview.diffusion.denoiser import Denoiser
+from fewview.diffusion.samplers import euler, plms, plms_ancestral
+from fewview.diffusion.schedules import COSINE, multistep_times
+from fewview.priors import Prior
+from fewview.render.field import FieldAsset, FieldConfig, InstantNGP
+from fewview.render.occupancy import Occupancy
+from fewview.render.volume import VolumeConfig, render_rays
+from fewview.views import Render, Views
+
+SAMPLERS = {"plms": plms, "plms_ancestral": plms_ancestral, "ddim": euler}
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Defaults are the thesis' and, where it is silent, the release's. Table 5.5: space, denoising, perceptual_weight."""
+
+    steps: int = 3000  # thesis 5.1
+    bootstrap_steps: int = 1000  # thesis 5.1: fit to EFT's images first; equal to `steps`, this is mean seeking
+    pseudo_views: int = 50  # release: cached cameras of the prior distribution
+    render_size: int = 128  # thesis A.3
+    space: Literal["pixel", "latent"] = "pixel"
+    denoising: Literal["multiple", "single"] = "multiple"
+    sampler: Literal["plms", "plms_ancestral", "ddim"] = "plms"
+    max_evaluations: int = 50  # caps Eq. A.1
+    max_time: float = 1.0  # t is uniform in (0, max_time]
+    reuse: int = 1  # optimiser steps on each denoised target
+    perceptual_weight: float = 0.1  # release; 0 leaves L_Perp of Eq. 4.5 out
+    distance: Literal["l1", "l2"] = "l2"  # Eq. 4.5; release: l1
+    input_rays: int = 0  # rays of one photo a step; 0 takes the whole photo at render_size (thesis)
+    input_weight: float = 1.0
+    silhouette_weight: float = 1.0
+    opacity_weight: float = 1e-3
+    grid_rate: float = 5e-3  # release: ten times the MLP's
+    mlp_rate: float = 5e-4  # thesis A.3
+    save_every: int = 500
+    field: FieldConfig = field(default_factory=FieldConfig)
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a scene is distilled from, in the normalised frame: photos, and pseudo views with first images of them."""
+
+    photos: Views
+    context: Views  # the photos as the prior wants them
+    queries: Cameras
+    first: Views  # feed-forward (mean) images of the queries; masks, where known, are coverage
+
+
+def distill(
+    prior: Prior,
+    evidence: Evidence,
+    config: DistillConfig,
+    *,
+    generator: torch.Generator,
+    perceptual: Perceptual | None = None,
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+    directory: Path | None = None,
+) -> FieldAsset:
+    """A field that explains the photos and whose renderings the prior finds likely.
+
+    With a `directory` the run is saved there every `save_every` steps and continues from there; as step i draws from
+    (seed, i) alone, a continued run equals an unbroken one.
+    """
+    run = _Run(prior, evidence, config, generator, perceptual)
+    run.restore(directory)
+    while run.step < config.steps:
+        losses = run.advance()
+        if directory is not None and run.step % config.save_every == 0:
+            run.save(directory)
+        if progress is not None:
+            progress(run.step, losses)
+    return FieldAsset(run.field.eval(), run.occupancy, config.volume)
+
+
+class _Run:
+    """The state of one distillation."""
+
+    def __init__(
+        self,
+        prior: Prior,
+        evidence: Evidence,
+        config: DistillConfig,
+        generator: torch.Generator,
+        perceptual: Perceptual | None,
+    ):
+        self.prior, self.evidence, self.config, self.perceptual = prior, evidence, config, perceptual
+        self.seed = int(torch.randint(2**40, (), generator=generator))
+        self.field = InstantNGP(config.field, generator=torch.Generator().manual_seed(self.seed))
+        self.occupancy = Occupancy(config.field.bound)
+        groups = [
+            {"params": self.field.grid_parameters(), "lr": config.grid_rate},
+            {"params": self.field.mlp_parameters(), "lr": config.mlp_rate},
+        ]
+        self.optimiser = torch.optim.Adam(groups, fused=True, eps=1e-15)
+        self.denoisers: dict[int, Denoiser] = {}
+        self.step = 0
+        self.target: tuple[int, Tensor, Tensor] | None = None
+
+    def advance(self) -> dict[str, float]:
+        """One optimiser step on one photo and one pseudo view."""
+        config = self.config
+        draws = torch.Generator().manual_seed(self.seed + self.step)
+        loss = config.input_weight * self.photo_loss(draws)
+        stage = "bootstrap" if self.step < config.bootstrap_steps else "distillation"
+        pseudo = self.bootstrap_loss(draws) if stage == "bootstrap" else self.distillation_loss(draws)
+        self.optimiser.zero_grad(set_to_none=True)
+        (loss + pseudo).backward()
+        self.optimiser.step()
+        self.step += 1
+        self.occupancy.maybe_update(self.field, self.step, generator=draws)
+        return {"photo": loss.item(), stage: pseudo.item()}
+
+    def render(self, cameras: Cameras, draws: torch.Generator) -> Render:
+        """A differentiable rendering of one camera (batch shape empty)."""
+        out = render_rays(
+            self.field, cameras.rays().flatten(), self.config.volume, occupancy=self.occupancy, generator=draws
+        )
+        shape = (cameras.height, cameras.width)
+        image, alpha = out.features.T.unflatten(-1, shape), out.alpha.unflatten(-1, shape)[None]
+        return Render(image, alpha, out.distance.unflatten(-1, shape)[None])
+
+    def photo_loss(self, draws: torch.Generator) -> Tensor:
+        """Colour and silhouette of rays of one input photo (thesis A.3: rendering loss on all input images)."""
+        photos, config = self.evidence.photos, self.config
+        index = self.step % len(photos)
+        view = photos[index]
+        if config.input_rays:
+            chosen = torch.randint(view.images[0].numel(), (config.input_rays,), generator=draws)
+            target, masks = view.images.flatten(1)[:, chosen].T, None
+            if view.masks is not None:
+                masks = view.masks.flatten()[chosen]
+            rays = view.cameras.rays().flatten()[chosen]
+            out = render_rays(self.field, rays, config.volume, occupancy=self.occupancy, generator=draws)
+            return self._rendering_loss(out.features, out.alpha, target, masks)
+        size = config.render_size
+        rendered = self.render(view.cameras.resized(size, size), draws)
+        small = view.resized(size, size)
+        return self._rendering_loss(rendered.image, rendered.alpha, small.images, small.masks)
+
+    def bootstrap_loss(self, draws: torch.Generator) -> Tensor:
+        """Rendering loss against the feed-forward image of a random pseudo view (thesis: EFT's colours)."""
+        index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
+        size = self.config.render_size
+        rendered = self.render(self.evidence.queries[index].resized(size, size), draws)
+        first = self.evidence.first[index].resized(size, size)
+        return self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
+
+    def distillation_loss(self, draws: torch.Generator) -> Tensor:
+        """Eq. 4.5: distance of a rendering to what the prior makes of its noised self, weighted by w_t = 1 - alphabar."""
+        config = self.config
+        since = self.step - config.bootstrap_steps
+        if self.target is None or since % config.reuse == 0:
+            index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
+        else:
+            index = self.target[0]
+        size = config.render_size
+        rendered = self.render(self.evidence.queries[index].resized(size, size), draws)
+        image = self._at_prior_size(rendered.image)
+        if self.target is None or since % config.reuse == 0:
+            self.target = (index, *self.denoised(image.detach(), index, draws))
+        _, latent, weight = self.target
+        with torch.no_grad():
+            target = self.prior.codec.decode(latent).clamp(0, 1)
+        if config.space == "latent":
+            loss = weight * _distance(self.prior.codec.encode(image), latent, config.distance)
+        else:
+            loss = weight * _distance(image, target, config.distance)
+        if self.perceptual is not None and config.perceptual_weight > 0:
+            loss = loss + config.perceptual_weight * self.perceptual(image, target).mean()
+        return loss + self._opacity(rendered.alpha)
+
+    @torch.no_grad()
+    def denoised(self, image: Float[Tensor, "1 3 h w"], index: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """z0-hat of Eq. 4.4 (one evaluation) or 4.5 (Eq. A.1's number of them), and w_t."""
+        config = self.config
+        latent = self.prior.codec.encode(image)
+        time = float(config.max_time * (1 - torch.rand((), generator=draws)))  # uniform in (0, max_time]
+        noise = torch.randn(latent.shape, generator=draws).to(latent)
+        sigmas = self.levels(time).to(latent)
+        noised = latent + sigmas[0] * noise
+        if config.denoising == "single":
+            result = self.denoiser(index)(noised, sigmas[:1])
+        else:
+            result = SAMPLERS[config.sampler](self.denoiser(index), noised, sigmas, generator=draws)
+        return result, sigmas[0] ** 2 / (1 + sigmas[0] ** 2)
+
+    def levels(self, time: float) -> Float[Tensor, " points"]:
+        """Descending noise levels of the chain from `time`, thinned to at most `max_evaluations` steps."""
+        times = multistep_times(time)
+        if len(times) - 1 > self.config.max_evaluations:
+            times = torch.linspace(time, 0, self.config.max_evaluations + 1)
+        return COSINE.sigmas(times)
+
+    def denoiser(self, index: int) -> Denoiser:
+        """The prior bound to one pseudo view, once."""
+        if index not in self.denoisers:
+            with torch.no_grad():
+                one = self.evidence.queries[index : index + 1]
+                self.denoisers[index] = self.prior.condition(self.evidence.context, one)
+        return self.denoisers[index]
+
+    def _at_prior_size(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "1 3 height width"]:
+        """Bilinear upsampling to the size that the prior was trained at (thesis A.3)."""
+        size = (self.evidence.queries.height, self.evidence.queries.width)
+        return F.interpolate(image[None], size, mode="bilinear", align_corners=False)
+
+    def _rendering_loss(self, image: Tensor, alpha: Tensor, target: Tensor, masks: Tensor | None) -> Tensor:
+        loss = _huber(image, target)
+        if masks is not None:
+            loss = loss + self.config.silhouette_weight * _huber(alpha, masks.reshape(alpha.shape))
+        return loss + self._opacity(alpha)
+
+    def _opacity(self, alpha: Tensor) -> Tensor:
+        """Release: 1e-3 * mean sqrt(alpha^2 + 0.01) keeps empty space empty."""
+        return self.config.opacity_weight * (alpha.square() + 0.01).sqrt().mean()
+
+    def save(self, directory: Path) -> None:
+        """Field, optimiser and occupancy, then the step that they belong to."""
+        tensors = {f"field/{name}": tensor for name, tensor in self.field.state_dict().items()}
+        tensors |= {f"occupancy/{name}": tensor for name, tensor in self.occupancy.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{i}/{name}": value for name, value in state.items()}
+        if self.target is not None:
+            tensors |= {"target/index": torch.tensor(self.target[0]), "target/latent": self.target[1]}
+            tensors |= {"target/weight": self.target[2]}
+        save_tensors(directory / f"{self.step:06d}.safetensors", {n: t.detach() for n, t in tensors.items()})
+        write_json(directory / "state.json", {"step": self.step, "seed": self.seed})
+        for old in sorted(directory.glob("*.safetensors"))[:-1]:
+            old.unlink()
+
+    def restore(self, directory: Path | None) -> None:
+        """Continue from a folder that `save` wrote for the same seed."""
+        if directory is None or not (directory / "state.json").exists():
+            return
+        state = read_json(directory / "state.json")
+        if state["seed"] != self.seed:
+            return
+        tensors = load_tensors(directory / f"{state['step']:06d}.safetensors")
+        self.step = state["step"]
+        self.field.load_state_dict(_part(tensors, "field"))
+        self.occupancy.load_state_dict(_part(tensors, "occupancy"))
+        optimiser = self.optimiser.state_dict()
+        for name, value in _part(tensors, "optimiser").items():
+            index, key = name.split("/")
+            optimiser["state"].setdefault(int(index), {})[key] = value
+        self.optimiser.load_state_dict(optimiser)
+        target = _part(tensors, "target")
+        if target:
+            self.target = (int(target["index"]), target["latent"], target["weight"])
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def _huber(a: Tensor, b: Tensor, scale: float = 0.1) -> Tensor:
+    """Quadratic below `scale` and linear above (release: scaling 0.1), per number, averaged."""
+    return F.huber_loss(a, b, delta=scale) / scale
+
+
+def _distance(a: Tensor, b: Tensor, kind: str) -> Tensor:
+    return (a - b).abs().mean() if kind == "l1" else (a - b).square().mean()

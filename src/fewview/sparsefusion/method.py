@@ -1,0 +1,221 @@
+"""SparseFusion from end to end: posed photos in, a radiance field out; and its networks alone, as image-based assets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import load_model, save_model
+from fewview.diffusion.samplers import euler
+from fewview.diffusion.schedules import COSINE
+from fewview.errors import InputError
+from fewview.framing import crop_to_object, norm_from_world
+from fewview.paths import CameraPrior
+from fewview.render.field import FieldAsset
+from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
+from fewview.sparsefusion.vldm import VLDM, VLDMConfig
+from fewview.views import Asset, Render, Views
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+Progress = Callable[[str, float], None]
+"""(stage, fraction done in [0, 1])."""
+
+
+@dataclass(frozen=True)
+class SparseFusionConfig:
+    """What `reconstruct` does around the distillation."""
+
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    photo_size: int = 128  # pixels a side of the cropped photos that supervise the field directly
+    guidance: float = 1.0  # release: no classifier-free guidance
+    sampler_steps: int = 50  # of VLDM's own samples
+
+    @staticmethod
+    def preset(name: str) -> "SparseFusionConfig":
+        """`thesis`, or one of `fast`, `default` and `quality`, which fit two CPU cores (some 1, 2 and 5 minutes)."""
+        if name == "thesis":
+            return SparseFusionConfig()
+        if name not in PRESETS:
+            raise InputError(f"The preset '{name}' does not exist; choose from {', '.join([*PRESETS, 'thesis'])}.")
+        return replace(SparseFusionConfig(), distill=PRESETS[name])
+
+
+CPU = DistillConfig(
+    pseudo_views=24,
+    render_size=64,
+    sampler="ddim",
+    max_evaluations=8,
+    reuse=2,
+    distance="l1",
+    input_rays=1024,
+    grid_rate=1e-2,
+    mlp_rate=2e-3,
+)
+PRESETS = {
+    "fast": replace(CPU, steps=300, bootstrap_steps=200, pseudo_views=16),
+    "default": replace(CPU, steps=700, bootstrap_steps=300),
+    "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Input photos in the normalised frame: as the networks want them, and sharper for the field."""
+
+    norm_from_world: Float[Tensor, "4 4"]
+    context: Views
+    photos: Views
+
+
+def prepare(views: Views, size: int, photo_size: int) -> Prepared:
+    """Crop to the object, composite on black, and move to the frame that the views themselves define."""
+    photos = crop_to_object(views, photo_size).on_black()
+    frame = norm_from_world(photos)
+    photos = Views(photos.images, photos.cameras.transformed(frame), photos.masks)
+    return Prepared(frame, photos.resized(size, size), photos)
+
+
+class SparseFusion:
+    """A Reconstructor: EFT, VLDM and diffusion distillation (thesis chapter 4)."""
+
+    def __init__(self, model: VLDM, config: SparseFusionConfig, perceptual: Perceptual | None = None):
+        self.model, self.config, self.perceptual = model.eval().requires_grad_(False), config, perceptual
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path = "tiny", config: SparseFusionConfig | None = None, perceptual: Perceptual | None = None
+    ) -> "SparseFusion":
+        """Weights by name (shipped with the package) or from a model folder; the config defaults to `default`."""
+        return cls(
+            load_model(model_folder(source), VLDM, VLDMConfig),
+            config or SparseFusionConfig.preset("default"),
+            perceptual,
+        )
+
+    def save_pretrained(self, folder: Path) -> None:
+        """A model folder that `from_pretrained` reads."""
+        save_model(folder, self.model, self.model.config)
+
+    def reconstruct(
+        self,
+        views: Views,
+        *,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> FieldAsset:
+        """A field in the world of the views. With a `directory` a killed run continues from there."""
+        report = progress or (lambda stage, fraction: None)
+        generator = generator or torch.Generator().manual_seed(0)
+        prepared = prepare(views, self.model.config.size, self.config.photo_size)
+        queries = self.pseudo_cameras(prepared, generator)
+        first = self.first_images(prepared, queries, report)
+        steps = self.config.distill.steps
+        asset = distill(
+            self.model,
+            Evidence(prepared.photos, prepared.context, queries, first),
+            self.config.distill,
+            generator=generator,
+            perceptual=self.perceptual,
+            progress=lambda step, _: report("distilling the scene", step / steps),
+            directory=directory,
+        )
+        return asset.placed(prepared.norm_from_world)
+
+    def pseudo_cameras(self, prepared: Prepared, generator: torch.Generator) -> Cameras:
+        """Cameras of the distribution that the input cameras alone define (A.3; the release used held-out ones too)."""
+        prior = CameraPrior.fit(prepared.context.cameras)
+        return prior.sample(self.config.distill.pseudo_views, generator=generator)
+
+    @torch.no_grad()
+    def first_images(self, prepared: Prepared, queries: Cameras, report: Progress) -> Views:
+        """EFT's images of the pseudo views, with coverage as masks where the model predicts it."""
+        images = []
+        for i in range(len(queries)):
+            images.append(eft_image(self.model, prepared.context, queries[i], queries.height))
+            report("imagining first views", (i + 1) / len(queries))
+        stacked = torch.stack(images)
+        masks = stacked[:, 3:] if stacked.shape[1] == 4 else (stacked[:, :3].mean(1, keepdim=True) > 0.1).float()
+        return Views(stacked[:, :3], queries, masks)
+
+
+def model_folder(source: str | Path) -> Path:
+    """A shipped model by name, or the folder itself."""
+    shipped = WEIGHTS / f"sparsefusion-{source}"
+    if shipped.is_dir():
+        return shipped
+    if Path(source).is_dir():
+        return Path(source)
+    names = ", ".join(sorted(p.name.removeprefix("sparsefusion-") for p in WEIGHTS.glob("sparsefusion-*")))
+    raise InputError(f"'{source}' is neither a model folder nor one of the shipped weights ({names or 'none'}).")
+
+
+def eft_image(model: VLDM, context: Views, camera: Cameras, size: int) -> Float[Tensor, "channels {size} {size}"]:
+    """EFT's picture of one camera (batch shape empty), in the frame of the context."""
+    views = Views(context.images[None], context.cameras[None], None)
+    return model.colours(views, camera.reshape(1, 1), size=size)[0, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageAsset:
+    """Pictures that a network makes for each camera on its own: an Asset without any 3D."""
+
+    model: VLDM
+    prepared: Prepared
+    picture: Callable[[Cameras], Float[Tensor, "channels height width"]]
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras) -> Render:
+        """One picture for each camera of a batch, at the model's size, resampled to the cameras' size."""
+        moved = cameras.transformed(self.prepared.norm_from_world)
+        size = self.model.config.size
+        pictures = torch.stack([self.picture(moved[i].resized(size, size)) for i in range(len(moved))])
+        shape = (cameras.height, cameras.width)
+        pictures = torch.nn.functional.interpolate(pictures, shape, mode="bilinear", antialias=True).clamp(0, 1)
+        alpha = pictures[:, 3:] if pictures.shape[1] == 4 else torch.ones_like(pictures[:, :1])
+        return Render(pictures[:, :3], alpha, torch.zeros_like(alpha))
+
+
+class EFTImages:
+    """The feed-forward baseline "EFT" of the thesis' tables."""
+
+    def __init__(self, model: VLDM):
+        self.model = model.eval()
+
+    def reconstruct(self, views: Views, *, generator: torch.Generator | None = None) -> Asset:
+        prepared = prepare(views, self.model.config.size, self.model.config.size)
+        size = self.model.config.size
+        return ImageAsset(self.model, prepared, lambda camera: eft_image(self.model, prepared.context, camera, size))
+
+
+class VLDMSamples:
+    """The baseline "VLDM": one sample of the diffusion model for each camera."""
+
+    def __init__(self, model: VLDM, *, steps: int = 50, guidance: float = 1.0):
+        self.model, self.steps, self.guidance = model.eval(), steps, guidance
+
+    def reconstruct(self, views: Views, *, generator: torch.Generator | None = None) -> Asset:
+        generator = generator or torch.Generator().manual_seed(0)
+        prepared = prepare(views, self.model.config.size, self.model.config.size)
+
+        def picture(camera: Cameras) -> Tensor:
+            return sample_view(self.model, prepared.context, camera, self.steps, generator=generator)
+
+        return ImageAsset(self.model, prepared, picture)
+
+
+@torch.no_grad()
+def sample_view(
+    model: VLDM, context: Views, camera: Cameras, steps: int, *, generator: torch.Generator, guidance: float = 1.0
+) -> Float[Tensor, "3 height width"]:
+    """One draw of p(image | camera, context) by deterministic DDIM from noise."""
+    denoise = model.condition(context, camera.reshape(1), guidance=guidance)
+    sigmas = COSINE.sigmas(torch.linspace(1, 0, steps + 1))
+    cells = model.config.cells
+    noise = torch.randn(1, model.config.autoencoder.latent_channels, cells, cells, generator=generator)
+    latent = euler(denoise, noise.to(context.images) * sigmas[0], sigmas)
+    return model.codec.decode(latent).clamp(0, 1)[0]
