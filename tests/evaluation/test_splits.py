@@ -63,7 +63,11 @@ def test_a_plan_comes_back_from_disk_and_grows_with_new_scenes(tmp_path):
 
 @pytest.mark.parametrize(
     "names, protocol",
-    [(["b", "a"], Protocol(views=None)), (["a", "b"], Protocol(views=None, seed=1)), (["a", "b"], Protocol(context=3))],
+    [
+        (["b", "a"], Protocol(views=None)),
+        (["a", "b"], Protocol(views=None, seed=1)),
+        (["a", "b"], Protocol(views=None, size=128)),
+    ],
 )
 def test_another_protocol_or_order_in_the_same_folder_is_an_input_error(tmp_path, names, protocol):
     plan_splits([RingScene("a"), RingScene("b")], Protocol(views=None), tmp_path)
