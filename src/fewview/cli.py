@@ -1,0 +1,72 @@
+"""The `fewview` command. Bad input ends with one sentence and exit code 2, an interruption with 130."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+from tyro.conf import subcommand
+
+from fewview.commands.bench import Bench
+from fewview.commands.console import ERR
+from fewview.commands.data import Data
+from fewview.commands.evaluate import Evaluate, Tables
+from fewview.commands.look import Export, Render
+from fewview.commands.reconstruct import Demo, Reconstruct
+from fewview.commands.train import Train, run_recipe
+from fewview.errors import InputError
+
+Command = (
+    Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Render, subcommand("render")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Tables, subcommand("tables")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Demo, subcommand("demo")]
+    | Annotated[Bench, subcommand("bench")]
+)
+DESCRIPTION = "A few photographs in, a 3D scene out. `fewview COMMAND --help` tells more."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code; errors that are not the input's keep their traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    hint = ""
+    try:
+        if words == ["--version"]:
+            print(_version())
+        elif words[:1] == ["train"] and ":" in "".join(words[1:2]):
+            run_recipe(words[1], words[2:])
+        else:
+            command = parse(words)
+            hint = getattr(command, "interrupted", "")
+            command.run()
+    except InputError as error:
+        ERR.print(f"fewview: {error}")
+        return 2
+    except KeyboardInterrupt:
+        ERR.print(f"fewview: stopped{'; ' + hint if hint else ''}.")
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def parse(words: Sequence[str]) -> Command:
+    """The command that the words ask for; tyro answers --help and mistakes, and exits."""
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(Command, prog="fewview", description=DESCRIPTION, args=words or ["--help"], config=config)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"fewview {version('fewview')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What commands say while they work: progress bars on a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+def say(text: str) -> None:
+    """One line for the user."""
+    OUT.print(text, markup=False)
+
+
+def peak_memory() -> int | None:
+    """Largest resident memory of this process so far, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def effort(start: float) -> str:
+    """Wall time since `start` (of time.monotonic) and peak memory, as text."""
+    peak = peak_memory()
+    memory = "" if peak is None else f", peak memory {peak / 2**30:.2f} GiB"
+    return f"{duration(time.monotonic() - start)}{memory}"
+
+
+def duration(seconds: float) -> str:
+    """0.8 s, 42 s, 3 min 05 s or 2 h 07 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@dataclass
+class Stages:
+    """One bar for each stage, in the order in which they are first reported."""
+
+    bars: Progress
+    tasks: dict[str, TaskID] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        """Says that `fraction` in [0, 1] of a stage is done."""
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bars.add_task(stage, total=1.0)
+            self.started[stage] = time.monotonic()
+            if not OUT.is_terminal:
+                say(f"{stage} ...")
+        self.bars.update(self.tasks[stage], completed=fraction)
+        if fraction >= 1 and stage not in self.done:
+            self.done.add(stage)
+            if not OUT.is_terminal:
+                say(f"{stage}: done in {duration(time.monotonic() - self.started[stage])}")
+
+
+@contextmanager
+def stages() -> Iterator[Stages]:
+    """Progress bars for the stages that are reported in the block."""
+    with _bars() as bars:
+        yield Stages(bars)
+
+
+@contextmanager
+def counted(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """One bar of `total` steps, told the number done and a note; in a log, the notes are lines."""
+    with _bars() as bars:
+        task = bars.add_task(title, total=total)
+
+        def tell(done: int, note: str = "") -> None:
+            bars.update(task, completed=done, description=f"{title} {note}".strip())
+            if note and not OUT.is_terminal:
+                say(f"{title} {done}/{total} {note}")
+
+        yield tell
+
+
+def _bars() -> Progress:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=OUT, disable=not OUT.is_terminal)

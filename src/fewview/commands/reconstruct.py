@@ -1,0 +1,177 @@
+"""`fewview reconstruct`, and `fewview demo`, which is the same on bundled photos."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from tyro.conf import Positional, arg
+
+from fewview.commands.console import Stages, effort, say, stages
+from fewview.errors import InputError
+
+if TYPE_CHECKING:
+    from fewview.views import Asset, Views
+
+DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
+MOST_VIEWS = 6  # more add little to a method for few photos, and cost time
+SAVE_EVERY = 100  # steps
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Two to six posed photos of an object in, a 3D scene out: field, mesh, splats, video and report."""
+
+    input: Annotated[Positional[Path], arg(metavar="INPUT")]
+    """Folder with transforms.json, a COLMAP model, or a sequence of CO3Dv2."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
+    """Folder for the results; it is written whole at the end, or not at all."""
+    method: Literal["sparsefusion", "no-prior"] = "sparsefusion"
+    """SparseFusion, or the same field fitted to the photos alone."""
+    weights: str = "tiny"
+    """Shipped weights by name, or a model folder of your own."""
+    views: Annotated[str | None, arg(metavar="0,5,9")] = None
+    """Numbers of the photos to use, from 0."""
+    max_views: Annotated[int | None, arg(metavar="N")] = None
+    """Use N photos, spread evenly over the input (6 where there are more)."""
+    preset: Literal["fast", "default", "quality", "thesis"] = "default"
+    """How long to distill: some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU."""
+    seed: int = 0
+    """The same seed gives the same scene on the same machine."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute."""
+    resume: bool = False
+    """Go on with a run that was stopped."""
+    overwrite: bool = False
+    """Replace results that OUT holds already."""
+
+    interrupted: ClassVar[str] = "the same command with --resume goes on from the last saved step"
+
+    def run(self) -> None:
+        start = time.monotonic()
+        check_target(self.out, overwrite=self.overwrite)
+        say(f"Reading {self.input}")
+        chosen, views = self.photos()
+        with stages() as report, _RunFolder(self, chosen) as folder:
+            asset, settings = self.asset(views, folder, report)
+            self.write(asset, views, settings, report, start)
+        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
+        say(f"Took {effort(start)}.")
+
+    def photos(self) -> tuple[list[int], "Views"]:
+        """The chosen photos, read and checked."""
+        from fewview.data import check_reconstructable, open_scene
+
+        scene = open_scene(self.input)
+        chosen = choose(len(scene), self.views, self.max_views)
+        views = scene.read(chosen)
+        height, width = views.images.shape[-2:]
+        masks = "with masks" if views.masks is not None else "without masks"
+        say(f"Found {len(scene)} photos ({width} x {height}, {masks}); using {_listed(chosen, len(scene))}.")
+        check_reconstructable(views)
+        return chosen, views
+
+    def asset(self, views: "Views", folder: Path, report: Stages) -> tuple["Asset", dict]:
+        """What the method makes of the photos, and the settings it ran with."""
+        raise NotImplementedError
+
+    def write(self, asset: "Asset", views: "Views", settings: dict, report: Stages, start: float) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Reconstruct the bundled photos of a held-out object, or your own; what `make demo` runs."""
+
+    input: Annotated[Path | None, arg(aliases=["-i"], metavar="INPUT")] = None
+    """Photos to take instead of the bundled ones."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("out/demo")
+    """Folder for the results; results of an earlier demo are replaced."""
+    preset: Literal["fast", "default", "quality", "thesis"] = "default"
+    """As for `fewview reconstruct`."""
+
+    interrupted: ClassVar[str] = "run it again to start over"
+
+    def run(self) -> None:
+        photos = self.input or DEMO_INPUT
+        if self.input is None and not photos.is_dir():
+            raise InputError(f"{photos} does not exist: the bundled photos come with the repository; name yours by -i.")
+        Reconstruct(photos, self.out, preset=self.preset, overwrite=True).run()
+
+
+class _RunFolder:
+    """The folder beside OUT in which a stopped run waits to be resumed; gone once the results are written."""
+
+    def __init__(self, command: Reconstruct, chosen: Sequence[int]):
+        self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
+        kept = ("method", "weights", "preset", "seed", "device")
+        self.settings = {name: asdict(command)[name] for name in kept}
+        self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
+        self.resume = command.resume
+
+    def __enter__(self) -> Path:
+        from fewview.checkpoint import read_json, write_json
+
+        settings = self.path / "settings.json"
+        if self.resume and settings.exists():
+            before = read_json(settings)
+            different = [name for name, value in self.settings.items() if before.get(name) != value]
+            if different:
+                name = different[0]
+                raise InputError(
+                    f"The run to resume had {name} = {before.get(name)!r}, this one has {self.settings[name]!r}; "
+                    "give the same options, or leave out --resume."
+                )
+        else:
+            if self.resume:
+                say("There is no stopped run to resume; starting from the beginning.")
+            shutil.rmtree(self.path, ignore_errors=True)
+            write_json(settings, self.settings)
+        return self.path
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None or issubclass(kind, InputError):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """Refuses a folder that holds something, but for results of ours where they may be replaced."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the results.")
+    if not any(out.iterdir()):
+        return
+    ours = (out / "report.html").exists() and (out / "scene" / "config.json").exists()
+    if not ours:
+        raise InputError(f"{out} holds other files; name an empty or a new folder for the results.")
+    if not overwrite:
+        raise InputError(f"{out} holds results already; name another folder, or replace them with --overwrite.")
+
+
+def choose(count: int, numbers: str | None, most: int | None) -> list[int]:
+    """Photo numbers: those listed, or up to `most` spread evenly over `count`."""
+    if numbers is None:
+        most = MOST_VIEWS if most is None else most
+        if most < 1:
+            raise InputError("--max-views must be at least 1.")
+        used = min(most, count)
+        return [i * count // used for i in range(used)]
+    try:
+        chosen = [int(part) for part in numbers.split(",")]
+    except ValueError:
+        raise InputError(f"--views is '{numbers}'; write numbers with commas between them, such as 0,5,9.") from None
+    outside = [i for i in chosen if not 0 <= i < count]
+    if outside:
+        raise InputError(f"--views names photo {outside[0]}, but the input has {count}, numbered from 0.")
+    if len(set(chosen)) < len(chosen):
+        raise InputError(f"--views names a photo twice: {numbers}.")
+    return chosen
+
+
+def _listed(chosen: Sequence[int], count: int) -> str:
+    if len(chosen) == count:
+        return "all of them"
+    return f"{len(chosen)} of them, numbers {', '.join(map(str, chosen))} (--views chooses others)"

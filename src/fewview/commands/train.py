@@ -1,0 +1,91 @@
+"""`fewview train`: the stages of SparseFusion, or any importable recipe."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from fewview.commands.console import counted, say
+from fewview.errors import InputError
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train the networks, stage by stage, or go on with it; `train my_package.recipes:my_run` runs any recipe."""
+
+    stage: Positional[Literal["autoencoder", "eft", "unet", "joint"]]
+    """What to train: each stage starts from the one before; at paper size joint alone will do."""
+    data: Annotated[Path, arg(metavar="ROOT")]
+    """Folder in the layout of CO3Dv2, as `fewview data build` writes it."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="RUNS")]
+    """Folder of the runs, one for each stage; a run that is there goes on from its last checkpoint."""
+    size: Literal["tiny", "small", "paper"] = "tiny"
+    """Networks for 64, 128 or 256 pixels."""
+    steps: Annotated[int | None, arg(metavar="N")] = None
+    """Optimiser steps; the recipe's own number unless given."""
+    minutes: Annotated[float | None, arg(metavar="MINUTES")] = None
+    """Stop after so long; the next run goes on."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """The recipe's own unless given."""
+    seed: int = 0
+    """Of the first weights and of every batch."""
+    autoencoder: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """A trained autoencoder to take instead: a model folder, or Stable Diffusion's vae folder."""
+
+    def run(self) -> None:
+        from fewview.recipes.stages import run_stage, schedule
+
+        given = {"steps": self.steps, "minutes": self.minutes, "learning_rate": self.learning_rate, "seed": self.seed}
+        training = replace(
+            schedule(self.stage, self.size), **{name: value for name, value in given.items() if value is not None}
+        )
+        if training.steps < 1 or training.learning_rate <= 0:
+            raise InputError("--steps and --learning-rate must be positive.")
+        say(f"Training {self.stage} ({self.size}) for {training.steps} steps; log and checkpoints in {self.out}.")
+        with counted(self.stage, training.steps) as tell:
+            folder = run_stage(
+                self.stage,
+                self.data,
+                self.out,
+                size=self.size,
+                training=training,
+                autoencoder=self.autoencoder,
+                progress=lambda step, row: tell(step, _note(row)),
+            )
+        say(f"The run is in {folder}.")
+
+
+def run_recipe(name: str, arguments: list[str]) -> None:
+    """Calls the function `package.module:function`; its parameters are the options."""
+    tyro.cli(find_recipe(name), prog=f"fewview train {name}", args=arguments)
+
+
+def find_recipe(name: str) -> Callable[..., Any]:
+    """The function that `package.module:function` names; modules of the working directory are found too."""
+    module_name, _, function_name = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"The recipe {name} cannot be imported ({error}); install its package or mend the name."
+        ) from (error if error.name not in _parents(module_name) else None)
+    recipe = getattr(module, function_name, None)
+    if not callable(recipe):
+        raise InputError(f"{module_name} has no function '{function_name}'; name a recipe as package.module:function.")
+    return recipe
+
+
+def _parents(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _note(row: dict[str, float]) -> str:
+    return " ".join(f"{name}={value:.4g}" for name, value in row.items() if name not in ("step", "seconds"))
