@@ -59,11 +59,12 @@ def test_without_a_run_ours_are_dashes(script):
 def test_a_run_fills_the_cells_that_it_covers_and_no_other(script, tmp_path):
     scenes = [RingScene("hydrant/1"), RingScene("chair/1")]
     evaluate({"eft": Knows(), "Mine": Knows()}, scenes, Protocol(context=3, views=6, size=16), tmp_path / "three")
-    evaluate({"eft": Knows()}, scenes, Protocol(context=2, views=6, size=16), tmp_path / "two")
+    evaluate({"eft": Knows(), "eft-field": Knows()}, scenes, Protocol(context=2, views=6, size=16), tmp_path / "two")
     text = script.report([tmp_path / "two", tmp_path / "three"])
     ours = [line for line in text.splitlines() if line.startswith("| EFT, ours")]
     assert ours[0] == "| EFT, ours |" + " - |" * 4 + " 100.00 | - |" + " - |" * 14
     assert ours[1] == "| EFT, ours | 100.00 | 1.000 | - | 100.00 | 1.000 | - | - | - | - |"
+    assert "| EFT + INGP, ours | 100.00 | 1.000 | - |" in text
     assert ours[2] == "| EFT, ours | - | - | - |"  # two categories are not all 51
     assert "* 3 views, Mine: 2 scenes of chair, hydrant" in text and "do not compare" in text
 
