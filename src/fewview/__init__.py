@@ -1,3 +1,64 @@
-"""A few photographs in, a 3D scene out."""
+"""A few photographs in, a 3D scene out: posed `Views`, a generative `Prior`, and an `Asset` that renders.
 
-__version__ = "0.1.0"
+Every public name is imported when it is first asked for, so that `import fewview` itself is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fewview.cameras import Cameras
+    from fewview.data import open_scene
+    from fewview.errors import InputError
+    from fewview.evaluation.protocol import evaluate
+    from fewview.evaluation.splits import Protocol
+    from fewview.export.package import write_results
+    from fewview.fitting import fit_field, fit_gaussians
+    from fewview.paths import CameraPrior, interpolate, orbit, spiral
+    from fewview.priors import Codec, IdentityCodec, Prior
+    from fewview.render.asset import FieldAsset
+    from fewview.render.gaussians import GaussianAsset, Gaussians
+    from fewview.sparsefusion.distill import DistillConfig, Evidence, distill
+    from fewview.sparsefusion.method import EFTImages, SparseFusion, SparseFusionConfig, VLDMSamples
+    from fewview.views import Asset, Reconstructor, Render, Scene, Views
+
+_HOME = {
+    "cameras": ("Cameras",),
+    "data": ("open_scene",),
+    "errors": ("InputError",),
+    "evaluation.protocol": ("evaluate",),
+    "evaluation.splits": ("Protocol",),
+    "export.package": ("write_results",),
+    "fitting": ("fit_field", "fit_gaussians"),
+    "paths": ("CameraPrior", "interpolate", "orbit", "spiral"),
+    "priors": ("Codec", "IdentityCodec", "Prior"),
+    "render.asset": ("FieldAsset",),
+    "render.gaussians": ("GaussianAsset", "Gaussians"),
+    "sparsefusion.distill": ("DistillConfig", "Evidence", "distill"),
+    "sparsefusion.method": ("EFTImages", "SparseFusion", "SparseFusionConfig", "VLDMSamples"),
+    "views": ("Asset", "Reconstructor", "Render", "Scene", "Views"),
+}
+_MODULE = {name: f"fewview.{module}" for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Asset", "CameraPrior", "Cameras", "Codec", "DistillConfig", "EFTImages", "Evidence", "FieldAsset",
+    "GaussianAsset", "Gaussians", "IdentityCodec", "InputError", "Prior", "Protocol", "Reconstructor",
+    "Render", "Scene", "SparseFusion", "SparseFusionConfig", "VLDMSamples", "Views", "distill", "evaluate",
+    "fit_field", "fit_gaussians", "interpolate", "open_scene", "orbit", "spiral", "write_results",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fewview")
+    if name not in _MODULE:
+        raise AttributeError(f"module 'fewview' has no attribute '{name}'")
+    value = getattr(import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
