@@ -18,7 +18,7 @@ from fewview.render.gaussians import quaternions_of, rotations
 JITTER = 0.17  # radians, thesis A.3
 HEIGHT_SPREAD, ROLL_SPREAD = 0.3, 0.05  # of hand-held cameras: along the axis (in distances), about theirs (radians)
 LEAN = 0.5  # radians: how far cameras look down or up
-ON_SIDE, FROM_BELOW = 10.0, 1.0  # costs (2 log likelihood) of photos stored on their side, and of looking from below
+ON_SIDE, FROM_BELOW = 6.0, 1.0  # costs (2 log likelihood) of photos stored on their side, and of looking from below
 POLE = 0.05  # radians: sampled cameras stay this far from the axis, where "up" means nothing
 
 
@@ -155,7 +155,7 @@ def _likeliest_axis(
         weights = free / (spreads + axis @ squares @ axis)
         axis = torch.linalg.eigh((weights[:, None, None] * squares).sum(0) + leans).eigenvectors[:, 0]
         axis = torch.where(axis @ mean_up < 0, -axis, axis)
-    cost = (free * (1 + axis @ squares @ axis / spreads).log()).sum() + axis @ leans @ axis
+    cost = (free * (1 + axis @ squares @ axis / spreads).log()).sum() + (1 - (up @ axis) ** 2).sum() / LEAN**2
     return cost.item() + FROM_BELOW * bool((arms @ axis).mean() < 0), axis
 
 

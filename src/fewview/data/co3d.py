@@ -5,7 +5,6 @@ PyTorch3D's: row vectors, X_cam = X_world R + T, axes x left, y up, z forward, i
 """
 
 import gzip
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.data.fields import array, field
+from fewview.data.fields import array, field, parse_json
 from fewview.data.images import path_inside, read_half_depth
 from fewview.data.photos import Photo, PhotoScene, pinhole, resampled, rigid, stack_views
 from fewview.errors import InputError
@@ -100,9 +99,17 @@ def open_co3d(
     for name in categories:
         for sequence, photos in _category_photos(root, name, subset, split).items():
             if len(photos) >= min_frames:
-                ordered = tuple(sorted(photos, key=lambda photo: photo.frame_number))
-                scenes.append(Co3dScene(f"{name}/{sequence}", ordered, name, size, crop))
+                scenes.append(_scene(name, sequence, photos, size, crop))
     return sorted(scenes, key=lambda scene: scene.name)
+
+
+def open_sequence(folder: Path, *, size: int = 256, crop: bool = True) -> Co3dScene:
+    """All annotated frames of the sequence in root/<category>/<sequence>."""
+    category, sequence = folder.resolve().parts[-2:]
+    photos = _category_photos(folder.resolve().parents[1], category, None, "", sequence).get(sequence)
+    if not photos:
+        raise InputError(f"{folder} has no frames with a mask in ../frame_annotations.jgz; name another sequence.")
+    return _scene(category, sequence, photos, size, crop)
 
 
 def read_jgz(path: Path) -> Any:
@@ -117,7 +124,7 @@ def read_jgz(path: Path) -> Any:
         raise InputError(f"{path} is not a whole gzip file ({type(error).__name__}); fetch it again.") from None
     if len(text) > limit:
         raise InputError(f"{path} unpacks to more than {limit >> 20} MiB; it is no annotation file of CO3D.")
-    return _parsed(text, path)
+    return parse_json(text, path)
 
 
 def camera_from_pytorch3d(viewpoint: Any, height: int, width: int, *, where: str) -> Cameras:
@@ -149,7 +156,15 @@ def _categories(root: Path) -> list[str]:
     return names
 
 
-def _category_photos(root: Path, category: str, subset: str | None, split: str) -> dict[str, list[Co3dPhoto]]:
+def _scene(category: str, sequence: str, photos: Sequence[Co3dPhoto], size: int, crop: bool) -> Co3dScene:
+    ordered = tuple(sorted(photos, key=lambda photo: photo.frame_number))
+    return Co3dScene(f"{category}/{sequence}", ordered, category, size, crop)
+
+
+def _category_photos(
+    root: Path, category: str, subset: str | None, split: str, only: str | None = None
+) -> dict[str, list[Co3dPhoto]]:
+    """Frames by sequence; of the sequence `only`, if named."""
     path = root / category / "frame_annotations.jgz"
     entries = read_jgz(path)
     if not isinstance(entries, list):
@@ -159,6 +174,8 @@ def _category_photos(root: Path, category: str, subset: str | None, split: str) 
     for i, entry in enumerate(entries):
         where = f"{path}: frame {i}"
         sequence = field(entry, "sequence_name", str, where=where)
+        if only not in (None, sequence):
+            continue
         key = sequence, field(entry, "frame_number", int, where=where)
         name = field(field(entry, "image", dict, where=where), "path", str, where=where)
         if wanted is None or key in wanted or name in wanted:
@@ -173,7 +190,7 @@ def _set_list(path: Path, split: str) -> set[Any]:
     if not path.is_file():
         known = sorted(p.stem.removeprefix("set_lists_") for p in path.parent.glob("set_lists_*.json"))
         raise InputError(f"{path} does not exist; the subsets here are {', '.join(known) or 'none'}.")
-    lists = _parsed(path.read_bytes(), path)
+    lists = parse_json(path.read_bytes(), path)
     keys: set[Any] = set()
     for entry in field(lists, split, list, where=str(path)):
         match entry:
@@ -204,10 +221,3 @@ def _photo(root: Path, entry: dict[str, Any], where: str) -> Co3dPhoto | None:
 
 def _is_black(mask: dict[str, Any], where: str) -> bool:
     return mask.get("mass") is not None and field(mask, "mass", float, where=where) <= MIN_MASS
-
-
-def _parsed(text: bytes, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({type(error).__name__}); fetch it again.") from None

@@ -1,6 +1,8 @@
 """Values of JSON objects that somebody else wrote, each checked once: type, shape, finite."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,13 +12,28 @@ from fewview.errors import InputError
 T = TypeVar("T")
 
 
+def read_json(path: Path) -> Any:
+    """JSON of a file that may be hostile."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; restore it.")
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(text: bytes, path: Path) -> Any:
+    """JSON of a text that came from `path`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({type(error).__name__}); write or fetch it again.") from None
+
+
 def field(data: Any, key: str, kind: type[T], *, where: str) -> T:
     """data[key], of type `kind`; a float is finite and may be written as an integer."""
     if not isinstance(data, dict):
         raise InputError(f"{where} must be an object, not {shown(data)}.")
     if key not in data:
         raise InputError(f"{where} lacks the key '{key}'; add it.")
-    value = data[key]
+    value: Any = data[key]
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

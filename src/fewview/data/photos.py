@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras, pixel_centres
-from fewview.data.images import read_image, read_mask
+from fewview.data.images import path_inside, read_image, read_mask
 from fewview.errors import InputError
 from fewview.views import Views
 
 RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digits or more
+SAME_PHOTO = 0.05  # mean absolute difference
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 
 
@@ -91,6 +92,38 @@ def resampled(
     pixels = pixel_centres(target.height, target.width) @ camera_from_target[:2, :2].mT + camera_from_target[:2, 2]
     grid = pixels * 2 / torch.tensor([camera.width, camera.height]) - 1
     return torch.nn.functional.grid_sample(image[None], grid[None], mode="nearest", align_corners=False)[0]
+
+
+def find_mask(root: Path, name: str) -> Path | None:
+    """The mask of image `name` in root/masks: same path below images/, with .png for or after the suffix (COLMAP)."""
+    inner = PurePosixPath(name)
+    inner = inner.relative_to(inner.parts[0]) if len(inner.parts) > 1 else inner
+    candidates = [f"masks/{inner}.png", f"masks/{inner.with_suffix('.png')}", f"masks/{inner}"]
+    found = next((candidate for candidate in candidates if (root / candidate).is_file()), None)
+    return None if found is None else path_inside(root, found, where=f"{root / name}: its mask")
+
+
+def check_reconstructable(views: Views, *, where: str) -> None:
+    """InputError unless the views can make a scene: two or more, finite, of different poses, each with foreground.
+
+    A photo may be there twice: Middlebury's templeSR0001 and templeSR0011 are from one place.
+    """
+    if len(views) < 2:
+        raise InputError(f"{where} gives {len(views)} image; a reconstruction needs two or more from different places.")
+    cameras = views.cameras
+    values = [views.images, cameras.world_from_cam, cameras.intrinsics, views.masks]
+    if not all(bool(value.isfinite().all()) for value in values if value is not None):
+        raise InputError(f"{where} has NaN or infinity in its images or cameras; estimate the cameras again.")
+    poses = cameras.world_from_cam.flatten(1)
+    apart = torch.cdist(poses, poses, compute_mode="donot_use_mm_for_euclid_dist")
+    same = (apart < 1e-6 * cameras.centers.abs().max().clamp(min=1)).triu(1)
+    for i, j in same.nonzero().tolist():
+        if len(views) == 2 or (views.images[i] - views.images[j]).abs().mean() > SAME_PHOTO:
+            raise InputError(f"{where} has the same camera for its images {i} and {j}; give each its own pose.")
+    if views.masks is not None:
+        empty = (views.masks.amax((1, 2, 3)) < 0.5).nonzero().flatten().tolist()
+        if empty:
+            raise InputError(f"{where} has an empty mask for its image {empty[0]}; mark the object or leave it out.")
 
 
 def rigid(matrix: np.ndarray, *, where: str) -> np.ndarray:

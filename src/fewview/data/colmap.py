@@ -1,0 +1,289 @@
+"""COLMAP's sparse models, as text and as binary files (colmap.github.io/format.html).
+
+A pose maps the world to the camera, with OpenCV axes; quaternions are (w, x, y, z); the upper left pixel is centred at
+(0.5, 0.5). All this is this package's own convention too.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import atomic_path
+from fewview.data.images import path_inside
+from fewview.data.photos import Photo, PhotoScene, find_mask, pinhole, rigid
+from fewview.errors import InputError
+from fewview.render.gaussians import quaternions_of, rotations
+
+MODELS = (  # in the order of their ids: name, parameters, of which focal lengths
+    ("SIMPLE_PINHOLE", 3, 1),
+    ("PINHOLE", 4, 2),
+    ("SIMPLE_RADIAL", 4, 1),
+    ("RADIAL", 5, 1),
+    ("OPENCV", 8, 2),
+    ("OPENCV_FISHEYE", 8, 2),
+    ("FULL_OPENCV", 12, 2),
+    ("FOV", 5, 2),
+    ("SIMPLE_RADIAL_FISHEYE", 4, 1),
+    ("RADIAL_FISHEYE", 5, 1),
+    ("THIN_PRISM_FISHEYE", 12, 2),
+)
+PARAMETERS = {name: (count, focals) for name, count, focals in MODELS}
+PINHOLE_WITHOUT_DISTORTION = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+FOLDERS = ("sparse/0", "sparse", ".")
+
+
+@dataclass(frozen=True)
+class ColmapCamera:
+    """Intrinsics, which images share."""
+
+    model: str
+    width: int
+    height: int
+    parameters: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ColmapImage:
+    """One registered image: its pose (w, x, y, z, then the translation), camera id and name."""
+
+    pose: tuple[float, ...]
+    camera: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class ColmapModel:
+    """A sparse model; colours are in [0, 1]."""
+
+    cameras: dict[int, ColmapCamera]
+    images: list[ColmapImage]
+    points: Float[np.ndarray, "n 3"]
+    colours: Float[np.ndarray, "n 3"]
+
+
+def open_colmap(root: Path) -> PhotoScene:
+    """The registered photos of root/images, sorted by name, with the model in root/sparse/0, root/sparse or root."""
+    model_folder = find_model(root)
+    if model_folder is None:
+        raise InputError(f"{root} has no sparse/0/cameras.bin or cameras.txt; run COLMAP's mapper there.")
+    model = read_model(model_folder)
+    if not model.images:
+        raise InputError(f"{model_folder} has no registered images; run COLMAP with more overlapping photos.")
+    folder = root / "images"
+    if not folder.is_dir():
+        raise InputError(f"{root} has no folder 'images' beside its COLMAP model; put the photos there.")
+    photos = [_photo(root, model, image, model_folder) for image in sorted(model.images, key=lambda i: i.name)]
+    return PhotoScene(root.resolve().name, tuple(photos))
+
+
+def find_model(root: Path) -> Path | None:
+    """The folder of the sparse model below `root`, if there is one."""
+    for folder in (root / name for name in FOLDERS):
+        if any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt")):
+            return folder
+    return None
+
+
+def read_model(folder: Path) -> ColmapModel:
+    """cameras, images and (where there) points3D, all .bin or all .txt."""
+    suffix = ".bin" if (folder / "cameras.bin").is_file() else ".txt"
+    readers = (_binary_cameras, _binary_images, _binary_points) if suffix == ".bin" else (_cameras, _images, _points)
+    cameras = readers[0](_existing(folder / f"cameras{suffix}"))
+    images = readers[1](_existing(folder / f"images{suffix}"))
+    path = folder / f"points3D{suffix}"
+    points = np.array(readers[2](path) if path.is_file() else [], dtype=np.float64).reshape(-1, 6)
+    if not np.isfinite(points).all():
+        raise InputError(f"{path} holds NaN or infinity; run COLMAP's mapper again.")
+    return ColmapModel(cameras, images, points[:, :3], points[:, 3:] / 255)
+
+
+def write_colmap(
+    folder: Path,
+    cameras: Sequence[Cameras],
+    files: Sequence[str],
+    points: Float[np.ndarray, "n 3"] | None = None,
+) -> None:
+    """A text model: a PINHOLE camera for each image (batch shape ()), and grey points without tracks."""
+    camera_lines, image_lines = [], []
+    for i, (camera, name) in enumerate(zip(cameras, files, strict=True), start=1):
+        k = camera.intrinsics.double()
+        numbers = _text([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])
+        camera_lines.append(f"{i} PINHOLE {camera.width} {camera.height} {numbers}")
+        cam_from_world = torch.linalg.inv(camera.world_from_cam.double())
+        quaternion = quaternions_of(cam_from_world[None, :3, :3])[0]
+        image_lines += [f"{i} {_text([*quaternion, *cam_from_world[:3, 3]])} {i} {name}", ""]
+    rows = np.zeros((0, 3)) if points is None else points
+    point_lines = [f"{i} {_text(row)} 128 128 128 0" for i, row in enumerate(rows, start=1)]
+    for name, lines in (("cameras", camera_lines), ("images", image_lines), ("points3D", point_lines)):
+        with atomic_path(folder / f"{name}.txt") as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _photo(root: Path, model: ColmapModel, image: ColmapImage, where: Path) -> Photo:
+    who = f"{where}: image '{image.name}'"
+    path = path_inside(root / "images", image.name, where=who)
+    camera = model.cameras.get(image.camera)
+    if camera is None:
+        raise InputError(f"{who} has the camera {image.camera}, which the model lacks; export the model again.")
+    focal, centre = _intrinsics(camera, f"{where}: camera {image.camera}")
+    pose = torch.tensor([image.pose], dtype=torch.float64)
+    if not bool(pose.isfinite().all()) or abs(float(pose[0, :4].norm()) - 1) > 1e-2:
+        raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); run COLMAP's mapper again.")
+    cam_from_world = np.column_stack([rotations(pose[:, :4])[0].numpy(), image.pose[4:]])
+    world_from_cam = np.linalg.inv(rigid(cam_from_world, where=who))
+    size = (camera.height, camera.width)
+    return Photo(pinhole(world_from_cam, focal, centre, size), path, find_mask(root, f"images/{image.name}"))
+
+
+def _intrinsics(camera: ColmapCamera, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Focal lengths and principal point (x, y; pixels) of a camera without lens distortion."""
+    focals = PARAMETERS[camera.model][1]
+    values = np.array(camera.parameters)
+    focal, centre, distortion = values[:focals], values[focals : focals + 2], values[focals + 2 :]
+    if camera.model not in PINHOLE_WITHOUT_DISTORTION or distortion.any():
+        raise InputError(
+            f"{where} ({camera.model}) has lens distortion; run colmap image_undistorter and use its output."
+        )
+    if not np.isfinite(values).all() or not (focal > 0).all() or min(camera.height, camera.width) < 1:
+        raise InputError(f"{where} has impossible intrinsics {camera.parameters}; run COLMAP's mapper again.")
+    return np.broadcast_to(focal, 2), centre
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; export the whole COLMAP model.")
+    return path
+
+
+def _text(numbers: Any) -> str:
+    return " ".join(repr(float(number)) for number in numbers)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """(where, words) of every line that is not a comment; empty lines too, as images.txt counts them."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8; export the model again.") from None
+    for i, line in enumerate(lines, start=1):
+        if not line.lstrip().startswith("#"):
+            yield f"{path}, line {i}", line.split()
+
+
+def _numbers(words: list[str], kind: type, where: str) -> tuple:
+    try:
+        return tuple(kind(word) for word in words)
+    except ValueError:
+        raise InputError(
+            f"{where} holds {' '.join(words)[:60]!r} where numbers belong; export the model again."
+        ) from None
+
+
+def _cameras(path: Path) -> dict[int, ColmapCamera]:
+    cameras = {}
+    for where, words in _lines(path):
+        if not words:
+            continue
+        if len(words) < 4 or words[1] not in PARAMETERS or len(words) != 4 + PARAMETERS[words[1]][0]:
+            raise InputError(f"{where} is no camera (id, model, width, height, parameters); export the model again.")
+        key, width, height = _numbers([words[0], *words[2:4]], int, where)
+        cameras[key] = ColmapCamera(words[1], width, height, _numbers(words[4:], float, where))
+    return cameras
+
+
+def _images(path: Path) -> list[ColmapImage]:
+    """Every second line holds the image's 2D points, and may be empty."""
+    images = []
+    for where, words in list(_lines(path))[::2]:
+        if len(words) < 10:
+            raise InputError(f"{where} is no image (id, pose, camera, name), or its line of points is missing.")
+        pose = _numbers(words[1:8], float, where)
+        (camera,) = _numbers(words[8:9], int, where)
+        images.append(ColmapImage(pose, camera, " ".join(words[9:])))
+    return images
+
+
+def _points(path: Path) -> list[tuple[float, ...]]:
+    points = []
+    for where, words in _lines(path):
+        if words and len(words) < 8:
+            raise InputError(f"{where} is no point (id, position, colour, error, track); export the model again.")
+        if words:
+            points.append(_numbers(words[1:7], float, where))
+    return points
+
+
+class _Binary:
+    """A little-endian file read from front to back; no count in it is believed before the bytes are there."""
+
+    def __init__(self, path: Path):
+        self.path, self.data, self.position = path, path.read_bytes(), 0
+
+    def take(self, layout: str) -> tuple:
+        size = struct.calcsize(f"<{layout}")
+        self.need(size)
+        values = struct.unpack_from(f"<{layout}", self.data, self.position)
+        self.position += size
+        return values
+
+    def need(self, size: int) -> None:
+        if size > len(self.data) - self.position:
+            raise InputError(
+                f"{self.path} ends early: {size} bytes are missing at byte {self.position}; copy it again."
+            )
+
+    def count(self, least: int) -> int:
+        """A number of entries that take at least so many bytes each."""
+        (count,) = self.take("Q")
+        self.need(count * least)
+        return count
+
+    def skip(self, size: int) -> None:
+        self.need(size)
+        self.position += size
+
+    def name(self) -> str:
+        end = self.data.find(b"\0", self.position)
+        self.need(1 if end >= 0 else len(self.data))
+        text = self.data[self.position : end]
+        self.position = end + 1
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{self.path} has an image name that is not UTF-8; rename the image.") from None
+
+
+def _binary_cameras(path: Path) -> dict[int, ColmapCamera]:
+    file, cameras = _Binary(path), {}
+    for _ in range(file.count(24)):
+        key, model, width, height = file.take("IiQQ")
+        if not 0 <= model < len(MODELS):
+            raise InputError(f"{path}: camera {key} has the unknown model {model}; run colmap image_undistorter.")
+        name, parameters, _ = MODELS[model]
+        cameras[key] = ColmapCamera(name, width, height, file.take(f"{parameters}d"))
+    return cameras
+
+
+def _binary_images(path: Path) -> list[ColmapImage]:
+    file, images = _Binary(path), []
+    for _ in range(file.count(73)):
+        _, *pose, camera = file.take("I7dI")
+        images.append(ColmapImage(tuple(pose), camera, file.name()))
+        file.skip(24 * file.count(24))  # its 2D points
+    return images
+
+
+def _binary_points(path: Path) -> list[tuple[float, ...]]:
+    file, points = _Binary(path), []
+    for _ in range(file.count(51)):
+        _, *point, _ = file.take("Q3d3Bd")
+        points.append(tuple(point))
+        file.skip(8 * file.count(8))  # its track
+    return points
