@@ -11,7 +11,6 @@ from torch import Tensor
 from fewview.errors import InputError
 
 MAX_PIXELS = 2**26  # 67 megapixels; a larger picture is refused before it is decoded
-ORIENTATION = 0x0112  # EXIF tag
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, Image.DecompressionBombError)
 
 
