@@ -4,6 +4,7 @@ The idea of training reconstruction on random compositions is Zeroverse's (2406.
 """
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,10 +18,15 @@ def primitives(rng: np.random.Generator) -> Model:
     return Model(join(meshes), tuple(random_material(rng) for _ in range(count)), info={"license": "CC0-1.0"})
 
 
-def random_material(rng: np.random.Generator) -> Material:
-    """Any procedural texture in three random colours of one mood."""
-    kind = "plain" if rng.random() < 0.25 else str(rng.choice([k for k in KINDS if k not in ("image", "plain")]))
-    a, b, c = (_colour(rng) for _ in range(3))
+TEXTURES = tuple(kind for kind in KINDS if kind not in ("image", "plain"))
+
+
+def random_material(rng: np.random.Generator, kinds: Sequence[str] | None = None) -> Material:
+    """One of the given kinds, or any procedural texture (plain in a quarter of cases), in three random colours."""
+    kind = str(rng.choice(kinds or TEXTURES))
+    if kinds is None and rng.random() < 0.25:
+        kind = "plain"
+    a, b, c = (random_colour(rng) for _ in range(3))
     mapping, axis = str(rng.choice(MAPPINGS)), int(rng.integers(3))
     shine = dict(specular=float(rng.uniform(0, 0.3)), shininess=float(rng.uniform(8, 60)))
     return Material(kind, a, b, c, scale=float(np.exp(rng.uniform(0.7, 2.8))), mapping=mapping, axis=axis, **shine)
@@ -49,6 +55,7 @@ def _placed(mesh: Mesh, rng: np.random.Generator) -> Mesh:
     return mesh.moved(*rng.normal(0, 0.35, 3))
 
 
-def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
+def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
+    """sRGB of any hue, mostly muted."""
     saturation, value = float(rng.beta(1.2, 1.8)), float(rng.uniform(0.1, 1.0))
     return colorsys.hsv_to_rgb(float(rng.random()), saturation, value)
