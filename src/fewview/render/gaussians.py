@@ -108,7 +108,9 @@ class GaussianAsset:
 def _from_tensors(tensors: dict[str, Tensor], path: Path) -> Gaussians:
     tails = {"means": (3,), "scales": (3,), "quaternions": (4,), "opacities": (), "features": (None,)}
     if set(tensors) != set(tails):
-        raise InputError(f"{path} holds {sorted(tensors)}, not {sorted(tails)}; write it again with GaussianAsset.save.")
+        raise InputError(
+            f"{path} holds {sorted(tensors)}, not {sorted(tails)}; write it again with GaussianAsset.save."
+        )
     count = len(tensors["means"])
     for name, tail in tails.items():
         shape = tuple(tensors[name].shape)
