@@ -9,6 +9,7 @@ from PIL import Image
 
 from fewview.cameras import Cameras
 from fewview.data.co3d import Co3dScene, camera_from_pytorch3d, open_co3d, read_jgz
+from fewview.data.co3d_writer import viewpoint as viewpoint_of
 from fewview.errors import InputError
 
 HEIGHT, WIDTH = 40, 60
@@ -92,6 +93,14 @@ def test_cameras_project_like_pytorch3d(convention, size):
     pixels, depth = camera.project(torch.from_numpy(points).float())
     np.testing.assert_allclose(pixels.numpy(), project_pytorch3d(data, points, *size), atol=1e-3)
     np.testing.assert_allclose(depth.numpy(), (points @ np.array(data["R"]) + data["T"])[:, 2], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (60, 40)])
+def test_viewpoints_that_this_package_writes_are_the_inverse(size):
+    camera = camera_from_pytorch3d(viewpoint(4), *size, where="x")
+    again = camera_from_pytorch3d(viewpoint_of(camera), *size, where="x")
+    torch.testing.assert_close(again.world_from_cam, camera.world_from_cam, atol=1e-5, rtol=0)
+    torch.testing.assert_close(again.intrinsics, camera.intrinsics, atol=1e-4, rtol=0)
 
 
 def test_scenes_have_their_frames_in_order(root):
