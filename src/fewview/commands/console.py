@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 OUT = Console(highlight=False, soft_wrap=True)
+LOG_SECONDS = 10
 ERR = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -79,14 +80,17 @@ def stages() -> Iterator[Stages]:
 
 @contextmanager
 def counted(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """One bar of `total` steps, told the number done and a note; in a log, the notes are lines."""
+    """One bar of `total` steps, told the number done and a note; in a log, a line every ten seconds and at the end."""
     with _bars() as bars:
         task = bars.add_task(title, total=total)
+        last = time.monotonic()
 
         def tell(done: int, note: str = "") -> None:
+            nonlocal last
             bars.update(task, completed=done, description=f"{title} {note}".strip())
-            if note and not OUT.is_terminal:
-                say(f"{title} {done}/{total} {note}")
+            if not OUT.is_terminal and (done >= total or time.monotonic() - last > LOG_SECONDS):
+                last = time.monotonic()
+                say(f"{title} {done}/{total} {note}".strip())
 
         yield tell
 

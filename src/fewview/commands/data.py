@@ -1,25 +1,52 @@
 """`fewview data`: make a set to learn from, and look at what a folder holds."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg, subcommand
 
-from fewview.commands.console import say
+from fewview.commands.console import counted, say
+from fewview.errors import InputError
 
 
 @dataclass(frozen=True)
 class Build:
-    """Render a multi-view set of openly licensed and procedural objects, in the layout of CO3Dv2."""
+    """Render a multi-view set of procedural objects, in the layout of CO3Dv2; hours for the whole of it."""
 
     root: Annotated[Positional[Path], arg(metavar="ROOT")]
     """Folder for the set; objects that are there already are kept."""
+    train: Annotated[int, arg(metavar="N")] = 115
+    """Instances of each training category."""
+    test: Annotated[int, arg(metavar="N")] = 15
+    """Held-out instances of each category."""
+    frames: Annotated[int, arg(metavar="N")] = 12
+    """Pictures of each instance."""
+    size: Annotated[int, arg(metavar="PIXELS")] = 96
+    """Side of the pictures."""
+    seed: int = 0
+    """The same seed gives the same set."""
+    workers: Annotated[int, arg(metavar="N")] = 2
+    """Processes."""
 
     interrupted: ClassVar[str] = "the same command goes on with the objects that are missing"
 
     def run(self) -> None:
-        raise NotImplementedError
+        options = asdict(self)
+        root = options.pop("root")
+        if min(self.train, self.test, self.frames, self.size, self.workers) < 1:
+            raise InputError("--train, --test, --frames, --size and --workers must be at least 1.")
+        if find_spec("moderngl") is None:
+            raise InputError("Rendering needs moderngl, which is not installed; pip install 'fewview[data]' brings it.")
+        from fewview.data.synthetic import BuildConfig, build, planned
+
+        config = BuildConfig(**options)
+        total = len(planned(config))
+        say(f"Building {total} objects in {root}")
+        with counted("objects", total) as tell:
+            build(root, config, progress=lambda done, _: tell(done, ""))
+        say(f"The set is in {root}.")
 
 
 @dataclass(frozen=True)
@@ -37,7 +64,7 @@ class Inspect:
         height, width = views.images.shape[-2:]
         say(f"{scene.name}: {len(scene)} photos, read as {width} x {height}")
         say("masks: " + ("yes" if views.masks is not None else "no (the whole photo counts as the object)"))
-        check_reconstructable(views)
+        check_reconstructable(views, where=str(self.input))
         say("It can be reconstructed.")
 
 

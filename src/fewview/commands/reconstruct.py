@@ -70,7 +70,7 @@ class Reconstruct:
         height, width = views.images.shape[-2:]
         masks = "with masks" if views.masks is not None else "without masks"
         say(f"Found {len(scene)} photos ({width} x {height}, {masks}); using {_listed(chosen, len(scene))}.")
-        check_reconstructable(views)
+        check_reconstructable(views, where=str(self.input))
         return chosen, views
 
     def asset(self, views: "Views", folder: Path, report: Stages) -> tuple["Asset", dict]:
