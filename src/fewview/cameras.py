@@ -136,9 +136,14 @@ class Cameras:
         height: int,
         width: int,
     ) -> "Cameras":
-        """Cameras that look at a point, with the principal point in the middle. `focal` is in pixels."""
+        """Cameras that look at a point, with the principal point in the middle. `focal` is in pixels.
+
+        Where `up` is parallel to the view, the roll is arbitrary.
+        """
         forward = normalise(target - centers)
-        right = normalise(torch.linalg.cross(forward, up.expand_as(forward)))
+        right = torch.linalg.cross(forward, up.expand_as(forward))
+        other = torch.linalg.cross(forward, up.roll(1, -1).expand_as(forward) + forward.roll(1, -1))
+        right = normalise(torch.where(right.norm(dim=-1, keepdim=True) > 1e-6, right, other))
         down = torch.linalg.cross(forward, right)
         upper = torch.stack([right, down, forward, centers], dim=-1)
         bottom = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*upper.shape[:-2], 1, 4)
@@ -157,7 +162,10 @@ class Cameras:
 
     @staticmethod
     def cat(cameras: Sequence["Cameras"]) -> "Cameras":
-        """Concatenate batches along their first axis."""
+        """Concatenate batches, which share an image size, along their first axis."""
+        sizes = {(camera.height, camera.width) for camera in cameras}
+        if len(sizes) != 1:
+            raise ValueError(f"cameras of one batch share an image size, got {sorted(sizes)}")
         return Cameras(
             torch.cat([camera.world_from_cam for camera in cameras]),
             torch.cat([camera.intrinsics for camera in cameras]),

@@ -48,8 +48,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
             os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                os.replace(old / path.name, path)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             os.replace(temporary, path)
     finally:
@@ -66,9 +71,9 @@ def read_json(path: Path) -> Any:
     """JSON of a file; InputError where it is missing or malformed."""
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); name a file that exists.") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
 
 
@@ -82,8 +87,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file; InputError where it is missing or malformed."""
     try:
         return load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); name a file that exists.") from None
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
 

@@ -1,6 +1,7 @@
 """Frozen dataclasses to JSON and back, strictly: never imports code by name, never guesses."""
 
 import dataclasses
+import sys
 import types
 import typing
 from typing import Any, TypeVar
@@ -52,7 +53,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return _tuple(arguments, value, where)
     if dataclasses.is_dataclass(hint):
         return from_json(hint, value, where)  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) < sys.float_info.max:  # NaN too
+            raise InputError(f"{where} is {value!r:.20}; it must be a finite number.")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{where} is {value!r}; it must be a {hint.__name__}.")

@@ -79,7 +79,8 @@ class Reconstructor(Protocol):
 class Scene(Protocol):
     """Posed images on disk, read when asked for."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def __len__(self) -> int: ...
 

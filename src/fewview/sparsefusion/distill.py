@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from fewview.cameras import Cameras
+from fewview.cameras import Cameras, Rays
 from fewview.checkpoint import load_tensors, read_json, save_tensors, write_json
 from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
+from fewview.geometry.epipolar import sample_epipolar
 from fewview.priors import Prior
-from fewview.render.field import FieldAsset, FieldConfig, InstantNGP
+from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.occupancy import Occupancy
-from fewview.render.volume import VolumeConfig, render_rays
+from fewview.render.volume import RayRender, render_rays
 from fewview.views import Render, Views
 
 SAMPLERS = {"plms": plms, "plms_ancestral": plms_ancestral, "ddim": euler}
@@ -27,7 +28,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Defaults are the thesis' and, where it is silent, the release's. Table 5.5: space, denoising, perceptual_weight."""
+    """Defaults are the thesis', else the release's. Table 5.5: space, denoising, perceptual_weight."""
 
     steps: int = 3000  # thesis 5.1
     bootstrap_steps: int = 1000  # thesis 5.1: fit to EFT's images first; equal to `steps`, this is mean seeking
@@ -43,13 +44,14 @@ class DistillConfig:
     distance: Literal["l1", "l2"] = "l2"  # Eq. 4.5; release: l1
     input_rays: int = 0  # rays of one photo a step; 0 takes the whole photo at render_size (thesis)
     input_weight: float = 1.0
+    pseudo_weight: float = 1.0  # 0 leaves the photos alone: the same field without any prior
     silhouette_weight: float = 1.0
     opacity_weight: float = 1e-3
     grid_rate: float = 5e-3  # release: ten times the MLP's
     mlp_rate: float = 5e-4  # thesis A.3
     save_every: int = 500
-    field: FieldConfig = field(default_factory=FieldConfig)
-    volume: VolumeConfig = field(default_factory=VolumeConfig)
+    occupancy_every: int = 16  # steps between updates of the occupancy grid
+    asset: FieldAssetConfig = field(default_factory=FieldAssetConfig)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def distill(
             run.save(directory)
         if progress is not None:
             progress(run.step, losses)
-    return FieldAsset(run.field.eval(), run.occupancy, config.volume)
+    return run.asset.eval()
 
 
 class _Run:
@@ -101,12 +103,11 @@ class _Run:
     ):
         self.prior, self.evidence, self.config, self.perceptual = prior, evidence, config, perceptual
         self.seed = int(torch.randint(2**40, (), generator=generator))
-        self.field = InstantNGP(config.field, generator=torch.Generator().manual_seed(self.seed))
-        self.occupancy = Occupancy(config.field.bound)
-        groups = [
-            {"params": self.field.grid_parameters(), "lr": config.grid_rate},
-            {"params": self.field.mlp_parameters(), "lr": config.mlp_rate},
-        ]
+        self.asset = FieldAsset(config.asset, generator=torch.Generator().manual_seed(self.seed))
+        self.field, self.occupancy = self.asset.field, self.asset.occupancy
+        self.hull = None if self.occupancy is None else visual_hull(evidence.photos, self.occupancy)
+        self.carve()
+        groups = self.field.parameter_groups(config.grid_rate, config.mlp_rate)
         self.optimiser = torch.optim.Adam(groups, fused=True, eps=1e-15)
         self.denoisers: dict[int, Denoiser] = {}
         self.step = 0
@@ -116,21 +117,32 @@ class _Run:
         """One optimiser step on one photo and one pseudo view."""
         config = self.config
         draws = torch.Generator().manual_seed(self.seed + self.step)
-        loss = config.input_weight * self.photo_loss(draws)
-        stage = "bootstrap" if self.step < config.bootstrap_steps else "distillation"
-        pseudo = self.bootstrap_loss(draws) if stage == "bootstrap" else self.distillation_loss(draws)
+        losses = {"photo": config.input_weight * self.photo_loss(draws)}
+        if config.pseudo_weight > 0 and self.step < config.bootstrap_steps:
+            losses["bootstrap"] = config.pseudo_weight * self.bootstrap_loss(draws)
+        elif config.pseudo_weight > 0:
+            losses["distillation"] = config.pseudo_weight * self.distillation_loss(draws)
         self.optimiser.zero_grad(set_to_none=True)
-        (loss + pseudo).backward()
+        torch.stack(list(losses.values())).sum().backward()
         self.optimiser.step()
         self.step += 1
-        self.occupancy.maybe_update(self.field, self.step, generator=draws)
-        return {"photo": loss.item(), stage: pseudo.item()}
+        if self.occupancy is not None and self.step % config.occupancy_every == 0:
+            self.occupancy.update(self.field, generator=draws)
+            self.carve()
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def carve(self) -> None:
+        """Nothing is outside of the silhouettes' visual hull: such cells are never sampled."""
+        if self.occupancy is not None and self.hull is not None:
+            self.occupancy.upper.masked_fill_(~self.hull, 0.0)
+
+    def see(self, rays: Rays, draws: torch.Generator) -> RayRender:
+        """A differentiable rendering of flat rays."""
+        return render_rays(self.field, rays, self.config.asset.volume, occupancy=self.occupancy, generator=draws)
 
     def render(self, cameras: Cameras, draws: torch.Generator) -> Render:
         """A differentiable rendering of one camera (batch shape empty)."""
-        out = render_rays(
-            self.field, cameras.rays().flatten(), self.config.volume, occupancy=self.occupancy, generator=draws
-        )
+        out = self.see(cameras.rays().flatten(), draws)
         shape = (cameras.height, cameras.width)
         image, alpha = out.features.T.unflatten(-1, shape), out.alpha.unflatten(-1, shape)[None]
         return Render(image, alpha, out.distance.unflatten(-1, shape)[None])
@@ -146,7 +158,7 @@ class _Run:
             if view.masks is not None:
                 masks = view.masks.flatten()[chosen]
             rays = view.cameras.rays().flatten()[chosen]
-            out = render_rays(self.field, rays, config.volume, occupancy=self.occupancy, generator=draws)
+            out = self.see(rays, draws)
             return self._rendering_loss(out.features, out.alpha, target, masks)
         size = config.render_size
         rendered = self.render(view.cameras.resized(size, size), draws)
@@ -162,7 +174,7 @@ class _Run:
         return self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
 
     def distillation_loss(self, draws: torch.Generator) -> Tensor:
-        """Eq. 4.5: distance of a rendering to what the prior makes of its noised self, weighted by w_t = 1 - alphabar."""
+        """Eq. 4.5: distance of a rendering to what the prior makes of its noised self, times w_t = 1 - alphabar."""
         config = self.config
         since = self.step - config.bootstrap_steps
         if self.target is None or since % config.reuse == 0:
@@ -232,8 +244,7 @@ class _Run:
 
     def save(self, directory: Path) -> None:
         """Field, optimiser and occupancy, then the step that they belong to."""
-        tensors = {f"field/{name}": tensor for name, tensor in self.field.state_dict().items()}
-        tensors |= {f"occupancy/{name}": tensor for name, tensor in self.occupancy.state_dict().items()}
+        tensors = {f"asset/{name}": tensor for name, tensor in self.asset.state_dict().items()}
         for i, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{i}/{name}": value for name, value in state.items()}
         if self.target is not None:
@@ -253,8 +264,7 @@ class _Run:
             return
         tensors = load_tensors(directory / f"{state['step']:06d}.safetensors")
         self.step = state["step"]
-        self.field.load_state_dict(_part(tensors, "field"))
-        self.occupancy.load_state_dict(_part(tensors, "occupancy"))
+        self.asset.load_state_dict(_part(tensors, "asset"))
         optimiser = self.optimiser.state_dict()
         for name, value in _part(tensors, "optimiser").items():
             index, key = name.split("/")
@@ -263,6 +273,32 @@ class _Run:
         target = _part(tensors, "target")
         if target:
             self.target = (int(target["index"]), target["latent"], target["weight"])
+
+
+@torch.no_grad()
+def visual_hull(photos: Views, occupancy: Occupancy, *, threshold: float = 0.05) -> Bool[Tensor, "r r r"] | None:
+    """Cells whose middle falls on (widened) foreground in every photo; None without masks."""
+    if photos.masks is None:
+        return None
+    r, bound = occupancy.config.resolution, occupancy.config.bound
+    axis = (torch.arange(r, device=photos.images.device) + 0.5) / r * 2 * bound - bound
+    cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 3)
+    pixels, depth = photos.cameras.project(cells.expand(len(photos), -1, -1))
+    spread = _blur(photos, 2 * bound / r)
+    size = dict(height=photos.cameras.height, width=photos.cameras.width)
+    found, seen = sample_epipolar(spread[:, None], pixels[:, None], depth[:, None], **size)
+    edges = [photos.masks[..., i, :] for i in (0, -1)] + [photos.masks[..., i] for i in (0, -1)]
+    cut = torch.stack([edge.flatten(1).amax(1) for edge in edges]).amax(0) > 0.5  # the object may go on outside
+    inside = (found[:, 0, :, 0] > threshold) | (cut[:, None] & ~seen[:, 0])
+    return inside.all(0).reshape(r, r, r)
+
+
+def _blur(photos: Views, cell: float) -> Float[Tensor, "n 1 h w"]:
+    """Masks widened by about one cell as seen from the photos' cameras."""
+    assert photos.masks is not None
+    pixels = cell * photos.cameras.intrinsics[:, 0, 0] / photos.cameras.centers.norm(dim=-1).clamp(min=1e-3)
+    reach = int(pixels.max().ceil().clamp(1, 16))
+    return F.max_pool2d(photos.masks, 2 * reach + 1, stride=1, padding=reach)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
-"""SparseFusion from end to end: posed photos in, a radiance field out; and its networks alone, as image-based assets."""
+"""SparseFusion from end to end, posed photos to a radiance field; and its networks alone, as image-based assets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -15,10 +16,14 @@ from fewview.diffusion.schedules import COSINE
 from fewview.errors import InputError
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.paths import CameraPrior
-from fewview.render.field import FieldAsset
+from fewview.render.asset import FieldAsset, FieldAssetConfig
+from fewview.render.field import FieldConfig
+from fewview.render.hashgrid import HashGridConfig
+from fewview.render.occupancy import OccupancyConfig
+from fewview.render.volume import VolumeConfig
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
-from fewview.views import Asset, Render, Views
+from fewview.views import Asset, Render, Views, resize
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 Progress = Callable[[str, float], None]
@@ -30,9 +35,10 @@ class SparseFusionConfig:
     """What `reconstruct` does around the distillation."""
 
     distill: DistillConfig = field(default_factory=DistillConfig)
+    seeking: Literal["mode", "eft-mean", "vldm-mean", "photos"] = "mode"  # the others: Table 5.4, and no prior at all
     photo_size: int = 128  # pixels a side of the cropped photos that supervise the field directly
     guidance: float = 1.0  # release: no classifier-free guidance
-    sampler_steps: int = 50  # of VLDM's own samples
+    first_size: int = 32  # pixels a side of EFT's images for the bootstrap (release: 32, of 256)
 
     @staticmethod
     def preset(name: str) -> "SparseFusionConfig":
@@ -44,7 +50,14 @@ class SparseFusionConfig:
         return replace(SparseFusionConfig(), distill=PRESETS[name])
 
 
+BOUND = 4.0  # of the field's box, thesis A.3
+CPU_ASSET = FieldAssetConfig(
+    ngp=FieldConfig(grid=HashGridConfig(levels=10, finest=256, log2_table=15, kind="hash"), blob=1.0, blob_std=1.0),
+    volume=VolumeConfig(bound=BOUND, steps=160),
+    occupancy=OccupancyConfig(bound=BOUND),
+)
 CPU = DistillConfig(
+    asset=CPU_ASSET,
     pseudo_views=24,
     render_size=64,
     sampler="ddim",
@@ -113,18 +126,26 @@ class SparseFusion:
         generator = generator or torch.Generator().manual_seed(0)
         prepared = prepare(views, self.model.config.size, self.config.photo_size)
         queries = self.pseudo_cameras(prepared, generator)
-        first = self.first_images(prepared, queries, report)
-        steps = self.config.distill.steps
+        config, steps = self.config.distill, self.config.distill.steps
+        if self.config.seeking == "photos":
+            config, first = replace(config, pseudo_weight=0.0), Views(torch.zeros(0, 3, 1, 1), queries[:0])
+        else:
+            first = self.first_images(prepared, queries, report)
+        if self.config.seeking == "vldm-mean":
+            first = Views(self.samples(prepared, queries, generator), queries, first.masks)
+        if self.config.seeking.endswith("mean"):
+            config = replace(config, bootstrap_steps=steps)
         asset = distill(
             self.model,
             Evidence(prepared.photos, prepared.context, queries, first),
-            self.config.distill,
+            config,
             generator=generator,
             perceptual=self.perceptual,
             progress=lambda step, _: report("distilling the scene", step / steps),
             directory=directory,
         )
-        return asset.placed(prepared.norm_from_world)
+        asset.norm_from_world.copy_(prepared.norm_from_world)
+        return asset
 
     def pseudo_cameras(self, prepared: Prepared, generator: torch.Generator) -> Cameras:
         """Cameras of the distribution that the input cameras alone define (A.3; the release used held-out ones too)."""
@@ -136,11 +157,18 @@ class SparseFusion:
         """EFT's images of the pseudo views, with coverage as masks where the model predicts it."""
         images = []
         for i in range(len(queries)):
-            images.append(eft_image(self.model, prepared.context, queries[i], queries.height))
+            images.append(eft_image(self.model, prepared.context, queries[i], self.config.first_size))
             report("imagining first views", (i + 1) / len(queries))
-        stacked = torch.stack(images)
+        stacked = resize(torch.stack(images), queries.height, queries.width)
         masks = stacked[:, 3:] if stacked.shape[1] == 4 else (stacked[:, :3].mean(1, keepdim=True) > 0.1).float()
         return Views(stacked[:, :3], queries, masks)
+
+    def samples(
+        self, prepared: Prepared, queries: Cameras, generator: torch.Generator
+    ) -> Float[Tensor, "n 3 height width"]:
+        """One draw of VLDM for each pseudo view: no two need to show the same object (thesis 5.3.2)."""
+        cameras = [queries[i] for i in range(len(queries))]
+        return torch.stack([sample_view(self.model, prepared.context, c, 20, generator=generator) for c in cameras])
 
 
 def model_folder(source: str | Path) -> Path:
