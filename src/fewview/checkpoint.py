@@ -71,8 +71,10 @@ def read_json(path: Path) -> Any:
     """JSON of a file; InputError where it is missing or malformed."""
     try:
         return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); name a file that exists.") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
 
@@ -87,8 +89,10 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file; InputError where it is missing or malformed."""
     try:
         return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); name a file that exists.") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
 

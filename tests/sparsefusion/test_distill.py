@@ -1,0 +1,179 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from fewview.cameras import Cameras
+from fewview.diffusion.schedules import COSINE
+from fewview.evaluation.metrics import psnr
+from fewview.priors import IdentityCodec, Prior
+from fewview.render.asset import FieldAssetConfig
+from fewview.render.field import FieldConfig
+from fewview.render.hashgrid import HashGridConfig
+from fewview.render.occupancy import OccupancyConfig
+from fewview.render.volume import VolumeConfig
+from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, visual_hull
+from fewview.views import Views
+
+SIZE = 32
+ASSET = FieldAssetConfig(
+    ngp=FieldConfig(grid=HashGridConfig(levels=6, finest=64, log2_table=13, kind="hash"), blob=1.0, blob_std=1.0),
+    volume=VolumeConfig(steps=128),
+    occupancy=OccupancyConfig(resolution=32),
+)
+CONFIG = DistillConfig(
+    asset=ASSET,
+    steps=330,
+    bootstrap_steps=0,
+    render_size=SIZE,
+    max_evaluations=2,
+    perceptual_weight=0.0,
+    grid_rate=2e-2,
+    mlp_rate=4e-3,
+    save_every=5,
+)
+
+
+def ball(cameras: Cameras) -> Views:
+    """A ball around the origin whose colour is its normal, in closed form, antialiased, on black."""
+    views = _hard_ball(cameras.resized(3 * SIZE, 3 * SIZE))
+    pool = torch.nn.functional.avg_pool2d
+    return Views(pool(views.images, 3), cameras, pool(views.masks, 3))
+
+
+def _hard_ball(cameras: Cameras) -> Views:
+    rays = cameras.rays()
+    along = -(rays.origins * rays.directions).sum(-1)
+    gap = rays.origins.square().sum(-1) - along.square()
+    hit = gap < 1.5**2
+    depth = along - (1.5**2 - gap).clamp(min=0).sqrt()
+    normal = (rays.origins + depth[..., None] * rays.directions) / 1.5
+    image = torch.where(hit[..., None], normal * 0.4 + 0.5, 0.0).movedim(-1, -3)
+    return Views(image, cameras, hit.float()[..., None, :, :])
+
+
+def ring(angles: torch.Tensor, height: float = 2.0) -> Cameras:
+    eyes = torch.stack([6 * angles.cos(), 6 * angles.sin(), torch.full_like(angles, height)], -1)
+    up = torch.tensor([0.0, 0.0, 1.0])
+    return Cameras.look_at(eyes, torch.zeros(3), up, focal=1.4 * SIZE, height=SIZE, width=SIZE)
+
+
+class Oracle:
+    """A prior that knows the scene: whatever it is shown, it answers with the truth."""
+
+    codec = IdentityCodec()
+
+    def condition(self, context: Views, targets: Cameras):
+        truth = self.codec.encode(ball(targets).images)
+        return lambda x, sigma: truth.expand_as(x)
+
+
+def evidence(views: int = 1) -> Evidence:
+    photos = ball(ring(torch.arange(views) * 1.0))
+    queries = ring(torch.arange(10) * (2 * math.pi / 10) + 0.2)
+    return Evidence(photos, photos, queries, Views(torch.full((10, 3, SIZE, SIZE), 0.5), queries))
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def test_the_oracle_is_a_prior():
+    assert isinstance(Oracle(), Prior)
+
+
+@pytest.mark.parametrize("space", ["pixel", "latent"])
+def test_distilling_an_oracle_from_one_photo_gives_its_scene(space):
+    asset = distill(Oracle(), evidence(), dataclasses.replace(CONFIG, space=space), generator=seeded())
+    unseen = ring(torch.tensor([0.5, 2.0, 3.5, 5.0]), height=1.0)
+    assert psnr(asset.render(unseen).image, ball(unseen).images).mean() > 28
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
+    config = dataclasses.replace(CONFIG, steps=6, bootstrap_steps=3)
+    first, again = (distill(Oracle(), evidence(), config, generator=seeded()).state_dict() for _ in range(2))
+    other = distill(Oracle(), evidence(), config, generator=torch.Generator().manual_seed(2)).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("die_at", [7, 11])
+def test_a_killed_run_resumes_to_the_same_scene_as_an_unbroken_one(tmp_path, die_at):
+    config = dataclasses.replace(CONFIG, steps=14, bootstrap_steps=4, reuse=3)
+    whole = distill(Oracle(), evidence(), config, generator=seeded()).state_dict()
+
+    def die(step: int, losses: dict[str, float]) -> None:
+        if step == die_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(Oracle(), evidence(), config, generator=seeded(), progress=die, directory=tmp_path)
+    again = distill(Oracle(), evidence(), config, generator=seeded(), directory=tmp_path).state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def run(config: DistillConfig, views: int = 1) -> _Run:
+    return _Run(Oracle(), evidence(views), config, seeded(), None)
+
+
+def test_every_row_of_table_5_5_takes_a_step():
+    class Perceptual(torch.nn.Module):
+        def forward(self, a, b):
+            return (a - b).abs().mean((1, 2, 3))
+
+    for space in ("latent", "pixel"):
+        for denoising in ("single", "multiple"):
+            for perceptual in (None, Perceptual()):
+                config = dataclasses.replace(
+                    CONFIG, space=space, denoising=denoising, perceptual_weight=0.1 if perceptual else 0.0
+                )
+                one = _Run(Oracle(), evidence(), config, seeded(), perceptual)
+                before = one.field.state_dict()["table"].clone() if "table" in one.field.state_dict() else None
+                losses = one.advance()
+                assert losses["distillation"] > 0 and math.isfinite(losses["distillation"])
+                assert before is None or not torch.equal(before, one.field.state_dict()["table"])
+
+
+def test_levels_follow_equation_a1_up_to_the_cap():
+    full = run(dataclasses.replace(CONFIG, max_evaluations=50))
+    assert len(full.levels(0.3)) - 1 == 30 and len(full.levels(0.9)) - 1 == 50
+    thin = run(dataclasses.replace(CONFIG, max_evaluations=8))
+    levels = thin.levels(0.9)
+    assert len(levels) - 1 == 8 and levels[-1] == 0
+    assert torch.isclose(levels[0], COSINE.sigma(torch.tensor(0.9)))
+
+
+def test_weight_is_one_minus_alphabar_and_the_target_is_the_oracles():
+    one = run(CONFIG)
+    latent, weight = one.denoised(torch.rand(1, 3, SIZE, SIZE), 3, torch.Generator().manual_seed(0))
+    time = 1 - torch.rand((), generator=torch.Generator().manual_seed(0))
+    assert torch.isclose(weight, 1 - COSINE.alpha(time) ** 2, rtol=1e-4)
+    truth = IdentityCodec().encode(ball(one.evidence.queries[3:4]).images)
+    assert torch.allclose(latent, truth, atol=1e-3)
+
+
+def test_no_gradient_flows_through_the_denoising():
+    one = run(CONFIG)
+    assert not one.denoised(torch.rand(1, 3, SIZE, SIZE, requires_grad=True), 0, seeded())[0].requires_grad
+
+
+def test_photos_alone_ignore_the_prior():
+    losses = run(dataclasses.replace(CONFIG, pseudo_weight=0.0)).advance()
+    assert list(losses) == ["photo"]
+
+
+def test_visual_hull_holds_the_ball_and_not_the_corners():
+    hull = visual_hull(evidence(3).photos, run(CONFIG).occupancy)
+    assert hull is not None
+    middle = (torch.arange(32) + 0.5) / 32 * 8 - 4
+    cells = torch.stack(torch.meshgrid(middle, middle, middle, indexing="ij"), -1)
+    assert hull[cells.norm(dim=-1) < 1.5].all()
+    assert not hull[cells.norm(dim=-1) > 4].any()
+
+
+def test_a_photo_that_cuts_the_object_does_not_carve_what_it_cannot_see():
+    photos = evidence(1).photos
+    cut = Views(photos.images, photos.cameras, torch.ones_like(photos.masks))
+    hull = visual_hull(cut, run(CONFIG).occupancy)
+    assert hull is not None and hull.all()
