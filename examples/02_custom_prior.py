@@ -6,7 +6,14 @@ import torch
 
 from fewview import Cameras, DistillConfig, Evidence, IdentityCodec, Views, distill
 from fewview.evaluation.metrics import psnr
+from fewview.render.asset import FieldAssetConfig
+from fewview.render.field import FieldConfig
+from fewview.render.hashgrid import HashGridConfig
+from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig, render_rays
+
+GRID = HashGridConfig(levels=8, finest=128, log2_table=14)
+ASSET = FieldAssetConfig(FieldConfig(GRID, log_density=-1.0), VolumeConfig(steps=96), OccupancyConfig(resolution=32))
 
 
 def truth(points: torch.Tensor, directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,13 +30,11 @@ def photograph(cameras: Cameras) -> Views:
 
 
 class Oracle:
-    """A Prior whose expected x0 is the true picture, however noisy x is."""
-
     codec = IdentityCodec()
 
     def condition(self, context: Views, targets: Cameras):
         image = self.codec.encode(photograph(targets).images)
-        return lambda x, sigma: image.expand_as(x)
+        return lambda x, sigma: image.expand_as(x)  # the expected x0 is the truth, however noisy x is
 
 
 def ring(count: int, size: int, start: float = 0.0) -> Cameras:
@@ -41,13 +46,11 @@ def ring(count: int, size: int, start: float = 0.0) -> Cameras:
 
 def main(steps: int = 300, size: int = 48) -> float:
     """Distills the oracle from one photo, and returns the PSNR of views that were neither input nor pseudo view."""
-    photos, queries = photograph(ring(1, size)), ring(12, size)
-    config = DistillConfig(steps=steps, bootstrap_steps=0, render_size=size, denoising="single", grid_rate=1e-2)
-    grey = Views(torch.full((12, 3, size, size), 0.5), queries)  # first images, for a bootstrap that is left out here
-    evidence = Evidence(photos, photos, queries, grey)
-    asset = distill(Oracle(), evidence, config, generator=torch.Generator().manual_seed(0))
-
-    unseen = photograph(ring(4, size, start=0.2))
+    photos, queries, unseen = photograph(ring(1, size)), ring(12, size), photograph(ring(4, size, start=0.2))
+    first = Views(torch.zeros(12, 3, size, size), queries)  # for a bootstrap, which is left out here
+    kind = dict(bootstrap_steps=0, denoising="single", distance="l1", render_size=size, asset=ASSET, occupancy_every=4)
+    config = DistillConfig(steps, grid_rate=1e-2, mlp_rate=2e-3, **kind)
+    asset = distill(Oracle(), Evidence(photos, photos, queries, first), config, generator=torch.Generator())
     quality = psnr(asset.render(unseen.cameras).image, unseen.images).mean().item()
     print(f"{quality:.1f} dB on unseen views")
     return quality

@@ -14,6 +14,12 @@ from fewview.cameras import Cameras
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
 from fewview.recipes.sparsefusion import tiny
+from fewview.render.asset import FieldAssetConfig
+from fewview.render.field import FieldConfig
+from fewview.render.hashgrid import HashGridConfig
+from fewview.render.occupancy import OccupancyConfig
+from fewview.render.volume import VolumeConfig
+from fewview.sparsefusion.method import SparseFusionConfig
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.views import Render, Views
 
@@ -150,3 +156,12 @@ def smallest() -> VLDMConfig:
 def smallest_model() -> VLDM:
     torch.manual_seed(0)
     return VLDM(smallest()).eval()
+
+
+def quick() -> SparseFusionConfig:
+    """A reconstruction in a second: few steps, few pseudo views, a small field."""
+    grid = HashGridConfig(levels=4, finest=32, log2_table=10)
+    asset = FieldAssetConfig(FieldConfig(grid, hidden=16), VolumeConfig(steps=32), OccupancyConfig(resolution=16))
+    config = SparseFusionConfig.preset("fast")
+    small = replace(config.distill, steps=8, bootstrap_steps=4, pseudo_views=2, render_size=16, asset=asset)
+    return replace(config, distill=replace(small, max_evaluations=2, input_rays=64), photo_size=32)

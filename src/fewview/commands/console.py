@@ -1,6 +1,5 @@
 """What commands say while they work: progress bars on a terminal, plain lines in a log."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +8,15 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-OUT = Console(highlight=False, soft_wrap=True)
+
+class _Pipe(Console):
+    """A console that leaves a reader that went away to the caller, instead of exiting with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+OUT = _Pipe(highlight=False, soft_wrap=True)
 LOG_SECONDS = 10
 ERR = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -19,20 +26,12 @@ def say(text: str) -> None:
     OUT.print(text, markup=False)
 
 
-def peak_memory() -> int | None:
-    """Largest resident memory of this process so far, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def effort(start: float) -> str:
     """Wall time since `start` (of time.monotonic) and peak memory, as text."""
+    from fewview.export.report import peak_memory
+
     peak = peak_memory()
-    memory = "" if peak is None else f", peak memory {peak / 2**30:.2f} GiB"
+    memory = "" if peak is None else f", peak memory {peak:.2f} GiB"
     return f"{duration(time.monotonic() - start)}{memory}"
 
 
@@ -50,12 +49,12 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Stages:
-    """One bar for each stage, in the order in which they are first reported."""
+    """One bar for each stage, in the order in which they are first reported; `seconds` of those that are done."""
 
     bars: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
-    done: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Says that `fraction` in [0, 1] of a stage is done."""
@@ -65,10 +64,10 @@ class Stages:
             if not OUT.is_terminal:
                 say(f"{stage} ...")
         self.bars.update(self.tasks[stage], completed=fraction)
-        if fraction >= 1 and stage not in self.done:
-            self.done.add(stage)
+        if fraction >= 1 and stage not in self.seconds:
+            self.seconds[stage] = time.monotonic() - self.started[stage]
             if not OUT.is_terminal:
-                say(f"{stage}: done in {duration(time.monotonic() - self.started[stage])}")
+                say(f"{stage}: done in {duration(self.seconds[stage])}")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`fewview data`: make a set to learn from, and look at what a folder holds."""
 
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -37,8 +36,6 @@ class Build:
         root = options.pop("root")
         if min(self.train, self.test, self.frames, self.size, self.workers) < 1:
             raise InputError("--train, --test, --frames, --size and --workers must be at least 1.")
-        if find_spec("moderngl") is None:
-            raise InputError("Rendering needs moderngl, which is not installed; pip install 'fewview[data]' brings it.")
         from fewview.data.synthetic import BuildConfig, build, planned
 
         config = BuildConfig(**options)

@@ -3,21 +3,26 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import Stages, effort, say, stages
+from fewview.commands.methods import Preset, sparsefusion
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
-    from fewview.views import Asset, Views
+    from fewview.render.asset import FieldAsset
+    from fewview.sparsefusion.method import SparseFusion
+    from fewview.views import Views
 
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
 MOST_VIEWS = 6  # more add little to a method for few photos, and cost time
 SAVE_EVERY = 100  # steps
+FILM_SIZE, FILM_FRAMES = 192, 48
+SPLAT_SIZE, SPLAT_VIEWS = 128, 36
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Reconstruct:
     """Numbers of the photos to use, from 0."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input (6 where there are more)."""
-    preset: Literal["fast", "default", "quality", "thesis"] = "default"
+    preset: Preset = "default"
     """How long to distill: some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU."""
     seed: int = 0
     """The same seed gives the same scene on the same machine."""
@@ -50,13 +55,18 @@ class Reconstruct:
     interrupted: ClassVar[str] = "the same command with --resume goes on from the last saved step"
 
     def run(self) -> None:
+        import torch
+
         start = time.monotonic()
         check_target(self.out, overwrite=self.overwrite)
         say(f"Reading {self.input}")
         chosen, views = self.photos()
+        method = self.prepared()
         with stages() as report, _RunFolder(self, chosen) as folder:
-            asset, settings = self.asset(views, folder, report)
-            self.write(asset, views, settings, report, start)
+            generator = torch.Generator().manual_seed(self.seed)
+            views = views.to(self.device)
+            asset = method.reconstruct(views, generator=generator, progress=report, directory=folder)
+            self.write(asset, views, report, self.settings(method, chosen))
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
         say(f"Took {effort(start)}.")
 
@@ -73,12 +83,43 @@ class Reconstruct:
         check_reconstructable(views, where=str(self.input))
         return chosen, views
 
-    def asset(self, views: "Views", folder: Path, report: Stages) -> tuple["Asset", dict]:
-        """What the method makes of the photos, and the settings it ran with."""
-        raise NotImplementedError
+    def prepared(self) -> "SparseFusion":
+        """The method with its weights, on the device, saving often enough to be stopped."""
+        method = sparsefusion(self.method, self.weights, self.preset)
+        method.config = replace(method.config, distill=replace(method.config.distill, save_every=SAVE_EVERY))
+        method.model.to(self.device)
+        return method
 
-    def write(self, asset: "Asset", views: "Views", settings: dict, report: Stages, start: float) -> None:
-        raise NotImplementedError
+    def settings(self, method: "SparseFusion", chosen: Sequence[int]) -> dict:
+        """What the report says about how the scene was made."""
+        from fewview.config import to_json
+
+        given = {name: getattr(self, name) for name in ("method", "weights", "preset", "seed", "device")}
+        perceptual = "LPIPS" if method.perceptual is not None else "none"
+        return {**given, "views": list(chosen), "perceptual loss": perceptual, **to_json(method.config)}
+
+    def write(self, asset: "FieldAsset", views: "Views", report: Stages, settings: dict) -> None:
+        """Splats, mesh, film, pictures and report, beside the field itself."""
+        import torch
+
+        from fewview.commands import products
+        from fewview.export.package import Products, Record, write_results
+        from fewview.framing import crop_to_object
+        from fewview.paths import orbit
+
+        near = crop_to_object(views, FILM_SIZE).cameras
+        generator = torch.Generator().manual_seed(self.seed)
+        seen_from = products.around(near, SPLAT_VIEWS, SPLAT_SIZE)
+        tell = lambda fraction: report("fitting splats", fraction)
+        splats = products.splats(asset, seen_from, generator=generator, progress=tell)
+        report("taking the surface", 0)
+        mesh = products.mesh(asset, splats)
+        report("taking the surface", 1)
+        report("rendering and writing", 0)
+        made = Products(mesh, splats, orbit(near, FILM_FRAMES))
+        record = Record(self.input.resolve().name, settings, dict(report.seconds))
+        write_results(self.out, asset, views, products=made, record=record)
+        report("rendering and writing", 1)
 
 
 @dataclass(frozen=True)
@@ -89,7 +130,7 @@ class Demo:
     """Photos to take instead of the bundled ones."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("out/demo")
     """Folder for the results; results of an earlier demo are replaced."""
-    preset: Literal["fast", "default", "quality", "thesis"] = "default"
+    preset: Preset = "default"
     """As for `fewview reconstruct`."""
 
     interrupted: ClassVar[str] = "run it again to start over"
@@ -132,22 +173,16 @@ class _RunFolder:
         return self.path
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None or issubclass(kind, InputError):
+        if kind is None:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
 def check_target(out: Path, *, overwrite: bool) -> None:
-    """Refuses a folder that holds something, but for results of ours where they may be replaced."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise InputError(f"{out} is a file; name a folder for the results.")
-    if not any(out.iterdir()):
-        return
-    ours = (out / "report.html").exists() and (out / "scene" / "config.json").exists()
-    if not ours:
-        raise InputError(f"{out} holds other files; name an empty or a new folder for the results.")
-    if not overwrite:
+    """Refuses a folder with foreign files in it, and results of ours unless they may be replaced."""
+    from fewview.export.package import check_free
+
+    check_free(out)
+    if out.exists() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{out} holds results already; name another folder, or replace them with --overwrite.")
 
 

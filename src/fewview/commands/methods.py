@@ -1,0 +1,57 @@
+"""Methods by name, as the commands know them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from fewview.commands.console import say
+from fewview.errors import InputError
+
+if TYPE_CHECKING:
+    from fewview.sparsefusion.method import SparseFusion
+    from fewview.views import Reconstructor
+
+Preset = Literal["fast", "default", "quality", "thesis"]
+
+SEEKING = {  # the distilled field, by what it is fitted to (thesis, Table 5.4)
+    "sparsefusion": "mode",
+    "eft-field": "eft-mean",
+    "vldm-field": "vldm-mean",
+    "no-prior": "photos",
+}
+METHODS = (*SEEKING, "eft", "vldm")
+
+
+def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
+    """One of the methods that make a field."""
+    from fewview.evaluation.perceptual import find_lpips
+    from fewview.evaluation.weights import HELP
+    from fewview.sparsefusion.method import SparseFusion, SparseFusionConfig
+
+    config = replace(SparseFusionConfig.preset(preset), seeking=SEEKING[name])
+    perceptual = find_lpips("vgg") if config.distill.perceptual_weight > 0 and name == "sparsefusion" else None
+    if perceptual is None and name == "sparsefusion":
+        say(f"Distilling without the perceptual loss. {HELP}")
+    return SparseFusion.from_pretrained(weights, config, perceptual)
+
+
+def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[str, "Reconstructor"]:
+    """Methods to compare, sharing one set of weights; InputError for an unknown name."""
+    from fewview.sparsefusion.method import EFTImages, VLDMSamples
+
+    unknown = [name for name in names if name not in METHODS]
+    if unknown or not names:
+        raise InputError(f"There is no method '{''.join(unknown[:1])}'; choose from {', '.join(METHODS)}.")
+    made: dict[str, Reconstructor] = {name: sparsefusion(name, weights, preset) for name in names if name in SEEKING}
+    if "eft" in names or "vldm" in names:
+        model = sparsefusion("no-prior", weights, preset).model
+        made |= {"eft": EFTImages(model), "vldm": VLDMSamples(model)}
+    return {name: made[name] for name in names}
+
+
+def trained_size(weights: str) -> int:
+    """Pixels a side of the images that the weights were trained for."""
+    from fewview.checkpoint import read_json
+    from fewview.sparsefusion.method import model_folder
+
+    return int(read_json(model_folder(weights) / "config.json")["config"]["size"])

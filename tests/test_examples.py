@@ -1,0 +1,75 @@
+"""Every example runs, at tiny sizes, and does what its first line says."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import worlds
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(number: str) -> ModuleType:
+    (path,) = EXAMPLES.glob(f"{number}_*.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_examples_are_short_numbered_and_tested():
+    paths = sorted(EXAMPLES.glob("*.py"))
+    assert [path.name[:3] for path in paths] == [f"{i:02d}_" for i in range(1, len(paths) + 1)]
+    assert all(len(path.read_text().splitlines()) <= 60 for path in paths)
+    here = Path(__file__).read_text()
+    assert all(f'load("{path.name[:2]}")' in here for path in paths)
+
+
+def test_a_closed_form_field_covers_what_geometry_says(tmp_path):
+    covered = load("01").main(size=32, out=tmp_path / "marble.png")
+    tangent = 1.5 * 1.5 / (36 * 1.09 - 1.5**2) ** 0.5  # of the ball's radius, in image sides
+    assert covered == pytest.approx(3.1416 * tangent**2, rel=0.05)
+    assert (tmp_path / "marble.png").stat().st_size > 100
+
+
+def test_an_oracle_is_distilled_into_what_it_knows():
+    example = load("02")
+    before, after = (example.main(steps=steps, size=16) for steps in (1, 60))
+    assert after > before + 3
+
+
+def test_a_folder_of_photos_is_seen_as_the_networks_see_it(tmp_path, capsys):
+    folder = worlds.write_transforms(tmp_path, worlds.photograph(worlds.ring(3)))
+    views = load("03").main(folder, size=16)
+    assert views.images.shape == (3, 3, 16, 16)
+    assert "3 photos of 32 x 32 pixels, masks" in capsys.readouterr().out
+
+
+def test_a_training_run_goes_on_where_it_stopped(tmp_path):
+    example = load("04")
+    whole = example.main(tmp_path / "whole", steps=3)
+    assert len(whole) == 3
+    assert example.main(tmp_path / "whole", steps=3) == []
+
+
+def test_methods_of_ones_own_are_compared(tmp_path):
+    text = load("05").main(tmp_path, size=16)
+    assert "| mean |" in text and "| nearest |" in text and "nearest minus" in text
+
+
+def test_a_table_of_poses_is_a_scene(tmp_path, capsys):
+    views = worlds.photograph(worlds.ring(3))
+    lines = ["image,x,y,z,focal,width,height"]
+    for i in range(3):
+        worlds.save_image(tmp_path / f"{i}.png", worlds.torch.cat([views.images[i], views.masks[i]]))
+        x, y, z = views.cameras.centers[i].tolist()
+        lines.append(f"{i}.png,{x},{y},{z},44.8,32,32")
+    table = tmp_path / "photos.csv"
+    table.write_text("\n".join(lines))
+    scene = load("06").open_table(table)
+    poses = worlds.torch.stack([camera.world_from_cam for camera in scene.cameras])
+    worlds.torch.testing.assert_close(poses, views.cameras.world_from_cam)
+    load("06").main(table)
+    assert f"3 photos, {views.masks.mean():.0%} covered" in capsys.readouterr().out
