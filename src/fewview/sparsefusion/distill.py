@@ -109,6 +109,10 @@ class _Run:
         self.carve()
         groups = self.field.parameter_groups(config.grid_rate, config.mlp_rate)
         self.optimiser = torch.optim.Adam(groups, fused=True, eps=1e-15)
+        size = (config.render_size, config.render_size)
+        photos = evidence.photos.cameras
+        self.photo_rays = (photos if config.input_rays else photos.resized(*size)).rays()
+        self.query_rays = evidence.queries.resized(*size).rays()
         self.denoisers: dict[int, Denoiser] = {}
         self.step = 0
         self.target: tuple[int, Tensor, Tensor] | None = None
@@ -140,10 +144,9 @@ class _Run:
         """A differentiable rendering of flat rays."""
         return render_rays(self.field, rays, self.config.asset.volume, occupancy=self.occupancy, generator=draws)
 
-    def render(self, cameras: Cameras, draws: torch.Generator) -> Render:
-        """A differentiable rendering of one camera (batch shape empty)."""
-        out = self.see(cameras.rays().flatten(), draws)
-        shape = (cameras.height, cameras.width)
+    def render(self, rays: Rays, draws: torch.Generator) -> Render:
+        """A differentiable rendering of one camera's rays (height, width)."""
+        out, shape = self.see(rays.flatten(), draws), rays.shape
         image, alpha = out.features.T.unflatten(-1, shape), out.alpha.unflatten(-1, shape)[None]
         return Render(image, alpha, out.distance.unflatten(-1, shape)[None])
 
@@ -157,20 +160,17 @@ class _Run:
             target, masks = view.images.flatten(1)[:, chosen].T, None
             if view.masks is not None:
                 masks = view.masks.flatten()[chosen]
-            rays = view.cameras.rays().flatten()[chosen]
-            out = self.see(rays, draws)
+            out = self.see(self.photo_rays[index].flatten()[chosen], draws)
             return self._rendering_loss(out.features, out.alpha, target, masks)
-        size = config.render_size
-        rendered = self.render(view.cameras.resized(size, size), draws)
-        small = view.resized(size, size)
+        rendered = self.render(self.photo_rays[index], draws)
+        small = view.resized(*self.photo_rays.shape[1:])
         return self._rendering_loss(rendered.image, rendered.alpha, small.images, small.masks)
 
     def bootstrap_loss(self, draws: torch.Generator) -> Tensor:
         """Rendering loss against the feed-forward image of a random pseudo view (thesis: EFT's colours)."""
         index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
-        size = self.config.render_size
-        rendered = self.render(self.evidence.queries[index].resized(size, size), draws)
-        first = self.evidence.first[index].resized(size, size)
+        rendered = self.render(self.query_rays[index], draws)
+        first = self.evidence.first[index].resized(*self.query_rays.shape[1:])
         return self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
 
     def distillation_loss(self, draws: torch.Generator) -> Tensor:
@@ -181,8 +181,7 @@ class _Run:
             index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
         else:
             index = self.target[0]
-        size = config.render_size
-        rendered = self.render(self.evidence.queries[index].resized(size, size), draws)
+        rendered = self.render(self.query_rays[index], draws)
         image = self._at_prior_size(rendered.image)
         if self.target is None or since % config.reuse == 0:
             self.target = (index, *self.denoised(image.detach(), index, draws))

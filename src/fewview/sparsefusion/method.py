@@ -53,7 +53,7 @@ class SparseFusionConfig:
 BOUND = 4.0  # of the field's box, thesis A.3
 CPU_ASSET = FieldAssetConfig(
     ngp=FieldConfig(grid=HashGridConfig(levels=10, finest=256, log2_table=15, kind="hash"), blob=1.0, blob_std=1.0),
-    volume=VolumeConfig(bound=BOUND, steps=160),
+    volume=VolumeConfig(bound=BOUND, steps=112),
     occupancy=OccupancyConfig(bound=BOUND),
 )
 CPU = DistillConfig(

@@ -1,0 +1,120 @@
+import dataclasses
+
+import pytest
+import torch
+from sparsefusion.test_distill import ASSET, ball, ring
+from sparsefusion.test_vldm import MICRO
+
+from fewview.cameras import Cameras
+from fewview.errors import InputError
+from fewview.sparsefusion.method import (
+    EFTImages,
+    SparseFusion,
+    SparseFusionConfig,
+    VLDMSamples,
+    model_folder,
+    prepare,
+    sample_view,
+)
+from fewview.sparsefusion.vldm import VLDM
+from fewview.views import Asset, Reconstructor, Views
+
+
+def config(seeking: str = "mode", steps: int = 4) -> SparseFusionConfig:
+    fast = SparseFusionConfig.preset("fast")
+    distill = dataclasses.replace(
+        fast.distill, steps=steps, bootstrap_steps=2, pseudo_views=3, render_size=16, asset=ASSET, input_rays=64
+    )
+    return dataclasses.replace(fast, distill=distill, seeking=seeking, photo_size=32, first_size=8)
+
+
+@pytest.fixture
+def model() -> VLDM:
+    torch.manual_seed(0)
+    return VLDM(MICRO)
+
+
+def photos() -> Views:
+    return ball(ring(torch.tensor([0.0, 1.0])))
+
+
+@pytest.mark.parametrize("seeking", ["mode", "eft-mean", "vldm-mean", "photos"])
+def test_every_way_of_seeking_gives_an_asset_that_renders(model, seeking):
+    method = SparseFusion(model, config(seeking))
+    assert isinstance(method, Reconstructor)
+    stages = set()
+    asset = method.reconstruct(photos(), progress=lambda stage, fraction: stages.add(stage))
+    assert isinstance(asset, Asset) and "distilling the scene" in stages
+    render = asset.render(ring(torch.tensor([0.5])))
+    assert render.image.shape == (1, 3, 32, 32) and render.image.isfinite().all()
+
+
+def test_the_scene_lies_where_the_photos_say(model):
+    """Moving and scaling the world of the photos moves the scene with it."""
+    similarity = torch.eye(4)
+    similarity[:3, :3] *= 2.5
+    similarity[:3, 3] = torch.tensor([3.0, -2.0, 5.0])
+    views = photos()
+    moved = Views(views.images, views.cameras.transformed(similarity), views.masks)
+    method, target = SparseFusion(model, config("photos", steps=30)), ring(torch.tensor([0.5]))
+    here = method.reconstruct(views).render(target)
+    there = method.reconstruct(moved).render(target.transformed(similarity))
+    assert torch.allclose(here.image, there.image, atol=0.05)
+    seen = here.alpha > 0.5
+    assert torch.allclose(2.5 * here.depth[seen], there.depth[seen], rtol=0.02)
+
+
+@pytest.mark.parametrize("kind", [EFTImages, VLDMSamples])
+def test_networks_alone_are_assets_too(model, kind):
+    asset = kind(model).reconstruct(photos())
+    image = asset.render(ring(torch.tensor([0.5, 2.0]))).image
+    assert image.shape == (2, 3, 32, 32) and image.min() >= 0 and image.max() <= 1
+
+
+def test_samples_depend_on_the_generator_and_on_nothing_else(model):
+    torch.nn.init.normal_(model.unet.out.weight)
+    model.eval()
+    prepared = prepare(photos(), 16, 16)
+    camera = prepared.context.cameras[0]
+    draw = lambda seed: sample_view(model, prepared.context, camera, 4, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+
+
+def test_prepared_photos_see_the_object_in_the_middle_of_the_frame():
+    prepared = prepare(photos(), 16, 48)
+    assert prepared.photos.images.shape[-1] == 48 and prepared.context.images.shape[-1] == 16
+    origin, _ = prepared.context.cameras.project(torch.zeros(2, 1, 3))
+    assert (origin - 8).abs().max() < 1
+    distance = prepared.photos.cameras.centers.norm(dim=-1)
+    assert torch.allclose(
+        distance, 6.3 / 0.75 * torch.ones(2), rtol=0.1
+    )  # a ball of 1.5 has a silhouette deviation of 0.75
+
+
+def test_weights_save_and_load_to_the_same_images(model, tmp_path):
+    method = SparseFusion(model, config())
+    method.save_pretrained(tmp_path / "model")
+    again = SparseFusion.from_pretrained(tmp_path / "model", config())
+    target = ring(torch.tensor([0.5]))
+    images = [EFTImages(m.model).reconstruct(photos()).render(target).image for m in (method, again)]
+    assert torch.equal(*images)
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="neither a model folder"):
+        model_folder("huge")
+    with pytest.raises(InputError, match="fast, default, quality"):
+        SparseFusionConfig.preset("slow")
+
+
+def test_presets_cost_more_in_order():
+    steps = [SparseFusionConfig.preset(name).distill.steps for name in ("fast", "default", "quality", "thesis")]
+    assert steps == sorted(steps) and steps[-1] == 3000
+
+
+def test_pseudo_cameras_know_the_inputs_only(model):
+    """The release fits the camera distribution to held-out cameras as well; here nothing else can get in."""
+    method, views = SparseFusion(model, config()), photos()
+    cameras = method.pseudo_cameras(prepare(views, 16, 32), torch.Generator().manual_seed(0))
+    assert isinstance(cameras, Cameras) and cameras.shape == (3,)
+    assert (cameras.height, cameras.width) == (16, 16)
