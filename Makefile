@@ -33,7 +33,7 @@ test: check
 	$(BIN)/python -m pytest -n 2
 
 lint: check
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 check: install-dev
 	$(BIN)/ruff check .

@@ -1,11 +1,63 @@
 """`fewview bench`: the CPU kernels beside their PyTorch twins."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from fewview.commands.console import say
+from fewview.errors import InputError
+
+COLUMNS = (("kernel", 28), ("n", 8), ("threads", 7), ("torch_ms", 10), ("numba_ms", 10), ("ratio", 7))
 
 
 @dataclass(frozen=True)
 class Bench:
     """Time the CPU kernels, forward and backward, beside their PyTorch twins."""
 
+    kernels: Positional[Literal["all", "hashgrid", "volume", "splats"]] = "all"
+    """Which."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Threads for both sides; all cores unless given."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
+    """Write the rows as JSON too."""
+
     def run(self) -> None:
-        raise NotImplementedError
+        import torch
+
+        from fewview.checkpoint import write_json
+
+        if self.threads is not None and self.threads < 1:
+            raise InputError("--threads must be at least 1.")
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        say("  ".join(name.rjust(width) if i else name.ljust(width) for i, (name, width) in enumerate(COLUMNS)))
+        rows = []
+        for row in measured(self.kernels):
+            rows.append(row)
+            say("  ".join(_cell(row[name], width, left=i == 0) for i, (name, width) in enumerate(COLUMNS)))
+        if self.out is not None:
+            write_json(self.out, rows)
+
+
+def measured(kernels: str) -> Iterator[dict[str, Any]]:
+    """Rows of milliseconds, one after the other."""
+    from fewview import bench
+    from fewview.splatting_bench import bench_splat
+
+    if kernels in ("all", "hashgrid"):
+        yield from map(asdict, bench.hashgrid())
+    if kernels in ("all", "volume"):
+        yield from map(asdict, bench.volume())
+    if kernels in ("all", "splats"):
+        for row in bench_splat(counts=(1000, 10_000), channels=(3, 16)):
+            numba_ms, name = row.forward_ms + row.backward_ms, f"splat {row.channels} channels {row.pixels}px"
+            times = {"threads": row.threads, "torch_ms": row.twin_ms, "numba_ms": numba_ms, "ratio": row.speedup}
+            yield {"kernel": name, "n": row.splats, **times}
+
+
+def _cell(value: Any, width: int, *, left: bool) -> str:
+    text = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return text.ljust(width) if left else text.rjust(width)

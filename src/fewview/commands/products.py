@@ -14,6 +14,7 @@ from fewview.render.asset import FieldAsset
 from fewview.render.gaussians import GaussianAsset, Gaussians
 
 TILTS = (-0.6, 0.0, 0.7)  # radians towards the axis: rings above, at, and below the height of the inputs
+SPLATS, MESH = GaussianFitConfig(), MeshConfig()
 MARGIN = 0.15  # of the object's size, around the box of the mesh
 Share = Callable[[float], None]
 """(fraction done in [0, 1])."""
@@ -35,22 +36,16 @@ def sized(cameras: Cameras, height: int) -> Cameras:
 
 
 def splats(
-    asset: FieldAsset | GaussianAsset,
-    cameras: Cameras,
-    config: GaussianFitConfig | None = None,
-    *,
-    generator: torch.Generator,
-    progress: Share,
+    asset: FieldAsset | GaussianAsset, cameras: Cameras, *, generator: torch.Generator, progress: Share
 ) -> Gaussians:
     """Gaussians that look like the asset from all around."""
     if isinstance(asset, GaussianAsset):
         return asset.gaussians
-    config = config or GaussianFitConfig()
-    tell = lambda step, loss: progress(step / config.steps)
-    return fit_gaussians(asset, cameras, config, generator=generator, progress=tell).gaussians
+    tell = lambda step, loss: progress(step / SPLATS.steps)
+    return fit_gaussians(asset, cameras, SPLATS, generator=generator, progress=tell).gaussians
 
 
-def mesh(asset: FieldAsset, inside: Gaussians, config: MeshConfig | None = None) -> Mesh:
+def mesh(asset: FieldAsset, inside: Gaussians) -> Mesh:
     """The field's surface in a box around the splats that were fitted to it, with axes of the normalised frame."""
     bound = asset.config.ngp.bound
     points = apply(asset.norm_from_world, inside.means)
@@ -59,7 +54,7 @@ def mesh(asset: FieldAsset, inside: Gaussians, config: MeshConfig | None = None)
     low, high = (low - margin).clamp(min=-bound), (high + margin).clamp(max=bound)
     norm_from_unit = torch.diag(torch.cat([high - low, torch.ones(1).to(low)]))
     norm_from_unit[:3, 3] = low
-    return extract_mesh(asset, torch.linalg.inv(asset.norm_from_world) @ norm_from_unit, config)
+    return extract_mesh(asset, torch.linalg.inv(asset.norm_from_world) @ norm_from_unit, MESH)
 
 
 def need_field(asset: FieldAsset | GaussianAsset) -> FieldAsset:

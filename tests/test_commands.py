@@ -1,0 +1,164 @@
+"""The commands from photos to files, with the smallest networks and seconds of work."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import worlds
+from test_cli import fewview, refused
+
+from fewview.checkpoint import load_tensors, save_model
+from fewview.commands import products, reconstruct
+from fewview.export.images import write_png
+from fewview.render.asset import FieldAsset
+from fewview.sparsefusion import distill, method
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Presets, splats, mesh and film of toy size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(method.PRESETS, "fast", worlds.quick().distill)
+        patch.setattr(products, "SPLATS", replace(products.SPLATS, count=100, steps=2))
+        patch.setattr(products, "MESH", replace(products.MESH, resolution=12, level=0.01))
+        for name, value in {"FILM_SIZE": 16, "FILM_FRAMES": 4, "SPLAT_SIZE": 16, "SPLAT_VIEWS": 3}.items():
+            patch.setattr(reconstruct, name, value)
+        patch.setattr(reconstruct, "SAVE_EVERY", 2)
+        patch.setattr("fewview.evaluation.perceptual.find_lpips", lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder with photos/, weights/ and the results out/ of one reconstruction."""
+    root = tmp_path_factory.mktemp("world")
+    worlds.write_transforms(root / "photos", worlds.photograph(worlds.ring(3, size=16)))
+    model = worlds.smallest_model()
+    save_model(root / "weights", model, model.config)
+    assert run(root, root / "out") == 0
+    return root
+
+
+def run(root: Path, out: Path, *more: object) -> int:
+    return fewview("reconstruct", root / "photos", "-o", out, "--weights", root / "weights", "--preset", "fast", *more)
+
+
+def tensors(out: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(out / "scene" / "model.safetensors")
+
+
+def test_one_run_leaves_the_whole_package_and_nothing_else(world):
+    found = {path.name for path in (world / "out").iterdir()}
+    assert found == {"scene", "mesh.glb", "splats.ply", "orbit.mp4", "views", "transforms.json", "report.html"}
+    assert {path.name for path in world.iterdir()} == {"photos", "weights", "out"}
+    report = (world / "out" / "report.html").read_text()
+    assert "distilling the scene" in report and "sparsefusion" in report and str(world) not in report
+
+
+def test_results_are_not_replaced_unless_asked(world, capsys):
+    assert "--overwrite" in refused(capsys, "reconstruct", world / "photos", "-o", world / "out")
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(world, tmp_path):
+    assert run(world, tmp_path / "again") == 0 and run(world, tmp_path / "other", "--seed", 1) == 0
+    first, again, other = (tensors(out) for out in (world / "out", tmp_path / "again", tmp_path / "other"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, capsys):
+    advance = distill._Run.advance
+
+    def stop(run):
+        if run.step == 5:
+            raise KeyboardInterrupt
+        return advance(run)
+
+    monkeypatch.setattr(distill._Run, "advance", stop)
+    assert run(world, tmp_path / "out") == 130
+    assert "--resume" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    monkeypatch.setattr(distill._Run, "advance", advance)
+    assert run(world, tmp_path / "out", "--resume", "--seed", 1) == 2
+    assert "seed" in capsys.readouterr().err
+
+    steps = []
+    monkeypatch.setattr(distill._Run, "advance", lambda run: steps.append(run.step) or advance(run))
+    assert run(world, tmp_path / "out", "--resume") == 0
+    assert steps[0] == 4
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_scene_is_rendered_as_a_video_and_as_pictures(world, tmp_path):
+    assert fewview("render", world / "out", "-o", tmp_path / "a.mp4", "--frames", 2, "--size", 16) == 0
+    assert (tmp_path / "a.mp4").stat().st_size > 500
+    assert fewview("render", world / "out" / "scene", "-o", tmp_path / "b", "--path", "spiral", "--frames", 3) == 0
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["0000.png", "0001.png", "0002.png"]
+
+
+def test_the_cameras_of_a_file_are_rendered_exactly_and_may_be_joined(world, tmp_path):
+    path = world / "photos" / "transforms.json"
+    assert fewview("render", world / "out", "-o", tmp_path / "a", "--path", path) == 0
+    cameras = worlds.ring(3, size=16)
+    seen = FieldAsset.load(world / "out" / "scene").render(cameras[1]).image.clamp(0, 1)
+    write_png(tmp_path / "want.png", seen)
+    assert (tmp_path / "a" / "0001.png").read_bytes() == (tmp_path / "want.png").read_bytes()
+    assert fewview("render", world / "out", "-o", tmp_path / "b", "--path", path, "--frames", 5) == 0
+    assert len(list((tmp_path / "b").iterdir())) == 5
+
+
+def test_a_scene_is_exported_by_the_ending_of_the_file(world, tmp_path, capsys):
+    for name, magic in (("a.glb", b"glTF"), ("a.ply", b"ply\n")):
+        assert fewview("export", world / "out", "-o", tmp_path / name) == 0
+        assert (tmp_path / name).read_bytes()[:4] == magic
+    assert "exists already" in refused(capsys, "export", world / "out", "-o", tmp_path / "a.ply")
+    assert ".stl" in refused(capsys, "export", world / "out", "-o", tmp_path / "a.stl")
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [({}, "lacks the key"), ({"transform_matrix": "up"}, "4 x 4 numbers"), ({"fl_x": -1.0}, "positive")],
+)
+def test_a_malformed_path_is_refused(world, tmp_path, capsys, frame, words):
+    good = json.loads((world / "photos" / "transforms.json").read_text())["frames"][0]
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps({"frames": [frame and {**good, **frame}]}))
+    assert words in refused(capsys, "render", world / "out", "-o", tmp_path / "out", "--path", path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_methods_are_compared_on_a_set_and_on_a_single_scene(world, tmp_path, capsys):
+    data = worlds.write_co3d(tmp_path / "set", sequences=2, size=16)
+    weights = ("--weights", world / "weights", "--preset", "fast", "--frames", 4, "--size", 16)
+    out = tmp_path / "out"
+    methods = ("--methods", "no-prior,eft,vldm,sparsefusion")
+    assert fewview("evaluate", data, "-o", out, "--scenes", 1, *weights, *methods) == 0
+    assert "| sparsefusion |" in (out / "tables.md").read_text()
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 4 * 2 and {row["category"] for row in rows} == {"ball"}
+    capsys.readouterr()
+    assert fewview("tables", out / "results.jsonl") == 0
+    assert capsys.readouterr().out == (out / "tables.md").read_text()
+    single = ("--methods", "no-prior", "--views", 2)
+    assert fewview("evaluate", world / "photos", "-o", tmp_path / "one", *weights, *single) == 0
+
+
+def test_unknown_methods_and_empty_splits_are_refused(world, tmp_path, capsys):
+    weights = ("--weights", world / "weights", "-o", tmp_path / "out")
+    assert "magic" in refused(capsys, "evaluate", world / "photos", *weights, "--methods", "magic")
+    data = worlds.write_co3d(tmp_path / "set", sequences=1, frames=3, size=16)
+    assert "no scene" in refused(capsys, "evaluate", data, *weights, "--methods", "eft")
+
+
+def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(reconstruct, "DEMO_INPUT", tmp_path / "nothing")
+    assert "-i" in refused(capsys, "demo", "-o", tmp_path / "out")
+    monkeypatch.setattr(method, "WEIGHTS", world)
+    (world / "sparsefusion-tiny").symlink_to(world / "weights")
+    for _ in range(2):
+        assert fewview("demo", "-i", world / "photos", "-o", tmp_path / "out", "--preset", "fast") == 0
+    assert "peak memory" in capsys.readouterr().out
+    (world / "sparsefusion-tiny").unlink()
