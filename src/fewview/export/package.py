@@ -1,0 +1,139 @@
+"""The folder that a reconstruction leaves: scene, mesh, splats, film, views with their poses, and a report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import atomic_folder
+from fewview.errors import InputError
+from fewview.export.glb import write_glb
+from fewview.export.images import write_png
+from fewview.export.mesh import Mesh
+from fewview.export.ply import write_ply
+from fewview.export.report import Report, html, peak_memory
+from fewview.export.transforms import write_transforms
+from fewview.export.video import render_path, write_video
+from fewview.paths import CameraPrior, orbit
+from fewview.render.gaussians import Gaussians
+from fewview.views import Render, Views
+
+FILES = {
+    "report.html": "this page",
+    "scene": "the field, for fewview itself",
+    "mesh.glb": "mesh with vertex colours, y up",
+    "splats.ply": "Gaussian splats (3DGS layout)",
+    "orbit.mp4": "turntable film",
+    "views": "renderings along the orbit",
+    "transforms.json": "their poses (nerfstudio)",
+}
+STILLS = 8  # renderings of the orbit that the report shows
+
+
+@runtime_checkable
+class SavedAsset(Protocol):
+    """An Asset that knows how to write itself."""
+
+    def render(self, cameras: Cameras) -> Render: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """What has been made of the asset besides itself; all in the asset's world. `up` defaults to the inputs' axis."""
+
+    mesh: Mesh | None = None
+    splats: Gaussians | None = None
+    orbit: Cameras | None = None
+    truth: Views | None = None
+    up: Float[Tensor, "3"] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """How it was made: a name, JSON settings, and seconds by stage."""
+
+    name: str = "scene"
+    settings: Mapping[str, object] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_results(
+    out: Path,
+    asset: SavedAsset,
+    views: Views,
+    *,
+    products: Products | None = None,
+    record: Record | None = None,
+    fps: int = 24,
+) -> None:
+    """Write everything to the folder `out`, whole or not at all; a former result there is replaced.
+
+    `views` are the inputs, in the asset's world. InputError if `out` holds anything else than a former result.
+    """
+    products, record = products or Products(), record or Record()
+    check_free(out)
+    path = products.orbit if products.orbit is not None else orbit(views.cameras, 72)
+    with atomic_folder(out) as folder:
+        asset.save(folder / "scene")
+        renders = list(render_path(asset, path))
+        write_video(folder / "orbit.mp4", (seen.image for seen in renders), fps=fps)
+        names = [f"views/{i:03d}.png" for i in range(len(renders))]
+        for name, seen in zip(names, renders):
+            write_png(folder / name, seen.image)
+        write_transforms(folder / "transforms.json", path, names)
+        if products.mesh is not None:
+            up = products.up if products.up is not None else CameraPrior.fit(views.cameras).circle.normal
+            write_glb(folder / "mesh.glb", products.mesh, up)
+        if products.splats is not None:
+            write_ply(folder / "splats.ply", products.splats)
+        page = html(_report(folder, views, renders, (asset, products, record)))
+        (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def check_free(out: Path) -> None:
+    """InputError unless `write_results` may put a folder at `out` without loss of foreign files."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the results.")
+    foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in FILES) if out.exists() else []
+    if foreign:
+        raise InputError(
+            f"{out} holds '{foreign[0]}', which is no result of fewview; name a new folder for the results."
+        )
+
+
+@torch.no_grad()
+def _report(folder: Path, views: Views, renders: list[Render], made: tuple[SavedAsset, Products, Record]) -> Report:
+    asset, products, record = made
+    chosen = [renders[i * len(renders) // STILLS] for i in range(min(STILLS, len(renders)))]
+    stills = Render(*(torch.stack(parts) for parts in zip(*((r.image, r.alpha, r.depth) for r in chosen))))
+    facts = {"input views": str(len(views))}
+    if record.timings:
+        seconds = sum(record.timings.values())
+        facts["time"] = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    peak = peak_memory()
+    if peak is not None:
+        facts["peak memory"] = f"{peak:.1f} GiB"
+    if products.splats is not None:
+        facts["splats"] = f"{len(products.splats):,}"
+    if products.mesh is not None:
+        facts["triangles"] = f"{len(products.mesh.faces):,}"
+        facts["mesh"] = "watertight" if products.mesh.watertight else "has holes"
+    truth = products.truth
+    return Report(
+        record.name,
+        views,
+        stills,
+        record.timings,
+        record.settings,
+        facts,
+        {name: what for name, what in FILES.items() if (folder / name).exists()},
+        None if truth is None else (truth, asset.render(truth.cameras)),
+        (folder / "orbit.mp4").read_bytes(),
+    )

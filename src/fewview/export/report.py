@@ -1,0 +1,220 @@
+"""One HTML page that says what went in, what came out, how long it took: no scripts, no network, light and dark."""
+
+import base64
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.export.images import colour_depth, data_uri
+from fewview.views import Render, Views, resize
+
+THUMBNAIL = 320  # px, the longest side of an embedded picture
+VIDEO_BYTES = 6 * 2**20  # longer films are left out of the page
+PACKAGES = ("fewview", "torch", "numpy", "numba")
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the page shows. `orbit` are renderings of the result; `truth` views come with their renderings."""
+
+    name: str
+    inputs: Views
+    orbit: Render
+    timings: Mapping[str, float] = field(default_factory=dict)  # seconds
+    settings: Mapping[str, object] = field(default_factory=dict)  # JSON values; nested ones are flattened
+    facts: Mapping[str, str] = field(default_factory=dict)  # headline numbers, already words
+    files: Mapping[str, str] = field(default_factory=dict)  # relative path -> what it is
+    truth: tuple[Views, Render] | None = None
+    video: bytes | None = None
+
+
+def html(report: Report) -> str:
+    """The whole page. Every name and value is escaped."""
+    parts = [_header(report), _orbit(report), _inputs(report.inputs)]
+    if report.truth is not None:
+        parts.append(_comparison(*report.truth))
+    parts.append(f'<div class="columns">{_timings(report.timings)}{_files(report.files)}</div>')
+    parts.append(f'<div class="columns">{_settings(report.settings)}{_environment()}</div>')
+    title = f"<title>{escape(report.name)} · fewview</title>"
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    body = f"<main>{''.join(parts)}</main>"
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{meta}{title}<style>{CSS}</style></head><body>{body}</body></html>\n'
+    )
+
+
+def peak_memory() -> float | None:
+    """The largest resident size of this process so far in GiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def _header(report: Report) -> str:
+    chips = "".join(f"<li><b>{escape(v)}</b><span>{escape(k)}</span></li>" for k, v in report.facts.items())
+    return (
+        f'<header><p class="kicker">fewview reconstruction</p><h1>{escape(report.name)}</h1><ul>{chips}</ul></header>'
+    )
+
+
+def _orbit(report: Report) -> str:
+    depth = colour_depth(report.orbit.depth, report.orbit.alpha)
+    pairs = "".join(
+        f'<figure class="pair">{_image(image, f"orbit view {i + 1}")}{_image(far, f"its depth {i + 1}")}</figure>'
+        for i, (image, far) in enumerate(zip(report.orbit.image, depth))
+    )
+    film = ""
+    if report.video is not None and len(report.video) <= VIDEO_BYTES:
+        source = "data:video/mp4;base64," + base64.b64encode(report.video).decode()
+        film = f'<video src="{source}" autoplay loop muted playsinline controls></video>'
+    grid = f'<div class="pairs">{pairs}</div>'
+    note = "Turntable around the result, colour above depth (near is yellow, far is violet)."
+    return _section("The result", f'<div class="orbit">{film}{grid}</div>', note)
+
+
+def _inputs(views: Views) -> str:
+    cells = []
+    for i, image in enumerate(views.images):
+        mask = "" if views.masks is None else _image(views.masks[i], f"mask {i + 1}")
+        cells.append(f'<figure class="pair">{_image(image, f"photo {i + 1}")}{mask}</figure>')
+    note = "The photos" if views.masks is None else "The photos, above the masks of their object"
+    return _section("The input", f'<div class="pairs">{"".join(cells)}</div>', f"{note} ({len(views)}).")
+
+
+def _comparison(truth: Views, seen: Render) -> str:
+    cells, scores = [], []
+    for want, have in zip(truth.on_black().images, seen.image):
+        score = -10 * torch.log10((want - have).square().mean().clamp(min=1e-10)).item()
+        scores.append(score)
+        pictures = _image(want, "photograph") + _image(have, "rendering") + _image((want - have).abs(), "difference")
+        cells.append(f'<figure class="triple">{pictures}<figcaption>{score:.1f} dB</figcaption></figure>')
+    mean = sum(scores) / len(scores)
+    note = f"Photographs that were held back, the rendering, and the absolute difference. PSNR {mean:.2f} dB."
+    return _section("Against the truth", f'<div class="triples">{"".join(cells)}</div>', note)
+
+
+def _timings(timings: Mapping[str, float]) -> str:
+    total = max(sum(timings.values()), 1e-9)
+    rows = ""
+    for stage, seconds in timings.items():
+        bar = f'<td class="bar"><i style="width:{100 * seconds / total:.1f}%"></i></td>'
+        rows += f"<tr><th>{escape(stage)}</th>{bar}<td>{_duration(seconds)}</td></tr>"
+    foot = f'<tr class="total"><th>together</th><td></td><td>{_duration(total)}</td></tr>'
+    return _section("Time", f"<table>{rows}{foot}</table>") if timings else ""
+
+
+def _files(files: Mapping[str, str]) -> str:
+    rows = "".join(
+        f'<tr><th><a href="{escape(path)}">{escape(path)}</a></th><td>{escape(what)}</td></tr>'
+        for path, what in files.items()
+    )
+    return _section("Files", f"<table>{rows}</table>") if files else ""
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in _flat(settings).items()
+    )
+    return _section("Settings", f"<table>{rows}</table>") if settings else ""
+
+
+def _environment() -> str:
+    facts = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for package in PACKAGES:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    facts["threads"] = str(torch.get_num_threads())
+    if torch.cuda.is_available():
+        facts["GPU"] = torch.cuda.get_device_name()
+        facts["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB"
+    peak = peak_memory()
+    facts["peak memory"] = "unknown" if peak is None else f"{peak:.2f} GiB"
+    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items())
+    return _section("Made with", f"<table>{rows}</table>")
+
+
+def _section(title: str, body: str, note: str = "") -> str:
+    line = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{line}{body}</section>"
+
+
+def _image(image: Float[Tensor, "channels height width"], alt: str) -> str:
+    height, width = image.shape[-2:]
+    shrink = THUMBNAIL / max(height, width)
+    if shrink < 1:
+        image = resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
+    return f'<img src="{data_uri(image)}" width="{image.shape[-1]}" height="{image.shape[-2]}" alt="{escape(alt)}">'
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested settings under dotted names."""
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            is_list = isinstance(value, Sequence) and not isinstance(value, str)
+            flat[prefix + name] = ", ".join(map(str, value)) if is_list else value  # type: ignore[arg-type]
+    return flat
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+CSS = """
+:root { color-scheme: light dark; --paper: #fbfaf8; --card: #fff; --ink: #1d1c1a; --soft: #6d6a64; --line: #e5e2dc;
+  --accent: #b4532a; --stage: #0b0b0c; }
+@media (prefers-color-scheme: dark) { :root { --paper: #161617; --card: #1f1f21; --ink: #eceae6; --soft: #9c9890;
+  --line: #333236; --accent: #f0986b; } }
+* { box-sizing: border-box; margin: 0; }
+body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto,
+  "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 48px 24px 72px; }
+.kicker { color: var(--accent); font-size: 13px; font-weight: 600; letter-spacing: .04em; }
+h1 { font-size: 34px; line-height: 1.2; letter-spacing: -.02em; overflow-wrap: anywhere; }
+header ul { display: flex; flex-wrap: wrap; gap: 12px 36px; list-style: none; padding: 20px 0 0; }
+header li b { display: block; font-size: 20px; font-variant-numeric: tabular-nums; }
+header li span, .note, figcaption { color: var(--soft); font-size: 13px; }
+section { margin-top: 44px; min-width: 0; }
+h2 { font-size: 19px; letter-spacing: -.01em; }
+.note { margin-bottom: 14px; }
+h2 + table { margin-top: 8px; }
+.orbit { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; }
+.orbit video { flex: 1 1 340px; min-width: 0; max-width: 512px; width: 100%; border-radius: 10px;
+  background: var(--stage); }
+.pairs { flex: 2 1 420px; display: grid; grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; }
+figure { border-radius: 10px; overflow: hidden; background: var(--stage); }
+img { display: block; width: 100%; height: auto; }
+.triples { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 12px; }
+.triple { display: grid; grid-template-columns: repeat(3, 1fr); }
+.triple figcaption { grid-column: 1 / -1; padding: 4px 10px; background: var(--card); text-align: right;
+  font-variant-numeric: tabular-nums; }
+.columns { display: flex; flex-wrap: wrap; gap: 0 48px; }
+.columns section { flex: 1 1 380px; }
+table { width: 100%; border-collapse: collapse; font-size: 14px; }
+th, td { padding: 6px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
+  font-weight: 400; overflow-wrap: anywhere; }
+th { color: var(--soft); padding-right: 16px; }
+td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.bar { width: 45%; padding-right: 16px; vertical-align: middle; }
+.bar i { display: block; height: 8px; min-width: 2px; border-radius: 4px; background: var(--accent); }
+.total th, .total td { color: var(--ink); font-weight: 600; border-bottom: 0; }
+a { color: var(--accent); text-decoration: none; }
+a:hover { text-decoration: underline; }
+"""

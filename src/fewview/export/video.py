@@ -1,0 +1,46 @@
+"""H.264 films of anything that renders."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import atomic_path
+from fewview.export.images import to_bytes
+from fewview.views import Asset, Render
+
+CRF = 16  # x264's quality: 0 is lossless, 23 its default
+
+
+def write_video(path: Path, frames: Iterable[Float[Tensor, "3 height width"]], *, fps: int = 24) -> None:
+    """An MP4 that browsers play (H.264, yuv420p) of images in [0, 1]; odd sizes repeat their last row or column."""
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": str(CRF), "preset": "slow"})
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for image in frames:
+            pixels = _even(to_bytes(image))
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = pixels.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        if not stream.codec_context.is_open:
+            raise ValueError("a video needs at least one frame")
+        container.mux(stream.encode())
+
+
+def _even(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+@torch.no_grad()
+def render_path(asset: Asset, cameras: Cameras) -> Iterator[Render]:
+    """What `asset` shows from each of `cameras` (batch shape (n,)), one at a time."""
+    for i in range(len(cameras)):
+        yield asset.render(cameras[i])
