@@ -145,5 +145,5 @@ def test_recipes_agree_on_feature_width(recipe):
     config = recipe()
     assert (
         config.unet.cond_images_channels == config.eft.dim
-        and config.unet.channels == config.autoencoder.latent_channels
+        and config.unet.channels == config.autoencoder.total_channels
     )

@@ -88,11 +88,13 @@ def load_packed(path: Path) -> PackedScenes:
     return PackedScenes(cameras=cameras, **tensors)
 
 
-def recoloured(views: Sequence[Views], generator: torch.Generator | None = None) -> list[Views]:
-    """The same random exchange and gain of colour channels for all views of a scene (batch axis first)."""
+def recoloured(
+    views: Sequence[Views], generator: torch.Generator | None = None, *, strength: float = 0.3
+) -> list[Views]:
+    """One random exchange and gain in [1 - strength, 1] of channels for all views of a scene (batch axis first)."""
     batch = views[0].images.shape[0]
     channels = torch.stack([torch.randperm(3, generator=generator) for _ in range(batch)])
-    gain = 1 - 0.3 * torch.rand(batch, 1, 3, 1, 1, generator=generator)
+    gain = 1 - strength * torch.rand(batch, 1, 3, 1, 1, generator=generator)
     result = []
     for view in views:
         index = channels[:, None, :, None, None].expand_as(view.images)

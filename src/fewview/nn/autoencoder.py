@@ -26,6 +26,12 @@ class AutoencoderConfig:
     groups: int = 32
     scale: float = 0.18215  # makes latents of unit variance
     middle_attention: bool = True
+    chroma_scale: float = 0.0  # ours: above 0, two more latent channels hold chroma at latent resolution, times this
+
+    @property
+    def total_channels(self) -> int:
+        """Channels of what `encode` returns."""
+        return self.latent_channels + (2 if self.chroma_scale else 0)
 
     @property
     def factor(self) -> int:
@@ -173,12 +179,29 @@ class Autoencoder(nn.Module):
         return mean, logvar.clamp(-30, 20)
 
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels h w"]:
-        """The posterior's mode, times `scale`."""
-        return self.posterior(images)[0] * self.config.scale
+        """The posterior's mode, times `scale`; then chroma, if so configured."""
+        latents = self.posterior(images)[0] * self.config.scale
+        if not self.config.chroma_scale:
+            return latents
+        return torch.cat([latents, self.chroma(images)], dim=1)
 
     def decode(self, latents: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch 3 height width"]:
         """Images, nominally in [0, 1], not clamped."""
-        return (self.decoder(self.post_quant_conv(latents / self.config.scale)) + 1) / 2
+        if not self.config.chroma_scale:
+            return (self.decoder(self.post_quant_conv(latents / self.config.scale)) + 1) / 2
+        detail, chroma = latents.split([self.config.latent_channels, 2], dim=1)
+        grey = (self.decoder(self.post_quant_conv(detail / self.config.scale)) + 1) / 2
+        red, blue = (chroma / self.config.chroma_scale).split(1, dim=1)
+        colour = torch.cat([red, -red - blue, blue], dim=1)
+        return grey + F.interpolate(colour, grey.shape[-2:], mode="bilinear", align_corners=False)
+
+    def chroma(self, images: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b 2 h w"]:
+        """Red and blue less the mean channel, averaged over latent cells: JPEG's subsampling, which needs no learning.
+
+        A small network with few latents spends them all on luminance and takes very long to find colour by itself.
+        """
+        difference = (images - images.mean(1, keepdim=True))[:, [0, 2]]
+        return F.avg_pool2d(difference, self.config.factor) * self.config.chroma_scale
 
 
 def kl_divergence(mean: Float[Tensor, "b c h w"], logvar: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:

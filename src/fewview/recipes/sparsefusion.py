@@ -36,10 +36,10 @@ def small() -> VLDMConfig:
 
 
 def tiny() -> VLDMConfig:
-    """64 px, 16x16x8 latents (four channels per 4x4 pixels lost the colours): for two CPU cores."""
+    """64 px, 16x16x6 latents: what two CPU cores train in hours and run in seconds."""
     return VLDMConfig(
         size=64,
-        autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, latent_channels=8, groups=16, scale=1.0),
+        autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, groups=16, scale=1.0, chroma_scale=28.55),
         eft=EFTConfig(
             dim=64,
             layers=(1, 2, 2),
@@ -54,7 +54,7 @@ def tiny() -> VLDMConfig:
             alpha=True,
         ),
         unet=UNetConfig(
-            channels=8,
+            channels=6,
             dim=64,
             dim_mults=(1, 2, 2),
             num_resnet_blocks=(1, 1, 1),

@@ -77,7 +77,8 @@ def train_autoencoder(
     def images(generator: torch.Generator) -> Tensor:
         frames = torch.randint(len(packed.images), (16,), generator=generator)
         views = packed.views(frames)
-        return recoloured([Views(views.images[:, None], views.cameras.reshape(16, 1))], generator)[0].images[:, 0]
+        single = Views(views.images[:, None], views.cameras.reshape(16, 1))
+        return recoloured([single], generator, strength=0.85)[0].images[:, 0]  # strong tints, so that latents hold them
 
     frames = torch.linspace(0, len(held_out.images) - 1, 64).long()
     lpips = find_lpips("vgg", layers=4) if perceptual else None

@@ -244,6 +244,6 @@ def sample_view(
     denoise = model.condition(context, camera.reshape(1), guidance=guidance)
     sigmas = COSINE.sigmas(torch.linspace(1, 0, steps + 1))
     cells = model.config.cells
-    noise = torch.randn(1, model.config.autoencoder.latent_channels, cells, cells, generator=generator)
+    noise = torch.randn(1, model.config.autoencoder.total_channels, cells, cells, generator=generator)
     latent = euler(denoise, noise.to(context.images) * sigmas[0], sigmas)
     return model.codec.decode(latent).clamp(0, 1)[0]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fewview.nn.autoencoder import Autoencoder, gaussian_sample, kl_divergence
 from fewview.sparsefusion.vldm import VLDM, colour_loss, diffusion_loss, joint_loss
@@ -26,10 +25,7 @@ def psnr_of(error: Tensor) -> float:
 
 @dataclass
 class AutoencoderTask:
-    """L1 and perceptual reconstruction with a light KL term (2112.10752, without its adversarial loss).
-
-    The L1 distance of 4x4-pixel means counts too: without it a small autoencoder spends its latents on luminance alone.
-    """
+    """L1 and perceptual reconstruction with a light KL term (2112.10752, without its adversarial loss)."""
 
     model: Autoencoder
     images: Callable[[torch.Generator], Float[Tensor, "b 3 h w"]]
@@ -37,15 +33,17 @@ class AutoencoderTask:
     perceptual: Perceptual | None = None
     perceptual_weight: float = 0.3
     kl_weight: float = 1e-4
-    colour_weight: float = 2.0
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
         images = self.images(generator)
         mean, logvar = self.model.posterior(images)
-        decoded = self.model.decode(gaussian_sample(mean, logvar, generator) * self.model.config.scale)
+        latents = gaussian_sample(mean, logvar, generator) * self.model.config.scale
+        if self.model.config.chroma_scale:
+            latents = torch.cat([latents, self.model.chroma(images)], dim=1)
+        decoded = self.model.decode(latents)
         pixels = (decoded - images).abs().mean()
         kl = kl_divergence(mean, logvar)
-        loss = pixels + self.kl_weight * kl + self.colour_weight * F.avg_pool2d(decoded - images, 4).abs().mean()
+        loss = pixels + self.kl_weight * kl
         if self.perceptual is not None:
             half = len(images) // 2 or 1  # the costly term on half of the batch
             loss = loss + self.perceptual_weight * self.perceptual(decoded[:half], images[:half]).mean()
