@@ -12,6 +12,10 @@ from jaxtyping import install_import_hook
 torch.set_num_threads(1)
 install_import_hook("fewview", "typecheck.checked")
 
+from fewview.allocator import keep_freed_memory  # noqa: E402
+
+keep_freed_memory()
+
 
 @pytest.fixture
 def generator() -> torch.Generator:

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from fewview.allocator import keep_freed_memory
 from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
@@ -33,6 +34,7 @@ DESCRIPTION = "A few photographs in, a 3D scene out. `fewview COMMAND --help` te
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code; errors that are not the input's keep their traceback."""
+    keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     hint = ""
     try:
