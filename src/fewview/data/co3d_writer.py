@@ -1,4 +1,4 @@
-"""Write sequences in the CO3Dv2 layout (facebookresearch/co3d, data_types.py), so that one reader serves real and ours."""
+"""Write the CO3Dv2 layout (facebookresearch/co3d, data_types.py), so that one reader serves real captures and ours."""
 
 import gzip
 import json
@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, atomic_path, read_json, write_json
@@ -38,11 +36,12 @@ def write_sequence(
     name: tuple[str, str],
     frames: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
     cameras: Cameras,
-    cloud: Float[Tensor, "n 3"],
+    cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """One sequence (category, name): colour (h w 3), mask (h w) in [0, 1] and z-depth (h w) of each frame.
 
-    The folder appears when it is complete; its frame annotations lie in annotations.json until `write_annotations`.
+    `cloud` holds surface points (n 3) and their sRGB in [0, 1] (n 3). The folder appears when it is complete; its frame
+    annotations lie in annotations.json, for `write_annotations`.
     """
     category, sequence = name
     with atomic_folder(root / category / sequence) as folder:
@@ -74,22 +73,26 @@ def write_sequence(
         write_json(folder / "annotations.json", entries)
 
 
-def write_annotations(root: Path, category: str, split: dict[str, str], entries: dict[str, dict[str, Any]]) -> None:
+def write_annotations(root: Path, category: str, split: dict[str, str]) -> None:
     """frame_annotations.jgz, sequence_annotations.jgz and the fewview set lists of a category.
 
-    `split` maps sequences to "train" or "test", `entries` to what its sequence annotation says besides.
+    `split` maps each sequence to "train" or "test". As in CO3D, fewview_train's "test" repeats its "train" (co3d#49).
     """
-    frames = [
-        frame for sequence in sorted(split) for frame in read_json(root / category / sequence / "annotations.json")
+    names = sorted(split)
+    frames = [frame for name in names for frame in read_json(root / category / name / "annotations.json")]
+    sequences = [
+        {
+            "sequence_name": name,
+            "category": category,
+            "video": None,
+            "point_cloud": {"path": f"{category}/{name}/pointcloud.ply", "quality_score": 1.0, "n_points": 2000},
+            "viewpoint_quality_score": 1.0,
+        }
+        for name in names
     ]
-    sequences = []
-    for sequence in sorted(split):
-        cloud = {"path": f"{category}/{sequence}/pointcloud.ply", "quality_score": 1.0, "n_points": 2000}
-        row = {"sequence_name": sequence, "category": category, "point_cloud": cloud, "viewpoint_quality_score": 1.0}
-        sequences.append({**row, **entries[sequence]})
     _write_jgz(root / category / "frame_annotations.jgz", frames)
     _write_jgz(root / category / "sequence_annotations.jgz", sequences)
-    rows = {"train": [], "test": []}
+    rows: dict[str, list] = {"train": [], "test": []}
     for frame in frames:
         name = frame["sequence_name"]
         rows[split[name]].append([name, frame["frame_number"], frame["image"]["path"]])
@@ -107,7 +110,11 @@ def _write_jgz(path: Path, data: Any) -> None:
         temporary.write_bytes(gzip.compress(json.dumps(data).encode(), mtime=0))
 
 
-def _write_cloud(path: Path, cloud: Float[Tensor, "n 3"]) -> None:
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(cloud)}\n"
-    header += "".join(f"property float {axis}\n" for axis in "xyz") + "end_header\n"
-    path.write_bytes(header.encode() + cloud.numpy().astype("<f4").tobytes())
+def _write_cloud(path: Path, cloud: tuple[np.ndarray, np.ndarray]) -> None:
+    points, colours = cloud
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n"
+    header += "".join(f"property float {axis}\n" for axis in "xyz")
+    header += "".join(f"property uchar {name}\n" for name in ("red", "green", "blue")) + "end_header\n"
+    rows = np.empty(len(points), dtype=[("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    rows["xyz"], rows["rgb"] = points, _bytes(colours)
+    path.write_bytes(header.encode() + rows.tobytes())

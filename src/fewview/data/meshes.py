@@ -95,15 +95,20 @@ def rotation(axis: str, degrees: float) -> Float[np.ndarray, "3 3"]:
     return matrix
 
 
-def shade(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], crease: float = 40.0) -> Mesh:
-    """Soup with area-weighted normals, smoothed over edges that bend by less than `crease` degrees."""
+def shade(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], crease: float = 40.0, *, keep: bool = False
+) -> Mesh:
+    """Soup with area-weighted normals, smoothed over edges that bend by less than `crease` degrees.
+
+    Triangles without area are dropped, unless `keep` asks for one output triangle a face."""
     from scipy import sparse
 
     corners = vertices[faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(cross, axis=1)
-    faces, corners, cross, area = (item[area > 1e-12] for item in (faces, corners, cross, area))
-    unit = cross / area[:, None]
+    if not keep:
+        faces, corners, cross, area = (item[area > 1e-12] for item in (faces, corners, cross, area))
+    unit = cross / np.maximum(area, 1e-20)[:, None]
     n = faces.size
     incidence = sparse.csr_matrix((np.ones(n), (np.arange(n), faces.reshape(-1))), shape=(n, len(vertices)))
     pairs = (incidence @ incidence.T).tocoo()
@@ -234,7 +239,9 @@ def prism(outline: np.ndarray, depth: float, *, crease: float = 40.0) -> Mesh:
     vertices = np.concatenate([back, front, [[*centre, -depth / 2], [*centre, depth / 2]]])
     ids, end = np.arange(n), np.roll(np.arange(n), -1)
     sides = np.concatenate([np.stack([ids, end, end + n], -1), np.stack([ids, end + n, ids + n], -1)])
-    caps = np.concatenate([np.stack([end, ids, ids * 0 + 2 * n], -1), np.stack([ids + n, end + n, ids * 0 + 2 * n + 1], -1)])
+    caps = np.concatenate(
+        [np.stack([end, ids, ids * 0 + 2 * n], -1), np.stack([ids + n, end + n, ids * 0 + 2 * n + 1], -1)]
+    )
     return shade(vertices, np.concatenate([sides, caps]), crease)
 
 
@@ -254,7 +261,9 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merge vertices that coincide to 1e-7."""
-    _, first, inverse = np.unique(np.round(vertices * 1e7).astype(np.int64), axis=0, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(
+        np.round(vertices * 1e7).astype(np.int64), axis=0, return_index=True, return_inverse=True
+    )
     return vertices[first], inverse.reshape(-1)[faces]
 
 

@@ -1,4 +1,4 @@
-"""An OpenGL renderer for meshes on any machine: EGL without a window (llvmpipe on a CPU), needs `pip install fewview[data]`.
+"""An OpenGL renderer for meshes on any machine: EGL without a window, llvmpipe on a CPU. Needs `fewview[data]`.
 
 World frame: y up. Cameras are `fewview.cameras.Cameras`; a point lands on the pixel that `Cameras.project` says.
 """
@@ -14,6 +14,8 @@ from fewview.data.meshes import KINDS, MAPPINGS, Material, Model
 from fewview.errors import InputError
 
 KEY_SIZE, SKY_SIZE, NEAR = 1024, 256, 0.05
+ATTRIBUTES = {"in_position": 3, "in_normal": 3, "in_local": 3, "in_material": 1}
+UNITS = ("table", "images", "key_shadow", "sky_shadow", "where", "facing", "inside")  # texture units 0, 1, ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +47,14 @@ class Rasteriser:
         self.size = size
         self.context = context = _context()
         fine = (2 * size, 2 * size)
-        self.surface = context.program(vertex_shader=shaders.VERTEX, fragment_shader=shaders.SURFACE)
-        self.depth = context.program(vertex_shader=shaders.VERTEX, fragment_shader=shaders.DEPTH)
-        self.shade = context.program(vertex_shader=shaders.SCREEN, fragment_shader=shaders.SHADE)
+        program = lambda vertex, fragment: context.program(vertex_shader=vertex, fragment_shader=fragment)
+        self.opaque = program(shaders.VERTEX, shaders.SURFACE), program(shaders.OPAQUE_VERTEX, shaders.OPAQUE_DEPTH)
+        self.cutout = program(shaders.VERTEX, shaders.CUTOUT_SURFACE), program(shaders.VERTEX, shaders.CUTOUT_DEPTH)
+        self.shade = program(shaders.SCREEN, shaders.SHADE)
+        for each in (*self.opaque, *self.cutout, self.shade):
+            for unit, name in enumerate(UNITS):
+                if name in each:
+                    each[name].value = unit  # type: ignore[union-attr]
         self.geometry = [context.texture(fine, 4, dtype="f4") for _ in range(3)]
         for texture in self.geometry:
             texture.filter = (context.NEAREST, context.NEAREST)
@@ -58,11 +65,6 @@ class Rasteriser:
         self.depth_buffer = context.framebuffer(
             [context.renderbuffer(coarse, 1, dtype="f4")], context.depth_renderbuffer(coarse)
         )
-        units = ("table", "images", "key_shadow", "sky_shadow", "where", "facing", "inside")
-        for program in (self.surface, self.depth, self.shade):
-            for unit, name in enumerate(units):
-                if name in program:
-                    program[name].value = unit
         corners = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self.screen = context.vertex_array(self.shade, [(corners, "2f", "in_corner")])
         rows = shaders.SKY // shaders.ATLAS_COLUMNS
@@ -88,11 +90,10 @@ class Rasteriser:
         images = _image_array(context, model.images)
         columns = [mesh.positions, mesh.normals, mesh.local, mesh.material[:, None]]
         buffer = context.buffer(np.concatenate(columns, axis=1, dtype=np.float32).tobytes())
-        names = ("in_position", "in_normal", "in_local", "in_material")
-        self.vertices, self.depth_vertices = (
-            context.vertex_array(program, [_layout(program, buffer, names)]) for program in (self.surface, self.depth)
-        )
-        self.loaded = [table, images, buffer, self.vertices, self.depth_vertices]
+        self.loaded = [table, images, buffer]
+        self.surface, self.depth = self.cutout if model.images else self.opaque
+        self.vertices = self._vertices(self.surface, buffer)
+        self.depth_vertices = self._vertices(self.depth, buffer) if model.images else self._shape(mesh.positions)
         for unit, texture in enumerate((table, images, self.key_map, self.sky_map, *self.geometry)):
             texture.use(unit)
         self._light(mesh.positions, light)
@@ -111,7 +112,7 @@ class Rasteriser:
             context.enable_only(context.DEPTH_TEST)
             vertices.render(context.TRIANGLES)
         self.shade_buffer.use()
-        self.shade_buffer.color_mask, self.shade_buffer.depth_mask = (True,) * 4, False
+        self.shade_buffer.color_mask, self.shade_buffer.depth_mask = (True, True, True, True), False
         self.context.clear()
         context.depth_func = ">"  # the screen lies at depth 1: only covered samples pass
         self.screen.render(context.TRIANGLES, vertices=3)
@@ -121,6 +122,21 @@ class Rasteriser:
         rgba = rgba.sum((1, 3), dtype=np.float32) / np.float32(4 * 255)
         depth = np.frombuffer(self.depth_buffer.read(components=1, dtype="f4"), np.float32)
         return Frame(rgba[..., :3], rgba[..., 3], depth.reshape(size, size).copy())
+
+    def _vertices(self, program, buffer):
+        parts = [(f"{n}f" if name in program else f"{n}x4", name) for name, n in ATTRIBUTES.items()]
+        layout = (buffer, " ".join(part for part, _ in parts), *[name for _, name in parts if name in program])
+        self.loaded.append(self.context.vertex_array(program, [layout]))
+        return self.loaded[-1]
+
+    def _shape(self, positions: np.ndarray):
+        """Positions alone, welded: most corners of a soup coincide, and depth does not care for normals."""
+        rows = np.ascontiguousarray(positions, dtype=np.float32)
+        unique, inverse = np.unique(rows.view(np.dtype((np.void, 12))).reshape(-1), return_inverse=True)
+        buffers = [self.context.buffer(item.tobytes()) for item in (unique, inverse.astype(np.int32).reshape(-1))]
+        vertices = self.context.vertex_array(self.depth, [(buffers[0], "3f", "in_position")], index_buffer=buffers[1])
+        self.loaded += [*buffers, vertices]
+        return vertices
 
     def _light(self, positions: np.ndarray, light: Light) -> None:
         centre = 0.5 * (positions.min(0) + positions.max(0))
@@ -144,7 +160,8 @@ class Rasteriser:
         values = {
             "key_from_world": to_unit @ key, "key_direction": light.key_direction, "key_colour": light.key_colour,
             "fill_direction": light.fill_direction, "fill_colour": light.fill_colour,
-            "sky_direction": directions, "sky_colour": light.ground_colour + up * (light.sky_colour - light.ground_colour),
+            "sky_direction": directions,
+            "sky_colour": light.ground_colour + up * (light.sky_colour - light.ground_colour),
             "sky_from_world": np.stack(tiles), "texel": np.float32(2 * radius / SKY_SIZE / 2.5),
             "exposure": np.float32(light.exposure),
         }  # fmt: skip
@@ -159,6 +176,7 @@ class Rasteriser:
         target.viewport = viewport
         self.context.enable_only(self.context.DEPTH_TEST)
         self.depth_vertices.render(self.context.TRIANGLES)
+
 
 def material_table(materials: tuple[Material, ...]) -> Float[np.ndarray, "n 6 4"]:
     """Shader parameters of each material, colours made linear."""
@@ -205,7 +223,7 @@ def _context():
     except ImportError:
         raise InputError("Rendering needs moderngl: pip install 'fewview[data]'.") from None
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
     except Exception as error:
         raise InputError(f"No OpenGL context ({error}); install libegl1 and libgl1-mesa-dri.") from None
 
@@ -225,14 +243,8 @@ def _shadow_map(context, size: tuple[int, int]):
     return texture
 
 
-def _layout(program, buffer, names: tuple[str, ...]):
-    sizes = (3, 3, 3, 1)
-    parts = [f"{n}f" if name in program else f"{n}x4" for name, n in zip(names, sizes)]
-    return (buffer, " ".join(parts), *[name for name in names if name in program])
-
-
 def _image_array(context, images: tuple[np.ndarray, ...]):
-    """RGBA textures (linear light) as an array with mipmaps."""
+    """RGBA textures as an array with mipmaps; without any, one white texel."""
     stack = np.stack(images) if images else np.full((1, 1, 1, 4), 255, np.uint8)
     n, height, width, _ = stack.shape
     texture = context.texture_array((width, height, n), 4, np.ascontiguousarray(stack).tobytes())

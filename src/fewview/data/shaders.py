@@ -1,4 +1,4 @@
-"""GLSL of the renderer: procedural materials, one shadowed key light, and a sky whose light is shadowed from many sides.
+"""GLSL of the renderer: procedural materials, a shadowed key light, and a sky whose light is shadowed from many sides.
 
 Two passes: SURFACE writes position, normal and texture coordinates at twice the resolution; SHADE then lights each
 covered sample once, however fine the mesh is. The four samples of a pixel take turns with the shadow taps and the sky
@@ -9,8 +9,8 @@ Materials are rows of a float texture (6 texels each, see `rasterise.material_ta
 the local normal (box). `scale` counts features per unit of `local`.
 """
 
-SKY = 24  # directions of sky light, a multiple of 4; their shadow maps are tiles of one atlas
-ATLAS_COLUMNS = 6
+SKY = 20  # directions of sky light, a multiple of 4; their shadow maps are tiles of one atlas
+ATLAS_COLUMNS = 5
 
 VERTEX = """
 #version 330
@@ -23,38 +23,51 @@ void main() {
 }
 """
 
-CUTOUT = """
+OPAQUE_VERTEX = """
+#version 330
+uniform mat4 clip_from_world;
+in vec3 in_position;
+void main() { gl_Position = clip_from_world * vec4(in_position, 1.0); }
+"""
+
+OPAQUE_DEPTH = """
+#version 330
+out float depth;
+void main() { depth = 1.0 / gl_FragCoord.w; }
+"""
+
+CUTOUT_DEPTH = """
+#version 330
 uniform sampler2D table; uniform sampler2DArray images;
-bool cut_away(int m, vec3 local) {
-    int layer = int(texelFetch(table, ivec2(4, m), 0).x);
-    return layer >= 0 && texture(images, vec3(local.xy, float(layer))).a < 0.5;
+in vec3 local; flat in int material;
+out float depth;
+void main() {
+    float layer = texelFetch(table, ivec2(4, material), 0).x;
+    if (layer >= 0.0 && texture(images, vec3(local.xy, layer)).a < 0.5) discard;
+    depth = 1.0 / gl_FragCoord.w;
 }
 """
 
-DEPTH = f"""
-#version 330
-in vec3 local; flat in int material;
-out float depth;
-{CUTOUT}
-void main() {{
-    if (cut_away(material, local)) discard;
-    depth = 1.0 / gl_FragCoord.w;
-}}
-"""
-
-SURFACE = f"""
+SURFACE = """
 #version 330
 in vec3 position; in vec3 normal; in vec3 local; flat in int material;
 layout(location = 0) out vec4 where; layout(location = 1) out vec4 facing; layout(location = 2) out vec4 inside;
-{CUTOUT}
-void main() {{
-    if (cut_away(material, local)) discard;
+void main() {
     vec3 a = dFdx(local), b = dFdy(local), axes = abs(cross(a, b));
     where = vec4(position, float(material));
     facing = vec4(normal, max(length(a), length(b)));
     inside = vec4(local, axes.x > max(axes.y, axes.z) ? 0.0 : axes.y > axes.z ? 1.0 : 2.0);
-}}
+}
 """
+
+CUTOUT_SURFACE = SURFACE.replace(
+    "in vec3 position;", "uniform sampler2D table; uniform sampler2DArray images;\nin vec3 position;"
+).replace(
+    "void main() {",
+    """void main() {
+    float layer = texelFetch(table, ivec2(4, material), 0).x;
+    if (layer >= 0.0 && texture(images, vec3(local.xy, layer)).a < 0.5) discard;""",
+)
 
 SCREEN = """
 #version 330
@@ -69,7 +82,8 @@ float hash(vec3 p) {
 }
 float noise(vec3 p) {
     vec3 i = floor(p), f = fract(p); f = f * f * (3.0 - 2.0 * f);
-    return mix(mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x), mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y),
+    return mix(mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x),
+                   mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y),
                mix(mix(hash(i + vec3(0,0,1)), hash(i + vec3(1,0,1)), f.x),
                    mix(hash(i + vec3(0,1,1)), hash(i + vec3(1,1,1)), f.x), f.y), f.z);
 }
@@ -94,7 +108,8 @@ vec3 albedo(int kind, vec3 p, vec2 uv, vec2 w, vec3 a, vec3 b, vec3 c, float dut
         vec3 s = axis == 0 ? vec3(0.12, 1, 1) : axis == 1 ? vec3(1, 0.12, 1) : vec3(1, 1, 0.12);
         float ring = length(across * vec2(1.0, 0.7) + 2.0 * q + 0.9 * noise(p * s * 0.6)) * (1.0 + 2.0 * dutyp);
         float streak = mix(0.5, noise(p * s * 6.0), fade);
-        return mix(a, b, clamp(0.65 * smoothstep(0.1, 0.9, 0.5 + 0.5 * sin(6.2832 * ring)) + 0.6 * (streak - 0.3), 0.0, 1.0));
+        float dark = 0.65 * smoothstep(0.1, 0.9, 0.5 + 0.5 * sin(6.2832 * ring)) + 0.6 * (streak - 0.3);
+        return mix(a, b, clamp(dark, 0.0, 1.0));
     }
     if (kind == 2) {
         float first = wave(along, dutyp, axis == 1 ? w.y : w.x);
@@ -102,7 +117,8 @@ vec3 albedo(int kind, vec3 p, vec2 uv, vec2 w, vec3 a, vec3 b, vec3 c, float dut
         return mix(mix(b, a, first), c, thin);
     }
     if (kind == 3) {
-        float spots = smoothstep(0.66, 0.74, noise(p * 2.0 + 11.0)), pale = smoothstep(0.68, 0.76, noise(p * 3.3 + 31.0));
+        float spots = smoothstep(0.66, 0.74, noise(p * 2.0 + 11.0));
+        float pale = smoothstep(0.68, 0.76, noise(p * 3.3 + 31.0));
         return mix(mix(mix(a, b, spots * fade), c, pale * fade * q), 0.5 * (a + b), (1.0 - fade) * 0.3);
     }
     if (kind == 4) {
@@ -126,20 +142,23 @@ vec3 albedo(int kind, vec3 p, vec2 uv, vec2 w, vec3 a, vec3 b, vec3 c, float dut
     }
     if (kind == 8) {                                            // staves: planks side by side with dark joints
         float id = floor(uv.x), joint = wave(uv.x + 0.04, 0.08, w.x);
-        float streak = mix(0.5, noise(vec3(uv.x * 6.0, raw.y * 4.0 * (0.4 + dutyp), id)), clamp(1.5 - 3.0 * w.x, 0.0, 1.0));
+        float streak = noise(vec3(uv.x * 6.0, raw.y * 4.0 * (0.4 + dutyp), id));
+        streak = mix(0.5, streak, clamp(1.5 - 3.0 * w.x, 0.0, 1.0));
         vec3 plank = mix(a, b, clamp(0.7 * hash(vec3(id, 5.0, 9.0)) + 0.9 * (streak - 0.4), 0.0, 1.0));
         return mix(plank, c, joint);
     }
     if (kind == 9) return mix(mix(a, b, smoothstep(0.3, 0.7, n)), c, 0.55 * smoothstep(0.45, 0.9, fine));
     if (kind == 10) {
-        float x = wave(uv.x, 0.5, w.x), y = wave(uv.y, 0.5, w.y), z = max(wave(uv.x + 0.25, 0.09, w.x), wave(uv.y + 0.25, 0.09, w.y));
+        float x = wave(uv.x, 0.5, w.x), y = wave(uv.y, 0.5, w.y);
+        float z = max(wave(uv.x + 0.25, 0.09, w.x), wave(uv.y + 0.25, 0.09, w.y));
         return mix(mix(a, b, 0.5 * (x + y)), c, z * q);
     }
-    if (kind == 11) {                                           // label: a panel with a frame, a title and lines of print
+    if (kind == 11) {                                         // label: a panel with a frame, a title and lines of print
         vec2 f = vec2(uv.x, uv.y) ; float inside = step(abs(f.x), dutyp) * step(abs(f.y), q);
         float frame = inside - step(abs(f.x), dutyp - 0.05) * step(abs(f.y), q - 0.05);
         vec2 t = f / vec2(dutyp, q);
-        float title = step(abs(t.y - 0.4), 0.22) * step(abs(t.x), 0.75) * step(0.38, hash(vec3(floor(t.x * 7.0), 1.0, floor(a.x * 50.0))));
+        float title = step(abs(t.y - 0.4), 0.22) * step(abs(t.x), 0.75)
+                    * step(0.38, hash(vec3(floor(t.x * 7.0), 1.0, floor(a.x * 50.0))));
         float lines = step(t.y, 0.0) * step(-0.75, t.y) * step(abs(t.x), 0.8) * wave(t.y * 5.0, 0.45, w.y * 5.0 / q)
                     * step(0.3, hash(vec3(floor(t.x * 11.0), floor(t.y * 5.0), 2.0)));
         float badge = disc(t - vec2(0.0, 0.05), 0.16, 0.03);
@@ -196,7 +215,8 @@ void main() {{
     }}
     uv *= scale;
     vec3 base = albedo(kind, p, uv, vec2(blur), m0.rgb, m1.rgb, m2.rgb, m2.w, m3.x, int(m4.z), shifted);
-    if (m4.x >= 0.0) base *= textureLod(images, vec3(local.xy, m4.x), log2(max(g1.w * 2.0 * float(textureSize(images, 0).x), 1.0))).rgb;
+    float texels = max(g1.w * 2.0 * float(textureSize(images, 0).x), 1.0);
+    if (m4.x >= 0.0) base *= pow(textureLod(images, vec3(local.xy, m4.x), log2(texels)).rgb, vec3(2.2));
 
     vec3 view = normalize(eye - position), n = normalize(g1.xyz);
     if (dot(n, view) < 0.0) n = -n;
@@ -209,7 +229,8 @@ void main() {{
     vec4 k = key_from_world * vec4(position + smooth_n * 1.2 * texel, 1.0);
     vec2 tap = (vec2(at & 1) - 0.5) * 0.0035;
     float lit = texture(key_shadow, vec3(k.xy + tap, k.z - 0.002));
-    vec3 light = key_colour * lit * max(dot(n, key_direction), 0.0) + fill_colour * max(0.2 + 0.8 * dot(n, fill_direction), 0.0);
+    vec3 light = key_colour * lit * max(dot(n, key_direction), 0.0);
+    light += fill_colour * max(0.2 + 0.8 * dot(n, fill_direction), 0.0);
     vec3 reflected = reflect(-view, n), lifted = position + smooth_n * 2.5 * texel; float open_sky = 0.0, seen = 1e-3;
     for (int j = 0; j < SKY; j += 4) {{
         int i = j + turn;
