@@ -98,7 +98,7 @@ class Tables:
     def run(self) -> None:
         from fewview.evaluation.tables import summary
 
-        folder = self.results if self.results.is_dir() else self.results.parent
+        folder = self.results.parent if self.results.suffix == ".jsonl" else self.results
         if not (folder / "results.jsonl").exists():
             raise InputError(f"{folder / 'results.jsonl'} does not exist; name the folder of `fewview evaluate`.")
         print(summary(folder), end="")

@@ -94,7 +94,8 @@ class Reconstruct:
         """What the report says about how the scene was made."""
         from fewview.config import to_json
 
-        given = {name: getattr(self, name) for name in ("method", "weights", "preset", "seed", "device")}
+        given = {name: getattr(self, name) for name in ("method", "preset", "seed", "device")}
+        given["weights"] = Path(self.weights).name
         perceptual = "LPIPS" if method.perceptual is not None else "none"
         return {**given, "views": list(chosen), "perceptual loss": perceptual, **to_json(method.config)}
 
