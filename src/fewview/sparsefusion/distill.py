@@ -20,7 +20,7 @@ from fewview.priors import Prior
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.occupancy import Occupancy
 from fewview.render.volume import RayRender, render_rays
-from fewview.views import Render, Views
+from fewview.views import Render, Views, resize
 
 SAMPLERS = {"plms": plms, "plms_ancestral": plms_ancestral, "ddim": euler}
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -46,6 +46,7 @@ class DistillConfig:
     input_weight: float = 1.0
     pseudo_weight: float = 1.0  # 0 leaves the photos alone: the same field without any prior
     silhouette_weight: float = 1.0
+    coverage_weight: float = 0.0  # ours: keeps renderings inside the feed-forward coverage while distilling
     opacity_weight: float = 1e-3
     grid_rate: float = 5e-3  # release: ten times the MLP's
     mlp_rate: float = 5e-4  # thesis A.3
@@ -105,7 +106,12 @@ class _Run:
         self.seed = int(torch.randint(2**40, (), generator=generator))
         self.asset = FieldAsset(config.asset, generator=torch.Generator().manual_seed(self.seed))
         self.field, self.occupancy = self.asset.field, self.asset.occupancy
-        self.hull = None if self.occupancy is None else visual_hull(evidence.photos, self.occupancy)
+        self.hull = None
+        if self.occupancy is not None:
+            self.hull = visual_hull(evidence.photos, self.occupancy)
+            guessed = visual_hull(evidence.first, self.occupancy) if len(evidence.first) else None
+            if self.hull is not None and guessed is not None:
+                self.hull &= guessed
         self.carve()
         groups = self.field.parameter_groups(config.grid_rate, config.mlp_rate)
         self.optimiser = torch.optim.Adam(groups, fused=True, eps=1e-15)
@@ -194,6 +200,10 @@ class _Run:
             loss = weight * _distance(image, target, config.distance)
         if self.perceptual is not None and config.perceptual_weight > 0:
             loss = loss + config.perceptual_weight * self.perceptual(image, target).mean()
+        masks = self.evidence.first.masks
+        if masks is not None and config.coverage_weight > 0:
+            coverage = resize(masks[index], *self.query_rays.shape[1:])
+            loss = loss + config.coverage_weight * _huber(rendered.alpha, coverage)
         return loss + self._opacity(rendered.alpha)
 
     @torch.no_grad()
@@ -275,7 +285,7 @@ class _Run:
 
 
 @torch.no_grad()
-def visual_hull(photos: Views, occupancy: Occupancy, *, threshold: float = 0.05) -> Bool[Tensor, "r r r"] | None:
+def visual_hull(photos: Views, occupancy: Occupancy, *, threshold: float = 0.08) -> Bool[Tensor, "r r r"] | None:
     """Cells whose middle falls on (widened) foreground in every photo; None without masks."""
     if photos.masks is None:
         return None

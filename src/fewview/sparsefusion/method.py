@@ -52,7 +52,9 @@ class SparseFusionConfig:
 
 BOUND = 4.0  # of the field's box, thesis A.3
 CPU_ASSET = FieldAssetConfig(
-    ngp=FieldConfig(grid=HashGridConfig(levels=10, finest=256, log2_table=15, kind="hash"), blob=1.0, blob_std=1.0),
+    ngp=FieldConfig(
+        grid=HashGridConfig(levels=10, finest=256, log2_table=15, kind="hash"), blob=4.0, blob_std=1.2, log_density=-3.5
+    ),
     volume=VolumeConfig(bound=BOUND, steps=112),
     occupancy=OccupancyConfig(bound=BOUND),
 )
@@ -64,13 +66,14 @@ CPU = DistillConfig(
     max_evaluations=8,
     reuse=2,
     distance="l1",
+    coverage_weight=0.2,
     input_rays=1024,
     grid_rate=1e-2,
     mlp_rate=2e-3,
 )
 PRESETS = {
-    "fast": replace(CPU, steps=300, bootstrap_steps=200, pseudo_views=16),
-    "default": replace(CPU, steps=700, bootstrap_steps=300),
+    "fast": replace(CPU, steps=300, bootstrap_steps=150, pseudo_views=20, render_size=48, reuse=3),
+    "default": replace(CPU, steps=600, bootstrap_steps=250),
     "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
 }
 
