@@ -7,9 +7,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to serve blocks up to 32 MiB from a heap that it does not give back; False where there is no glibc.
+    """Tell glibc to serve blocks up to 32 MiB from a heap that it keeps; False where there is no glibc.
 
-    Tensors of some megabytes are otherwise mapped anew, page by page, in every step. Process-wide, so it is for programs
+    Tensors of some megabytes are otherwise mapped anew, page by page, in every step. Process-wide, so for programs
     to call, not for the library: the `fewview` command does.
     """
     if not sys.platform.startswith("linux"):
