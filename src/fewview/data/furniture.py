@@ -30,10 +30,10 @@ GROUPS = (
     ("library_heldout", r"\bbench\b|bank$|bottle|flacon"),  # kinds of the categories that are held out as a whole
     ("library_chair", r"chair|stool|\bseat\b|puff|ottoman"),
     ("library_sofa", r"sofa|couch|futon|day bed"),
+    ("library_lamp", r"lamp|light|lantern|chandelier|uplight"),
     ("library_table", r"table\b|desk|workbench"),
     ("library_plant", r"plant|tree|flower|cactus|bush|hedge|bamboo|ficus|acacia|pine|maple|palm|lil(y|ies)|tulip|yucca|"
                       r"orchid|bonsai|cypress|poplar|beech|blossom|spathiphyllum"),
-    ("library_lamp", r"lamp|light|lantern|chandelier|uplight"),
     ("library_vessel", r"vase|\bcup\b|mug|glass\b|bowl|pot\b|jar\b|teapot|creamer|pottery|kettle|pan\b|plate|basin|"
                        r"barrel"),
 )  # fmt: skip
