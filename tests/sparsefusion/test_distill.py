@@ -83,7 +83,7 @@ def test_the_oracle_is_a_prior():
     assert isinstance(Oracle(), Prior)
 
 
-@pytest.mark.parametrize("space", ["pixel", "latent"])
+@pytest.mark.parametrize("space", ["pixel", pytest.param("latent", marks=pytest.mark.slow)])
 def test_distilling_an_oracle_from_one_photo_gives_its_scene(space):
     asset = distill(Oracle(), evidence(), dataclasses.replace(CONFIG, space=space), generator=seeded())
     unseen = ring(torch.tensor([0.5, 2.0, 3.5, 5.0]), height=1.0)
