@@ -45,7 +45,7 @@ class BuildConfig:
     categories: tuple[str, ...] = tuple(CATEGORIES)
     held_out: tuple[str, ...] = tuple(HELD_OUT_CATEGORIES)
     furniture: str = ""  # folder of *.sh3f libraries; none without
-    variants: int = 2  # recoloured and reshaped variants of each library model; held-out models have one
+    variants: int = 2  # at most 10 recoloured and reshaped variants of each library model; held-out models have one
     library_frames: int = 12
 
 
@@ -77,16 +77,17 @@ def planned(config: BuildConfig) -> list[Sequence]:
     plan += [Sequence(c, config.train + i, "test") for i in range(config.test) for c in config.categories]
     plan += [Sequence(c, i, "test") for i in range(config.test) for c in config.held_out]
     plan += [Sequence("primitives", i, "train") for i in range(config.primitives)]
-    return plan + sorted(_library(config), key=lambda s: s.variant)
+    return plan + sorted(_library(config), key=lambda s: (s.split != "test", s.variant))
 
 
 def _library(config: BuildConfig) -> Iterator[Sequence]:
+    """Variants of all library models; the number of each does not depend on how many variants there are."""
     counts: dict[str, int] = {}
     for piece in catalogue(Path(config.furniture)) if config.furniture else ():
-        split = "test" if piece.held_out else "train"
+        split, number = "test" if piece.held_out else "train", counts.get(piece.group, 0)
+        counts[piece.group] = number + 1
         for variant in range(1 if piece.held_out else config.variants):
-            index = counts[piece.group] = counts.get(piece.group, -1) + 1
-            yield Sequence(piece.group, index, split, piece, variant)
+            yield Sequence(piece.group, 10 * number + variant, split, piece, variant)
 
 
 def build(root: Path, config: BuildConfig, progress: Callable[[int, int], None] | None = None) -> None:
