@@ -29,8 +29,8 @@ class GaussianFitConfig:
     count: int = 8000
     steps: int = 300
     opaque: float = 0.5  # pixels with more alpha are taken for surface
-    mean_rate: float = 0.05
-    scale_rate: float = 0.02  # of log scales
+    mean_rate: float = 0.1
+    scale_rate: float = 0.04  # of log scales
     quaternion_rate: float = 0.02
     opacity_rate: float = 0.05  # of logits
     feature_rate: float = 0.01
@@ -63,7 +63,7 @@ def surface_gaussians(
     frames = normal_first * torch.linalg.det(normal_first)[:, None, None].sign()
     width = distances[:, :3].mean(1).clamp(min=1e-3 * distances.mean().item())[:, None]
     scales = width * width.new_tensor([0.25, 0.75, 0.75])
-    return Gaussians(means, scales, quaternions_of(frames), torch.full_like(width[:, 0], 0.7), features)
+    return Gaussians(means, scales, quaternions_of(frames), torch.full_like(width[:, 0], 0.9), features)
 
 
 def neighbours(

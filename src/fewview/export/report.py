@@ -70,7 +70,7 @@ def _header(report: Report) -> str:
 def _orbit(report: Report) -> str:
     depth = colour_depth(report.orbit.depth, report.orbit.alpha)
     pairs = "".join(
-        f'<figure class="pair">{_image(image, f"orbit view {i + 1}")}{_image(far, f"its depth {i + 1}")}</figure>'
+        f"<figure>{_image(image, f'orbit view {i + 1}')}{_image(far, f'its depth {i + 1}')}</figure>"
         for i, (image, far) in enumerate(zip(report.orbit.image, depth))
     )
     film = ""
@@ -86,9 +86,9 @@ def _inputs(views: Views) -> str:
     cells = []
     for i, image in enumerate(views.images):
         mask = "" if views.masks is None else _image(views.masks[i], f"mask {i + 1}")
-        cells.append(f'<figure class="pair">{_image(image, f"photo {i + 1}")}{mask}</figure>')
-    note = "The photos" if views.masks is None else "The photos, above the masks of their object"
-    return _section("The input", f'<div class="pairs">{"".join(cells)}</div>', f"{note} ({len(views)}).")
+        cells.append(f"<figure>{_image(image, f'photo {i + 1}')}{mask}</figure>")
+    note = "The photos" if views.masks is None else "The photos, beside the masks of their object"
+    return _section("The input", f'<div class="inputs">{"".join(cells)}</div>', f"{note} ({len(views)}).")
 
 
 def _comparison(truth: Views, seen: Render) -> str:
@@ -122,10 +122,15 @@ def _files(files: Mapping[str, str]) -> str:
 
 
 def _settings(settings: Mapping[str, object]) -> str:
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in _flat(settings).items()
-    )
-    return _section("Settings", f"<table>{rows}</table>") if settings else ""
+    plain = {name: value for name, value in settings.items() if not isinstance(value, Mapping)}
+    nested = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    more = f"<details><summary>all of them</summary>{_table(_flat(nested))}</details>" if nested else ""
+    return _section("Settings", _table(_flat(plain)) + more) if settings else ""
+
+
+def _table(rows: Mapping[str, object]) -> str:
+    cells = (f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+    return f"<table>{''.join(cells)}</table>"
 
 
 def _environment() -> str:
@@ -141,8 +146,7 @@ def _environment() -> str:
         facts["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB"
     peak = peak_memory()
     facts["peak memory"] = "unknown" if peak is None else f"{peak:.2f} GiB"
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items())
-    return _section("Made with", f"<table>{rows}</table>")
+    return _section("Made with", _table(facts))
 
 
 def _section(title: str, body: str, note: str = "") -> str:
@@ -179,7 +183,7 @@ def _duration(seconds: float) -> str:
 
 CSS = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --card: #fff; --ink: #1d1c1a; --soft: #6d6a64; --line: #e5e2dc;
-  --accent: #b4532a; --stage: #0b0b0c; }
+  --accent: #b4532a; --stage: #000; }
 @media (prefers-color-scheme: dark) { :root { --paper: #161617; --card: #1f1f21; --ink: #eceae6; --soft: #9c9890;
   --line: #333236; --accent: #f0986b; } }
 * { box-sizing: border-box; margin: 0; }
@@ -195,10 +199,13 @@ section { margin-top: 44px; min-width: 0; }
 h2 { font-size: 19px; letter-spacing: -.01em; }
 .note { margin-bottom: 14px; }
 h2 + table { margin-top: 8px; }
-.orbit { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; }
-.orbit video { flex: 1 1 340px; min-width: 0; max-width: 512px; width: 100%; border-radius: 10px;
+.orbit { display: flex; flex-wrap: wrap; gap: 10px; }
+.orbit video { flex: 3 1 340px; min-width: 0; max-width: 100%; object-fit: contain; border-radius: 10px;
   background: var(--stage); }
-.pairs { flex: 2 1 420px; display: grid; grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; }
+.pairs { flex: 4 1 420px; display: grid; grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; }
+.inputs { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 10px; }
+.inputs figure { display: flex; }
+.inputs img { flex: 1; min-width: 0; }
 figure { border-radius: 10px; overflow: hidden; background: var(--stage); }
 img { display: block; width: 100%; height: auto; }
 .triples { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 12px; }
@@ -215,6 +222,7 @@ td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { width: 45%; padding-right: 16px; vertical-align: middle; }
 .bar i { display: block; height: 8px; min-width: 2px; border-radius: 4px; background: var(--accent); }
 .total th, .total td { color: var(--ink); font-weight: 600; border-bottom: 0; }
+summary { padding: 8px 0; color: var(--accent); cursor: pointer; font-size: 14px; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
 """
