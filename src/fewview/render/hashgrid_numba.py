@@ -1,9 +1,9 @@
 """CPU kernels of `hashgrid.hash_encode`, forward and backward.
 
 Points are taken TILE at a time: a loop that vectorises finds the 8 corners' rows and weights, a second one gathers or
-scatters. The forward pass is parallel over points, the backward pass over levels, whose rows are disjoint: every sum is
-taken in the order of the points whatever the threads do, so results are the same bit for bit. Features are kept channel
-by channel in memory (the result is a transposed view), which is how `mlp_numba` wants them.
+scatters. Threads share the points of the forward pass and the levels of the backward pass, whose rows are disjoint:
+every sum is taken in the order of the points whatever the threads do, so results are the same bit for bit. Features are
+kept channel by channel in memory (the result is a transposed view), which is how `mlp_numba` wants them.
 """
 
 from functools import lru_cache
@@ -11,13 +11,12 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 
 from fewview.render.hashgrid import HashGridConfig, levels, table_rows
-from fewview.render.threads import follow_torch_threads
+from fewview.render.threads import share
 
 TILE = 256
-CHUNK = 2048
 Y_PRIME, Z_PRIME = np.uint32(2654435761), np.uint32(805459861)
 ONE = np.uint32(1)
 
@@ -120,13 +119,15 @@ def _scatter(grad, rows, weights, grad_out, channel, lo, n):
                     grad[row, right] += weight * b
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _forward_chunk(points, start, end, table, plan, out):
+def _forward(start, end, points, table, plan, out):
+    """Encode the tiles start to end."""
     columns = np.empty((3, TILE), np.float32)
     rows, weights = np.empty((8, TILE), np.uint32), np.empty((8, TILE), np.float32)
-    for lo in range(start, end, TILE):
-        n = min(end - lo, TILE)
+    for tile in range(start, end):
+        lo = tile * TILE
+        n = min(points.shape[0] - lo, TILE)
         _load(points, lo, n, columns)
         for level in range(plan.shape[0]):
             cells, wrap, hashed, first, last, channel = plan[level]
@@ -134,39 +135,26 @@ def _forward_chunk(points, start, end, table, plan, out):
             _gather(table[first:last], rows, weights, out, channel, lo, n)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _backward_level(points, grad_out, level, grad):
+def _backward(start, end, points, grad_out, plan, grad):
+    """Add the gradients of the levels start to end, in the order of the plan."""
     columns = np.empty((3, TILE), np.float32)
     rows, weights = np.empty((8, TILE), np.uint32), np.empty((8, TILE), np.float32)
-    cells, wrap, hashed, first, last, channel = level
-    for lo in range(0, points.shape[0], TILE):
-        n = min(points.shape[0] - lo, TILE)
-        _load(points, lo, n, columns)
-        _corners(columns, n, cells, wrap, hashed, rows, weights)
-        _scatter(grad[first:last], rows, weights, grad_out, channel, lo, n)
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-@no_type_check
-def _forward(points, table, plan, out):
-    n = points.shape[0]
-    for chunk in prange((n + CHUNK - 1) // CHUNK):
-        _forward_chunk(points, chunk * CHUNK, min(n, (chunk + 1) * CHUNK), table, plan, out)
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-@no_type_check
-def _backward(points, grad_out, plan, grad):
-    for level in prange(plan.shape[0]):
-        _backward_level(points, grad_out, plan[level], grad)
+    for level in range(start, end):
+        cells, wrap, hashed, first, last, channel = plan[level]
+        for lo in range(0, points.shape[0], TILE):
+            n = min(points.shape[0] - lo, TILE)
+            _load(points, lo, n, columns)
+            _corners(columns, n, cells, wrap, hashed, rows, weights)
+            _scatter(grad[first:last], rows, weights, grad_out, channel, lo, n)
 
 
 @lru_cache
 def _plan(config: HashGridConfig) -> np.ndarray:
     """A row a level: cells a side, mask that wraps an index, hashed or not, first and last row, first channel.
 
-    Coarse and fine levels take turns, so that threads, which get consecutive levels, share the work evenly.
+    Coarse and fine levels take turns, so that pieces of the plan take equally long.
     """
     plan = []
     for i, level in enumerate(levels(config)):
@@ -182,17 +170,17 @@ class HashEncode(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, points, table, config):
-        follow_torch_threads()
         ctx.save_for_backward(points)
         ctx.config = config
         out = torch.empty(config.channels, points.shape[0])
-        _forward(points.detach().contiguous().numpy(), table.detach().contiguous().numpy(), _plan(config), out.numpy())
+        arrays = points.detach().contiguous().numpy(), table.detach().contiguous().numpy(), _plan(config), out.numpy()
+        share(_forward, -(-points.shape[0] // TILE), *arrays)
         return out.T
 
     @staticmethod
     def backward(ctx, grad_out):
-        follow_torch_threads()
         (points,) = ctx.saved_tensors
         grad = torch.zeros(table_rows(ctx.config), ctx.config.features)
-        _backward(points.contiguous().numpy(), grad_out.T.contiguous().numpy(), _plan(ctx.config), grad.numpy())
+        plan = _plan(ctx.config)
+        share(_backward, len(plan), points.contiguous().numpy(), grad_out.T.contiguous().numpy(), plan, grad.numpy())
         return None, grad, None

@@ -9,9 +9,9 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 
-from fewview.render.threads import follow_torch_threads
+from fewview.render.threads import share
 
 TILE = 256  # points; a hidden layer of 64 then takes 64 KiB
 BLOCKS = 16
@@ -106,13 +106,16 @@ def _before_relu(transposed, grad, after, out):
             out[i, s] = out[i, s] if after[i, s] > 0 else np.float32(0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _forward_block(x, start, end, w1, b1, w2, b2, w3, b3, out):
+def _forward(start, end, x, weights, out):
+    """Outputs of the tiles start to end."""
+    w1, b1, w2, b2, w3, b3 = weights
     h0, h1 = np.zeros((x.shape[0], TILE), np.float32), np.empty((len(b1), TILE), np.float32)
     h2, h3 = np.empty((len(b2), TILE), np.float32), np.empty((len(b3), TILE), np.float32)
-    for lo in range(start, end, TILE):
-        n = min(TILE, end - lo)
+    for tile in range(start, end):
+        lo = tile * TILE
+        n = min(TILE, x.shape[1] - lo)
         for i in range(x.shape[0]):
             for s in range(n):
                 h0[i, s] = x[i, lo + s]
@@ -137,56 +140,45 @@ def _pick(source, points, lo, n, out):
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
-def _backward_block(x, grad_out, points, start, end, w1, b1, w2, b2, w3, grad_x, dw1, db1, dw2, db2, dw3, db3):
-    """Gradients at points[start:end]: grad_x is set there, dw1 to db3 are added to."""
+def _place(source, points, lo, n, out):
+    """out[:, points[lo + s]] = source[:, s]."""
+    for i in range(source.shape[0]):
+        for s in range(n):
+            out[i, points[lo + s]] = source[i, s]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+@no_type_check
+def _backward(start, end, x, grad_out, points, weights, grad_x, grads):
+    """Gradients at the given points: grad_x is set there, block i adds into grads[...][i]."""
+    w1, b1, w2, b2, w3, _ = weights
+    dw1, db1, dw2, db2, dw3, db3 = grads
     t1, t2, t3 = np.ascontiguousarray(w1.T), np.ascontiguousarray(w2.T), np.ascontiguousarray(w3.T)
     h0, d0 = np.empty((w1.shape[1], TILE), np.float32), np.empty((w1.shape[1], TILE), np.float32)
     h1, d1 = np.empty((len(b1), TILE), np.float32), np.empty((len(b1), TILE), np.float32)
     h2, d2 = np.empty((len(b2), TILE), np.float32), np.empty((len(b2), TILE), np.float32)
     d3 = np.empty((w3.shape[0], TILE), np.float32)
-    for lo in range(start, end, TILE):
-        n = min(TILE, end - lo)
-        _pick(x, points, lo, n, h0)
-        _pick(grad_out, points, lo, n, d3)
-        _layer(w1, b1, h0, h1)
-        _relu(h1)
-        _layer(w2, b2, h1, h2)
-        _relu(h2)
-        _before_relu(t3, d3, h2, d2)
-        _before_relu(t2, d2, h1, d1)
-        d0.fill(0)
-        _add_product(t1, d1, d0)
-        for i in range(d0.shape[0]):
-            for s in range(n):
-                grad_x[i, points[lo + s]] = d0[i, s]
-        _add_dots(d3, h2, dw3)
-        _add_dots(d2, h1, dw2)
-        _add_dots(d1, h0, dw1)
-        _add_sums(d3, db3)
-        _add_sums(d2, db2)
-        _add_sums(d1, db1)
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-@no_type_check
-def _forward(x, w1, b1, w2, b2, w3, b3, out):
-    n = x.shape[1]
-    size = TILE * ((n + TILE * BLOCKS - 1) // (TILE * BLOCKS))
-    for i in prange(BLOCKS):
-        _forward_block(x, min(n, i * size), min(n, (i + 1) * size), w1, b1, w2, b2, w3, b3, out)
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-@no_type_check
-def _backward(x, grad_out, points, w1, b1, w2, b2, w3, grad_x, dw1, db1, dw2, db2, dw3, db3):
-    """Block i adds into dw1[i] to db3[i]."""
-    n = points.shape[0]
-    size = TILE * ((n + TILE * BLOCKS - 1) // (TILE * BLOCKS))
-    for i in prange(BLOCKS):
-        lo, hi = min(n, i * size), min(n, (i + 1) * size)
-        _backward_block(
-            x, grad_out, points, lo, hi, w1, b1, w2, b2, w3, grad_x, dw1[i], db1[i], dw2[i], db2[i], dw3[i], db3[i]
-        )
+    size = TILE * (-(-len(points) // (TILE * BLOCKS)))
+    for block in range(start, end):
+        for lo in range(block * size, min(len(points), (block + 1) * size), TILE):
+            n = min(TILE, len(points) - lo)
+            _pick(x, points, lo, n, h0)
+            _pick(grad_out, points, lo, n, d3)
+            _layer(w1, b1, h0, h1)
+            _relu(h1)
+            _layer(w2, b2, h1, h2)
+            _relu(h2)
+            _before_relu(t3, d3, h2, d2)
+            _before_relu(t2, d2, h1, d1)
+            d0.fill(0)
+            _add_product(t1, d1, d0)
+            _place(d0, points, lo, n, grad_x)
+            _add_dots(d3, h2, dw3[block])
+            _add_dots(d2, h1, dw2[block])
+            _add_dots(d1, h0, dw1[block])
+            _add_sums(d3, db3[block])
+            _add_sums(d2, db2[block])
+            _add_sums(d1, db1[block])
 
 
 @njit(cache=True, error_model="numpy")
@@ -217,21 +209,20 @@ class FusedMLP(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, *weights):
-        follow_torch_threads()
         ctx.save_for_backward(x, *weights)
-        arrays = [_padded(weight.detach().numpy()) for weight in weights]
+        arrays = tuple(_padded(weight.detach().numpy()) for weight in weights)
         out = torch.empty(weights[-1].shape[0], x.shape[0])
-        _forward(_columns(x), *arrays, out.numpy())
+        share(_forward, -(-x.shape[0] // TILE), _columns(x), arrays, out.numpy())
         return out.T
 
     @staticmethod
     def backward(ctx, grad_out):
-        follow_torch_threads()
         x, *weights = ctx.saved_tensors
-        arrays = [_padded(weight.detach().numpy()) for weight in weights]
-        grads = [np.zeros((BLOCKS, *array.shape), np.float32) for array in arrays]
+        arrays = tuple(_padded(weight.detach().numpy()) for weight in weights)
+        grads = tuple(np.zeros((BLOCKS, *array.shape), np.float32) for array in arrays)
         grad_out = _columns(grad_out)
         grad_x = torch.zeros(x.shape[1], x.shape[0])
-        _backward(_columns(x), grad_out, _points_with_gradient(grad_out), *arrays[:-1], grad_x.numpy(), *grads)
+        points = _points_with_gradient(grad_out)
+        share(_backward, BLOCKS, _columns(x), grad_out, points, arrays, grad_x.numpy(), grads)
         sums = (torch.from_numpy(grad.sum(axis=0)[: len(weight)]) for grad, weight in zip(grads, weights))
         return grad_x.T, *sums

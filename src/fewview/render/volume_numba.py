@@ -1,25 +1,25 @@
-"""CPU kernels of `volume.composite` and `occupancy.march`, parallel over rays; no sum crosses rays."""
+"""CPU kernels of `volume.composite` and `occupancy.march`, threads share the rays, and no sum crosses rays."""
 
 from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 
 from fewview.cameras import Rays
 from fewview.render.occupancy import March, Occupancy
 from fewview.render.sampling import Samples
-from fewview.render.threads import follow_torch_threads
+from fewview.render.threads import share
 
 MIN_TRANSMITTANCE = np.float32(1e-4)  # volume.MIN_TRANSMITTANCE
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _composite(density, features, distances, lengths, offsets, out, weights, after):
+def _composite(start, end, density, features, distances, lengths, offsets, out, weights, after):
     """out: a row for each channel, then alpha, then distance; `after` is the transmittance behind each interval."""
     channels = features.shape[0]
-    for ray in prange(out.shape[1]):
+    for ray in range(start, end):
         transmittance = np.float32(1)
         for i in range(offsets[ray], offsets[ray + 1]):
             if transmittance < MIN_TRANSMITTANCE:
@@ -37,13 +37,13 @@ def _composite(density, features, distances, lengths, offsets, out, weights, aft
             out[channels + 1, ray] += weight * distances[i]
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _composite_backward(saved, grad_out, grad_weights, grad_density, grad_features):
+def _composite_backward(start, end, saved, grad_out, grad_weights, grad_density, grad_features):
     """With g_i the gradient of w_i: d/ds_i = l_i (T_(i+1) g_i - sum over j > i of w_j g_j), back to front."""
     features, distances, lengths, offsets, weights, after = saved
     channels = features.shape[0]
-    for ray in prange(grad_out.shape[1]):
+    for ray in range(start, end):
         behind = np.float32(0)
         for back in range(offsets[ray + 1] - offsets[ray]):
             i = offsets[ray + 1] - 1 - back
@@ -62,35 +62,33 @@ class CompositeRays(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, density, features, samples):
-        follow_torch_threads()
         columns = features.detach().T.contiguous()
         fixed = (samples.distances.contiguous(), samples.lengths.contiguous(), samples.offsets.contiguous())
         out = torch.zeros(features.shape[1] + 2, len(samples.offsets) - 1)
         weights, after = torch.empty_like(samples.distances), torch.empty_like(samples.distances)
         arrays = [t.detach().numpy() for t in (density.contiguous(), columns, *fixed, out, weights, after)]
-        _composite(*arrays)
+        share(_composite, out.shape[1], *arrays)
         ctx.save_for_backward(columns, *fixed, weights, after)
         return out[:-2].T, out[-2], out[-1], weights.clone()
 
     @staticmethod
     def backward(ctx, grad_features, grad_alpha, grad_distance, grad_weights):
-        follow_torch_threads()
         saved = tuple(tensor.numpy() for tensor in ctx.saved_tensors)
         grad_out = torch.cat([grad_features.T, grad_alpha[None], grad_distance[None]])
         grad_density, grad_columns = torch.zeros_like(ctx.saved_tensors[1]), torch.zeros_like(ctx.saved_tensors[0])
         arrays = [t.contiguous().numpy() for t in (grad_out, grad_weights, grad_density, grad_columns)]
-        _composite_backward(saved, *arrays)
+        share(_composite_backward, grad_out.shape[1], saved, *arrays)
         return grad_density, grad_columns.T, None
 
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
-def _walk(origin, direction, start, far, upper, lower, numbers, distances):
+def _walk(origin, direction, near, far, upper, lower, numbers, distances):
     """Steps of one ray in occupied cells, written to `distances` if there is room; returns how many."""
     bound, step, level, opaque = numbers
     size, top = np.float32(upper.shape[0] / (2 * bound)), upper.shape[0] - 1
     depth, count, k = np.float32(0), 0, 0
-    t = start
+    t = near
     while t < far and depth < opaque:
         x = min(max(int((origin[0] + t * direction[0] + bound) * size), 0), top)
         y = min(max(int((origin[1] + t * direction[1] + bound) * size), 0), top)
@@ -101,36 +99,35 @@ def _walk(origin, direction, start, far, upper, lower, numbers, distances):
             count += 1
             depth += lower[x, y, z] * step
         k += 1
-        t = start + np.float32(k) * step
+        t = near + np.float32(k) * step
     return count
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _count(origins, directions, start, far, upper, lower, numbers, counts):
+def _count(start, end, origins, directions, near, far, upper, lower, numbers, counts):
     nothing = np.empty(0, np.float32)
-    for ray in prange(len(start)):
-        counts[ray] = _walk(origins[ray], directions[ray], start[ray], far[ray], upper, lower, numbers, nothing)
+    for ray in range(start, end):
+        counts[ray] = _walk(origins[ray], directions[ray], near[ray], far[ray], upper, lower, numbers, nothing)
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _write(origins, directions, start, far, upper, lower, numbers, offsets, distances):
-    for ray in prange(len(start)):
+def _write(start, end, origins, directions, near, far, upper, lower, numbers, offsets, distances):
+    for ray in range(start, end):
         mine = distances[offsets[ray] : offsets[ray + 1]]
         if len(mine) > 0:
-            _walk(origins[ray], directions[ray], start[ray], far[ray], upper, lower, numbers, mine)
+            _walk(origins[ray], directions[ray], near[ray], far[ray], upper, lower, numbers, mine)
 
 
 def march_numba(rays: Rays, start: torch.Tensor, far: torch.Tensor, occupancy: Occupancy, how: March) -> Samples:
     """`occupancy.march_torch`, ray by ray: once to count samples, once to write them."""
-    follow_torch_threads()
     tensors = (rays.origins, rays.directions, start, far, occupancy.upper, occupancy.lower)
     arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
     numbers = tuple(np.float32(v) for v in (occupancy.config.bound, how.step, occupancy.level, how.opaque))
     offsets = torch.zeros(len(start) + 1, dtype=torch.int64)
-    _count(*arrays, numbers, offsets[1:].numpy())
+    share(_count, len(start), *arrays, numbers, offsets[1:].numpy())
     torch.cumsum(offsets, 0, out=offsets)
     distances = torch.empty(int(offsets[-1]))
-    _write(*arrays, numbers, offsets.numpy(), distances.numpy())
+    share(_write, len(start), *arrays, numbers, offsets.numpy(), distances.numpy())
     return Samples(distances, torch.full_like(distances, how.step), offsets)
