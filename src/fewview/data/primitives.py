@@ -28,8 +28,9 @@ def random_material(rng: np.random.Generator, kinds: Sequence[str] | None = None
         kind = "plain"
     a, b, c = (random_colour(rng) for _ in range(3))
     mapping, axis = str(rng.choice(MAPPINGS)), int(rng.integers(3))
-    shine = dict(specular=float(rng.uniform(0, 0.3)), shininess=float(rng.uniform(8, 60)))
-    return Material(kind, a, b, c, scale=float(np.exp(rng.uniform(0.7, 2.8))), mapping=mapping, axis=axis, **shine)
+    specular, shininess = float(rng.uniform(0, 0.3)), float(rng.uniform(8, 60))
+    scale = float(np.exp(rng.uniform(0.7, 2.8)))
+    return Material(kind, a, b, c, scale=scale, mapping=mapping, axis=axis, specular=specular, shininess=shininess)
 
 
 def _solid(rng: np.random.Generator) -> Mesh:
