@@ -38,7 +38,7 @@ def refused(capsys, *words: object) -> str:
 
 def fresh_python(code: str) -> str:
     """Output of a Python that has not imported anything yet, and that runs without our import hook."""
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert out.returncode == 0, out.stderr
     return out.stdout
 
@@ -261,5 +261,5 @@ def test_training_stages_ask_for_the_one_before(tmp_path, capsys):
 
 def test_output_that_nobody_reads_is_no_error(photos):
     command = f"{sys.executable} -m fewview.cli data inspect {photos} | true; exit ${{PIPESTATUS[0]}}"
-    out = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=dict(os.environ), timeout=60)
+    out = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=dict(os.environ), timeout=300)
     assert out.returncode == 0 and "Traceback" not in out.stderr
