@@ -16,13 +16,13 @@ class Build:
 
     root: Annotated[Positional[Path], arg(metavar="ROOT")]
     """Folder for the set; objects that are there already are kept."""
-    train: Annotated[int, arg(metavar="N")] = 115
+    train: Annotated[int, arg(metavar="N")] = 130
     """Instances of each training category."""
-    test: Annotated[int, arg(metavar="N")] = 15
+    test: Annotated[int, arg(metavar="N")] = 14
     """Held-out instances of each category."""
-    frames: Annotated[int, arg(metavar="N")] = 12
+    frames: Annotated[int, arg(metavar="N")] = 16
     """Pictures of each instance."""
-    size: Annotated[int, arg(metavar="PIXELS")] = 96
+    size: Annotated[int, arg(metavar="PIXELS")] = 128
     """Side of the pictures."""
     seed: int = 0
     """The same seed gives the same set."""
