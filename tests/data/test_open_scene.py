@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from data.test_co3d import write_set
 from PIL import Image
-from test_co3d import write_set
 
 from fewview.cameras import Cameras
 from fewview.data import check_reconstructable, open_scene
