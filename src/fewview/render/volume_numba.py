@@ -83,51 +83,65 @@ class CompositeRays(torch.autograd.Function):
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
-def _walk(origin, direction, near, far, upper, lower, numbers, distances):
-    """Steps of one ray in occupied cells, written to `distances` if there is room; returns how many."""
-    bound, step, level, opaque = numbers
-    size, top = np.float32(upper.shape[0] / (2 * bound)), upper.shape[0] - 1
-    depth, count, k = np.float32(0), 0, 0
-    t = near
-    while t < far and depth < opaque:
-        x = min(max(int((origin[0] + t * direction[0] + bound) * size), 0), top)
-        y = min(max(int((origin[1] + t * direction[1] + bound) * size), 0), top)
-        z = min(max(int((origin[2] + t * direction[2] + bound) * size), 0), top)
-        if upper[x, y, z] >= level:
-            if count < len(distances):
-                distances[count] = t
-            count += 1
-            depth += lower[x, y, z] * step
-        k += 1
+def _cells(origin, direction, near, steps, size, bound, step, cells):
+    """Index of the grid cell at each step of a ray, in a loop that vectorises."""
+    top = np.int32(size - 1)
+    scale = np.float32(size / (2 * bound))
+    for k in range(steps):
         t = near + np.float32(k) * step
-    return count
+        x = np.int32((origin[0] + t * direction[0] + bound) * scale)
+        y = np.int32((origin[1] + t * direction[1] + bound) * scale)
+        z = np.int32((origin[2] + t * direction[2] + bound) * scale)
+        x, y, z = min(max(x, 0), top), min(max(y, 0), top), min(max(z, 0), top)
+        cells[k] = np.uint32((x * size + y) * size + z)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _count(start, end, origins, directions, near, far, upper, lower, numbers, counts):
-    nothing = np.empty(0, np.float32)
+def _march(start, end, rays, layers, numbers, found, counts):
+    """Numbers of the steps that rays start to end take in occupied cells: found[ray, :counts[ray]].
+
+    `layers` is a flat grid of optical depths a step, negative where empty.
+    """
+    origins, directions, near, far = rays
+    size, bound, step, opaque = numbers
+    cells = np.empty(found.shape[1], np.uint32)
     for ray in range(start, end):
-        counts[ray] = _walk(origins[ray], directions[ray], near[ray], far[ray], upper, lower, numbers, nothing)
+        steps = min(found.shape[1], max(0, int((far[ray] - near[ray]) / step) + 1))
+        _cells(origins[ray], directions[ray], near[ray], steps, size, bound, step, cells)
+        depth, count = np.float32(0), 0
+        for k in range(steps):
+            layer = layers[np.uint64(cells[k])]
+            if layer >= 0 and near[ray] + np.float32(k) * step < far[ray]:
+                found[ray, count] = k
+                count += 1
+                depth += layer
+                if depth >= opaque:
+                    break
+        counts[ray] = count
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _write(start, end, origins, directions, near, far, upper, lower, numbers, offsets, distances):
+def _distances(start, end, near, step, found, offsets, distances):
     for ray in range(start, end):
-        mine = distances[offsets[ray] : offsets[ray + 1]]
-        if len(mine) > 0:
-            _walk(origins[ray], directions[ray], near[ray], far[ray], upper, lower, numbers, mine)
+        first = offsets[ray]
+        for i in range(offsets[ray + 1] - first):
+            distances[first + i] = near[ray] + np.float32(found[ray, i]) * step
 
 
 def march_numba(rays: Rays, start: torch.Tensor, far: torch.Tensor, occupancy: Occupancy, how: March) -> Samples:
-    """`occupancy.march_torch`, ray by ray: once to count samples, once to write them."""
-    tensors = (rays.origins, rays.directions, start, far, occupancy.upper, occupancy.lower)
-    arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
-    numbers = tuple(np.float32(v) for v in (occupancy.config.bound, how.step, occupancy.level, how.opaque))
-    offsets = torch.zeros(len(start) + 1, dtype=torch.int64)
-    share(_count, len(start), *arrays, numbers, offsets[1:].numpy())
+    """`occupancy.march_torch`, ray by ray."""
+    size, n = occupancy.config.resolution, len(start)
+    layers = torch.where(occupancy.occupied, occupancy.lower * how.step, -1).flatten().numpy()
+    tensors = (rays.origins, rays.directions, start, far)
+    lines = tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+    numbers = (np.int32(size), *(np.float32(v) for v in (occupancy.config.bound, how.step, how.opaque)))
+    most = int(((far - start).amax() / how.step).item()) + 1 if n else 1
+    found = np.empty((n, max(most, 1)), np.uint16)
+    offsets = torch.zeros(n + 1, dtype=torch.int64)
+    share(_march, n, lines, layers, numbers, found, offsets[1:].numpy())
     torch.cumsum(offsets, 0, out=offsets)
     distances = torch.empty(int(offsets[-1]))
-    share(_write, len(start), *arrays, numbers, offsets.numpy(), distances.numpy())
+    share(_distances, n, lines[2], numbers[2], found, offsets.numpy(), distances.numpy())
     return Samples(distances, torch.full_like(distances, how.step), offsets)
