@@ -169,6 +169,27 @@ def _march_row(asset: FieldAsset, rays: Rays) -> Row:
     return _row("march", len(rays.origins), *runs)
 
 
+def _render_row(asset: FieldAsset, rays: Rays) -> Row:
+    """Everything that volume rendering does: march, encode, MLP and compositing, forward and backward."""
+    field, how = asset.field, asset.config.volume.march
+
+    def slow() -> tuple[Tensor, Tensor]:
+        near, far = near_far(rays, asset.occupancy.box(), how.min_near)
+        samples = march_torch(rays, near + how.step / 2, far, asset.occupancy, how)
+        index = samples.rays
+        points = rays.origins[index] + samples.distances[:, None] * rays.directions[index]
+        return composite_torch(*field.decode(points, mlp_torch(encode(points), field.mlp.layers)), samples)[:2]
+
+    def encode(points: Float[Tensor, "n 3"]) -> Tensor:
+        return hash_encode_torch(field.unit(points), field.grid.table, field.grid.config)
+
+    def fast() -> tuple[Tensor, Tensor]:
+        seen = render_rays(field, rays, asset.config.volume, occupancy=asset.occupancy)
+        return seen.features, seen.alpha
+
+    return _row("volume rendering", len(rays.origins), both_ways(slow), both_ways(fast))
+
+
 def _step_rows(asset: FieldAsset, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> Iterator[Row]:
     """A training step on a 64 x 64 image, Adam included: with the occupancy grid, and with 32 samples on each ray."""
     rays = cameras_around(1, 64, generator=generator).rays().flatten()
@@ -187,7 +208,9 @@ def volume() -> Iterator[Row]:
     yield _row("mlp", len(x), both_ways(lambda: mlp_torch(x, net.layers)), both_ways(lambda: mlp(x, net.layers)))
     yield _composite_row(generator)
     asset, optimiser = _learnt(generator)
-    yield _march_row(asset, cameras_around(1, 64, generator=generator).rays().flatten())
+    rays = cameras_around(1, 64, generator=generator).rays().flatten()
+    yield _march_row(asset, rays)
+    yield _render_row(asset, rays)
     yield from _step_rows(asset, optimiser, generator)
 
 

@@ -35,8 +35,18 @@ class InstantNGP(nn.Module):
         self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
         """Density per unit length and colour in [0, 1]; the directions play no part."""
+        return self.decode(points, self.mlp(self.grid(self.unit(points))))
+
+    def unit(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """Points of the box in [0, 1]^3, as the grid wants them."""
+        return (points / self.config.bound + 1) / 2
+
+    def decode(
+        self, points: Float[Tensor, "n 3"], outputs: Float[Tensor, "n 4"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
+        """Density and colour from the MLP's outputs: the density starts as a bump and ends with the box."""
         c = self.config
-        density, colour = self.mlp(self.grid((points / c.bound + 1) / 2)).split([1, 3], dim=-1)
+        density, colour = outputs.split([1, 3], dim=-1)
         blob = c.blob * torch.exp(-points.square().sum(dim=-1) / (2 * c.blob_std**2))
         inside = points.abs().amax(dim=-1) <= c.bound
         return truncated_exp(density[:, 0] + blob + c.log_density) * inside, colour.sigmoid()
