@@ -12,7 +12,7 @@ from fewview.errors import InputError
 
 @dataclass(frozen=True)
 class Build:
-    """Render a multi-view set of procedural objects, in the layout of CO3Dv2; hours for the whole of it."""
+    """Render a multi-view set of procedural objects and library models, in the layout of CO3Dv2; this takes hours."""
 
     root: Annotated[Positional[Path], arg(metavar="ROOT")]
     """Folder for the set; objects that are there already are kept."""
@@ -24,6 +24,10 @@ class Build:
     """Pictures of each instance."""
     size: Annotated[int, arg(metavar="PIXELS")] = 128
     """Side of the pictures."""
+    furniture: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Unpacked Sweet Home 3D furniture libraries (.sh3f; Debian's sweethome3d-furniture), as further objects."""
+    variants: Annotated[int, arg(metavar="N")] = 2
+    """Recoloured and reshaped variants of each library model for training, at most 10; 0 leaves the held-out models."""
     seed: int = 0
     """The same seed gives the same set."""
     workers: Annotated[int, arg(metavar="N")] = 2
@@ -36,9 +40,11 @@ class Build:
         root = options.pop("root")
         if min(self.train, self.test, self.frames, self.size, self.workers) < 1:
             raise InputError("--train, --test, --frames, --size and --workers must be at least 1.")
+        if not 0 <= self.variants <= 10:
+            raise InputError("--variants must be between 0 and 10.")
         from fewview.data.synthetic import BuildConfig, build, planned
 
-        config = BuildConfig(**options)
+        config = BuildConfig(**{**options, "furniture": str(self.furniture or "")})
         total = len(planned(config))
         say(f"Building {total} objects in {root}")
         with counted("objects", total) as tell:
