@@ -164,7 +164,7 @@ def _resume(
         ema[name].copy_(tensor)
     for name, value in load_tensors(folder / "optimizer.safetensors").items():
         parameter, key = name.rsplit("/", 1)
-        optimiser.state[trainable[parameter]][key] = value.clone()
+        optimiser.state[trainable[parameter]][key] = value.clone().to(trainable[parameter].device)
     return int(read_json(folder / "state.json")["step"])
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fewview.errors import InputError
+
 
 class _Pipe(Console):
     """A console that leaves a reader that went away to the caller, instead of exiting with 1."""
@@ -24,6 +26,14 @@ ERR = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 def say(text: str) -> None:
     """One line for the user."""
     OUT.print(text, markup=False)
+
+
+def check_device(name: str) -> None:
+    """InputError where PyTorch cannot compute on cpu or cuda, whichever it is."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no CUDA card here; leave --device out to compute on the CPU.")
 
 
 def effort(start: float) -> str:

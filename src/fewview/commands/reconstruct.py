@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
-from fewview.commands.console import Stages, effort, say, stages
+from fewview.commands.console import Stages, check_device, effort, say, stages
 from fewview.commands.methods import Preset, sparsefusion
 from fewview.errors import InputError
 
@@ -58,6 +58,7 @@ class Reconstruct:
         import torch
 
         start = time.monotonic()
+        check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
         say(f"Reading {self.input}")
         chosen, views = self.photos()

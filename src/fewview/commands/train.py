@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from fewview.commands.console import counted, say
+from fewview.commands.console import check_device, counted, say
 from fewview.errors import InputError
 
 
@@ -37,9 +37,13 @@ class Train:
     autoencoder: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """A trained autoencoder to take instead: a model folder, or Stable Diffusion's vae folder."""
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to train."""
+
     def run(self) -> None:
         from fewview.recipes.stages import run_stage, schedule
 
+        check_device(self.device)
         given = {"steps": self.steps, "minutes": self.minutes, "learning_rate": self.learning_rate, "seed": self.seed}
         training = replace(
             schedule(self.stage, self.size), **{name: value for name, value in given.items() if value is not None}
@@ -55,6 +59,7 @@ class Train:
                 size=self.size,
                 training=training,
                 autoencoder=self.autoencoder,
+                device=self.device,
                 progress=lambda step, row: tell(step, _note(row)),
             )
         say(f"The run is in {folder}.")

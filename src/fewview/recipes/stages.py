@@ -63,6 +63,7 @@ def run_stage(
     size: Size = "tiny",
     training: TrainConfig | None = None,
     autoencoder: Path | None = None,
+    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Path:
     """Trains a stage on a CO3D-layout folder, or goes on with it, and returns its run folder.
@@ -76,13 +77,14 @@ def run_stage(
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
     batching = Batching(scenes=2, queries=1) if size == "paper" else Batching()  # thesis A.2: batch size 2
     if model is None:
-        train_autoencoder(config.autoencoder, sets, training, directory, perceptual=True, progress=progress)
+        how = {"perceptual": True, "device": device, "progress": progress}
+        train_autoencoder(config.autoencoder, sets, training, directory, **how)
     elif stage == "eft":
-        train_eft(model, sets, batching, training, directory, progress=progress)
+        train_eft(model.to(device), sets, batching, training, directory, progress=progress)
     elif stage == "unet":
-        train_unet(model, sets, training, directory, progress=progress)
+        train_unet(model.to(device), sets, training, directory, progress=progress)
     else:
-        train_joint(model, sets, batching, training, directory, progress=progress)
+        train_joint(model.to(device), sets, batching, training, directory, progress=progress)
     return directory
 
 

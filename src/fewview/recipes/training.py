@@ -22,6 +22,7 @@ from fewview.training import TrainConfig, train
 from fewview.views import Views
 
 Progress = Callable[[int, dict[str, float]], None]
+CACHED = 8192  # pairs of latents and features that the UNet learns from
 
 
 @dataclass(frozen=True)
@@ -43,23 +44,25 @@ def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable
     return load_packed(path)
 
 
-def batches(packed: PackedScenes, batching: Batching, *, recolour: bool = True):
-    """Random examples of a packed set."""
+def batches(packed: PackedScenes, batching: Batching, device: torch.device | str = "cpu"):
+    """Random examples of a packed set, consistently recoloured, on a device."""
 
     def draw(generator: torch.Generator) -> tuple[Views, Views]:
         scenes = torch.randint(len(packed), (batching.scenes,), generator=generator)
         span = batching.max_context - batching.min_context + 1
         context = batching.min_context + int(torch.randint(span, (), generator=generator))
         pair = packed.batch(scenes, context, batching.queries, generator=generator)
-        return tuple(recoloured(pair, generator)) if recolour else pair  # type: ignore[return-value]
+        context_views, queries = recoloured(pair, generator)
+        return context_views.to(device), queries.to(device)
 
     return draw
 
 
-def held_out_pair(packed: PackedScenes, scenes: int = 32) -> tuple[Views, Views]:
+def held_out_pair(packed: PackedScenes, scenes: int = 32, device: torch.device | str = "cpu") -> tuple[Views, Views]:
     """A fixed validation batch: two context views and two queries of evenly spread scenes."""
-    chosen = torch.linspace(0, len(packed) - 1, scenes).long()
-    return packed.batch(chosen, 2, 2, generator=torch.Generator().manual_seed(7))
+    chosen = torch.linspace(0, len(packed) - 1, min(scenes, len(packed))).long()
+    context, queries = packed.batch(chosen, 2, 2, generator=torch.Generator().manual_seed(7))
+    return context.to(device), queries.to(device)
 
 
 def train_autoencoder(
@@ -69,6 +72,7 @@ def train_autoencoder(
     directory: Path,
     *,
     perceptual: bool = False,
+    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Autoencoder:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
@@ -78,12 +82,15 @@ def train_autoencoder(
         frames = torch.randint(len(packed.images), (16,), generator=generator)
         views = packed.views(frames)
         single = Views(views.images[:, None], views.cameras.reshape(16, 1))
-        return recoloured([single], generator, strength=0.85)[0].images[:, 0]  # strong tints, so that latents hold them
+        tinted = recoloured([single], generator, strength=0.85)[0]  # strong tints, so that latents hold them
+        return tinted.images[:, 0].to(device)
 
     frames = torch.linspace(0, len(held_out.images) - 1, 64).long()
     lpips = find_lpips("vgg", layers=4) if perceptual else None
     torch.manual_seed(training.seed)
-    task = AutoencoderTask(Autoencoder(config), images, held_out.views(frames).images, perceptual=lpips)
+    lpips = None if lpips is None else lpips.to(device)
+    model = Autoencoder(config).to(device)
+    task = AutoencoderTask(model, images, held_out.views(frames).images.to(device), perceptual=lpips)
     model = train(task, training, directory, progress=progress)
     assert isinstance(model, Autoencoder)
     with torch.no_grad():
@@ -102,8 +109,9 @@ def train_eft(
     *,
     progress: Progress | None = None,
 ) -> VLDM:
-    """Stage 2: the colour branch on random rays."""
-    task = EFTTask(model, batches(data[0], batching), held_out_pair(data[1]))
+    """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
+    device = device_of(model)
+    task = EFTTask(model, batches(data[0], batching, device), held_out_pair(data[1], device=device))
     train(task, training, directory, progress=progress)
     model.unet.requires_grad_(True)
     return model
@@ -115,17 +123,16 @@ def train_unet(
     training: TrainConfig,
     directory: Path,
     *,
-    cached: int = 8192,
     progress: Progress | None = None,
 ) -> VLDM:
-    """Stage 3: the UNet on `cached` pairs of latents and features, computed once and kept in the run folder."""
-    path = directory / "cache.safetensors"
+    """Stage 3: the UNet on CACHED pairs of latents and features, computed once and kept in the run folder."""
+    path, device = directory / "cache.safetensors", device_of(model)
     if not path.exists():
-        draw = batches(data[0], Batching(scenes=4, queries=4, min_context=2, max_context=3))
-        latents, features = feature_cache(model, draw, cached, generator=torch.Generator().manual_seed(training.seed))
+        draw = batches(data[0], Batching(scenes=4, queries=4, min_context=2, max_context=3), device)
+        latents, features = feature_cache(model, draw, CACHED, generator=torch.Generator().manual_seed(training.seed))
         save_tensors(path, {"latents": latents, "features": features})
     cache = load_tensors(path)
-    context, queries = held_out_pair(data[1])
+    context, queries = held_out_pair(data[1], device=device)
     held_out = feature_cache(model, lambda _: (context, queries), 64, generator=torch.Generator())
     task = UNetTask(model, (cache["latents"], cache["features"]), held_out)
     train(task, training, directory, progress=progress)
@@ -143,10 +150,16 @@ def train_joint(
     progress: Progress | None = None,
 ) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
-    task = JointTask(model, batches(data[0], batching), held_out_pair(data[1]))
+    device = device_of(model)
+    task = JointTask(model, batches(data[0], batching, device), held_out_pair(data[1], device=device))
     train(task, training, directory, progress=progress)
     save_model(directory / "model", model, model.config)
     return model
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where the parameters are."""
+    return next(model.parameters()).device
 
 
 def resume_weights(model: VLDM, folder: Path) -> VLDM:

@@ -92,16 +92,18 @@ class UNetTask:
         self.model.eft.requires_grad_(False)
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        latents, features = self.cache
-        index = torch.randint(len(latents), (self.batch,), generator=generator)
-        return {
-            "loss": diffusion_loss(self.model, latents[index].float(), features[index].float(), generator=generator)
-        }
+        index = torch.randint(len(self.cache[0]), (self.batch,), generator=generator)
+        latents, features = (t[index].to(self._device, torch.float32) for t in self.cache)
+        return {"loss": diffusion_loss(self.model, latents, features, generator=generator)}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         assert isinstance(model, VLDM)
-        latents, features = (t.float() for t in self.held_out)
+        latents, features = (t.to(self._device, torch.float32) for t in self.held_out)
         return {"diffusion": float(diffusion_loss(model, latents, features, generator=_fixed()))}
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
 
 @dataclass
@@ -137,13 +139,14 @@ def feature_cache(
     generator: torch.Generator,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n y h w"]]:
-    """`count` pairs of latents and EFT features in float16, for UNetTask."""
+    """`count` pairs of latents and EFT features in float16 on the CPU, for UNetTask."""
     latents, features, done = [], [], 0
+    model.eval()
     with torch.no_grad():
         while done < count:
             context, queries = batches(generator)
-            features.append(model.features(context, queries.cameras).flatten(0, 1).half())
-            latents.append(model.codec.encode(queries.images.flatten(0, 1)).half())
+            features.append(model.features(context, queries.cameras).flatten(0, 1).half().cpu())
+            latents.append(model.codec.encode(queries.images.flatten(0, 1)).half().cpu())
             done += len(latents[-1])
             if progress:
                 progress(done)

@@ -107,9 +107,9 @@ def colour_loss(eft: EFT, context: Views, queries: Views, rays: int, *, generato
     """Eq. 4.1 on `rays` random image points of each query view; coverage counts as a fourth channel."""
     b, q = queries.cameras.shape
     size = torch.tensor([queries.cameras.width, queries.cameras.height])
-    pixels = torch.rand(b, q, rays, 2, generator=generator) * size
+    pixels = (torch.rand(b, q, rays, 2, generator=generator) * size).to(queries.images)
     target = point_samples(queries, pixels, eft.colour.out_features)
-    predicted, _ = eft(eft.encode(context), queries.cameras, pixels.to(queries.images))
+    predicted, _ = eft(eft.encode(context), queries.cameras, pixels)
     return (predicted - target).square().mean()
 
 
