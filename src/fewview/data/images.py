@@ -1,5 +1,8 @@
 """Image files to tensors, with every way that a file can be wrong said in one sentence."""
 
+import math
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +14,31 @@ from torch import Tensor
 from fewview.errors import InputError
 
 MAX_PIXELS = 2**26  # 67 megapixels; a larger picture is refused before it is decoded
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, Image.DecompressionBombError)
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "PPM")  # Pillow's others never run (EPS starts Ghostscript)
+HEIF_SUFFIXES = (".heic", ".heif")
+PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", *HEIF_SUFFIXES)
+DECODING_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, ArithmeticError, LookupError),
+    *(struct.error, Image.DecompressionBombError),
+)
+FULL_FRAME = math.hypot(36, 24)  # mm: the diagonal that "35 mm equivalent" focal lengths refer to (CIPA DCG-001)
+MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # EXIF FocalPlaneResolutionUnit: inch, cm, mm, µm
+EXIF_ORIENTATION, EXIF_IFD = 0x0112, 0x8769
+EXIF_FOCAL, EXIF_FOCAL_35, EXIF_WIDTH, EXIF_PLANE_RESOLUTION, EXIF_PLANE_UNIT = 0x920A, 0xA405, 0xA002, 0xA20E, 0xA210
+PLAUSIBLE_FOCAL = (0.2, 30.0)  # in longer sides of the picture; anything else is a wrong tag
 
 
 def path_inside(root: Path, name: str, *, where: str) -> Path:
     """The file `name` below `root`; InputError where it is absolute, missing, or leaves the folder, be it by a link."""
     inside = (root / name) if name and "\0" not in name else root
-    resolved = inside.resolve()
+    try:
+        resolved = inside.resolve()
+        missing = not resolved.is_file()
+    except (OSError, RuntimeError) as error:  # a circle of links, or a name that is too long
+        raise InputError(f"{where} names a file that cannot be ({type(error).__name__}); correct the entry.") from None
     if inside == root or Path(name).is_absolute() or not resolved.is_relative_to(root.resolve()):
         raise InputError(f"{where} names the file '{name}', which is not inside {root}; use a relative path below it.")
-    if not resolved.is_file():
+    if missing:
         raise InputError(f"{where} names the file {inside}, which does not exist; restore it or remove its entry.")
     return inside
 
@@ -31,17 +49,42 @@ def image_size(path: Path) -> tuple[int, int]:
         return picture.height, picture.width
 
 
+def upright_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the picture as it is seen, turned by its EXIF tag; reads the header alone."""
+    with open_image(path) as picture:
+        size = picture.height, picture.width
+        return size[::-1] if _tags(picture).get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8) else size
+
+
+def exif_focal(path: Path) -> float | None:
+    """Focal length in pixels by the picture's EXIF tags, None where they do not tell or cannot be true.
+
+    The 35 mm equivalent counts by the diagonal; else focal length (mm) times the sensor's resolution.
+    """
+    with open_image(path) as picture:
+        tags, width, height = _tags(picture), picture.width, picture.height
+    number = lambda tag: _number(tags.get(tag))
+    focal = number(EXIF_FOCAL_35) * math.hypot(width, height) / FULL_FRAME
+    unit = MM_PER_UNIT.get(int(number(EXIF_PLANE_UNIT)) or 2)
+    if focal == 0 and unit is not None:
+        taken = max(number(EXIF_WIDTH), 0) or width  # of the picture as it was taken, if it was made smaller since
+        focal = number(EXIF_FOCAL) * number(EXIF_PLANE_RESOLUTION) / unit * width / taken
+    low, high = (bound * max(width, height) for bound in PLAUSIBLE_FOCAL)
+    return focal if low < focal < high else None
+
+
 def read_image(
-    path: Path, size: tuple[int, int] | None = None
+    path: Path, size: tuple[int, int] | None = None, *, upright: bool = False
 ) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
     """Colours in [0, 1] and the alpha channel, if there is one.
 
     Without `size` the picture is turned upright by its EXIF tag. With `size` (height, width), that of a calibrated
-    camera, the stored pixels are taken where they have this size, as COLMAP and Nerfstudio do, else the upright ones.
+    camera, the stored pixels are taken where they have this size, as COLMAP and Nerfstudio do, else the upright ones;
+    `upright` takes the upright ones in any case.
     """
     with open_image(path) as picture:
         stored = (picture.height, picture.width)
-        picture = _decoded(picture, path, upright=stored != size)
+        picture = _decoded(picture, path, upright=upright or stored != size)
     if size is not None and (picture.height, picture.width) != size:
         raise InputError(
             f"{path} is {stored[1]} x {stored[0]} pixels, its camera says {size[1]} x {size[0]}; "
@@ -77,8 +120,11 @@ def open_image(path: Path) -> Image.Image:
     """The file's header, with nothing decoded yet."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; restore it or remove its entry.")
+    formats = FORMATS if path.suffix.lower() not in HEIF_SUFFIXES else _with_heif(path)
     try:
-        picture = Image.open(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and no warning
+            picture = Image.open(path, formats=formats)
     except DECODING_ERRORS as error:
         raise InputError(f"{path} is not a readable image ({type(error).__name__}); export it again.") from None
     if picture.width * picture.height > MAX_PIXELS:
@@ -87,6 +133,36 @@ def open_image(path: Path) -> Image.Image:
             f"{path} has {picture.width} x {picture.height} pixels, over {MAX_PIXELS >> 20} megapixels; scale it down."
         )
     return picture
+
+
+def _with_heif(path: Path) -> tuple[str, ...]:
+    """The formats together with HEIF, whose decoder is an optional package; it turns pictures upright by itself."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise InputError(f"{path} is a HEIC photo; pip install pillow-heif, or export it as JPEG.") from None
+    register_heif_opener(thumbnails=False)
+    return (*FORMATS, "HEIF")
+
+
+def _tags(picture: Image.Image) -> dict[int, object]:
+    """EXIF tags of a picture whose header may be damaged; then there are none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif = picture.getexif()
+            return {**exif, **exif.get_ifd(EXIF_IFD)}
+    except DECODING_ERRORS:
+        return {}
+
+
+def _number(value: object) -> float:
+    """A tag as a finite number; 0, which EXIF means as unknown, where it is none."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _decoded(picture: Image.Image, path: Path, *, upright: bool) -> Image.Image:

@@ -1,7 +1,7 @@
 """Posed photographs in a folder: what the readers of transforms.json, COLMAP and CO3D share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras, pixel_centres
 from fewview.data.images import path_inside, read_image, read_mask
+from fewview.data.lens import Lens
 from fewview.errors import InputError
 from fewview.views import Views
 
@@ -21,25 +22,49 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image file with its camera (batch shape ()) and perhaps a mask file; without one, alpha is the mask."""
+    """One image file with its camera (batch shape ()) and perhaps a mask file; without one, alpha is the mask.
+
+    `camera` is the pinhole camera that is left once `lens` is undone. `upright` photos are turned by their EXIF tag.
+    """
 
     camera: Cameras
     image: Path
     mask: Path | None = None
+    lens: Lens | None = field(default=None, kw_only=True)
+    upright: bool = field(default=False, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        return self.image.name
 
     def read(self) -> Views:
-        """The photo at its own size, with batch shape ()."""
+        """The photo at its own size without lens distortion, with batch shape ()."""
+        image, mask = self.stored()
+        if self.lens is not None:
+            image = self.lens.undone(image, self.camera)
+            mask = None if mask is None else self.lens.undone(mask, self.camera)
+        return Views(image, self.camera, mask)
+
+    def stored(self) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
+        """Colours and mask as the lens drew them."""
         size = (self.camera.height, self.camera.width)
-        image, alpha = read_image(self.image, size)
-        return Views(image, self.camera, alpha if self.mask is None else read_mask(self.mask, size))
+        image, alpha = read_image(self.image, size, upright=self.upright)
+        return image, alpha if self.mask is None else read_mask(self.mask, size)
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoScene:
-    """A Scene of photos, whose sizes may differ."""
+    """A Scene of photos, whose sizes may differ.
+
+    `kind` says what the photos and cameras were read from. A split names the photos (by number) that are `inputs` and
+    those that are `targets`, to be judged; without one both are empty.
+    """
 
     name: str
     photos: tuple[Photo, ...]
+    kind: str = field(default="photos with cameras", kw_only=True)
+    inputs: tuple[int, ...] = field(default=(), kw_only=True)
+    targets: tuple[int, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -50,7 +75,12 @@ class PhotoScene:
 
     @property
     def names(self) -> list[str]:
-        return [photo.image.name for photo in self.photos]
+        return [photo.name for photo in self.photos]
+
+    def describe(self) -> str:
+        """What was found, such as "COLMAP model (text), 15 photos"."""
+        split = f", of them {len(self.inputs)} inputs and {len(self.targets)} targets" if self.inputs else ""
+        return f"{self.kind}, {counted(len(self), 'photo')}{split}"
 
     def common_size(self) -> tuple[int, int]:
         """The smallest height and the smallest width of all photos: the size that reads have unless told."""
@@ -63,6 +93,11 @@ class PhotoScene:
         """
         height, width = (size, size) if isinstance(size, int) else size or self.common_size()
         return stack_views([cover(self.photos[i].read(), height, width) for i in indices])
+
+
+def counted(number: int, noun: str) -> str:
+    """1 photo, 2 photos."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def stack_views(views: Sequence[Views]) -> Views:

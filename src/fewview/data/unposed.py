@@ -1,0 +1,102 @@
+"""Photos whose cameras are unknown: a folder of them. (A video is one too: video.py.)"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.data.images import PHOTO_SUFFIXES, exif_focal, path_inside, read_image, read_mask, upright_size
+from fewview.data.lens import Lens
+from fewview.data.photos import Photo, PhotoScene, counted, find_mask
+from fewview.errors import InputError
+from fewview.views import Views
+
+
+@dataclass(frozen=True, eq=False)
+class UnposedPhotos:
+    """Photos without cameras. Sizes (height, width) and focal lengths (pixels) are of the upright photos.
+
+    A focal length is what EXIF says, None where it says nothing. `names` tell the photos apart; `paths` need not (all
+    frames of a video have its path), and hold stored pixels, so take the pixels from `image`.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    focal: list[float | None]
+    sizes: list[tuple[int, int]]
+    masks: list[Path | None]
+    kind: str = field(default="photos without cameras", kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def names(self) -> list[str]:
+        return [path.name for path in self.paths]
+
+    def describe(self) -> str:
+        """What was found, such as "photos without cameras, 8 photos, 8 with masks"."""
+        masked = sum(mask is not None for mask in self.masks)
+        return f"{self.kind}, {counted(len(self), 'photo')}" + (f", {masked} with mask files" if masked else "")
+
+    def image(self, index: int) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
+        """One upright photo in [0, 1] and its mask: the mask file, or an alpha channel, or None."""
+        image, alpha = read_image(self.paths[index], upright=True)
+        mask = self.masks[index]
+        return image, alpha if mask is None else read_mask(mask, self.sizes[index])
+
+    def read(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Views:
+        """InputError: posed views need cameras."""
+        raise InputError(
+            f"{self.name} has photos but no cameras; estimate them first (COLMAP's sparse/0, or transforms.json)."
+        )
+
+    def posed(self, cameras: Mapping[int, Cameras], lenses: Mapping[int, Lens] | None = None) -> PhotoScene:
+        """The photos that have a camera (batch shape (), of the photo's size) by now, as a scene.
+
+        With a lens, the camera's intrinsics give way to those of the undistorted photo (`Lens.pinhole`).
+        """
+        photos = []
+        for i in sorted(cameras):
+            lens, camera = (lenses or {}).get(i), cameras[i]
+            if (camera.height, camera.width) != self.sizes[i]:
+                raise ValueError(f"the camera of {self.names[i]} must have its size, {self.sizes[i]}")
+            camera = camera if lens is None else lens.pinhole(camera, where=self.names[i])
+            photos.append(self._photo(i, camera, lens))
+        return PhotoScene(self.name, tuple(photos), kind=f"{self.kind}, cameras estimated")
+
+    def _photo(self, index: int, camera: Cameras, lens: Lens | None) -> Photo:
+        return Photo(camera, self.paths[index], self.masks[index], lens=lens, upright=True)
+
+
+def find_photos(root: Path) -> list[str]:
+    """Names (relative to `root`) of the pictures in root/images, or else in root, in natural order."""
+    for folder in ("images", "."):
+        names = [path.name for path in (root / folder).glob("*") if _is_photo(path)]
+        if names:
+            return [f"{folder}/{name}" if folder != "." else name for name in sorted(names, key=natural)]
+    return []
+
+
+def open_photos(root: Path) -> UnposedPhotos:
+    """A folder of photos, with masks in root/masks or in their alpha channel."""
+    names = find_photos(root)
+    if not names:
+        raise InputError(f"{root} has no photos; put them there or in {root / 'images'} as JPEG, PNG or HEIC.")
+    paths = tuple(path_inside(root, name, where=str(root)) for name in names)
+    masks = [find_mask(root, name) for name in names]
+    sizes = [upright_size(path) for path in paths]
+    return UnposedPhotos(root.resolve().name, paths, [exif_focal(path) for path in paths], sizes, masks)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sorting key by which IMG_9 comes before IMG_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", name)]
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
