@@ -14,7 +14,7 @@ from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig
 from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, visual_hull
-from fewview.views import Views
+from fewview.views import Render, Views
 
 SIZE = 32
 ASSET = FieldAssetConfig(
@@ -133,6 +133,18 @@ def test_every_row_of_table_5_5_takes_a_step():
                 losses = one.advance()
                 assert losses["distillation"] > 0 and math.isfinite(losses["distillation"])
                 assert before is None or not torch.equal(before, one.field.state_dict()["table"])
+
+
+def test_the_anchor_sees_block_means_alone(generator):
+    one = run(dataclasses.replace(CONFIG, anchor_weight=1.0))
+    blocks = torch.rand(3, 8, 1, 8, 1, generator=generator).expand(3, 8, 4, 8, 4)
+    detail = torch.rand(3, 8, 4, 8, 4, generator=generator)
+    detail = detail - detail.mean((2, 4), keepdim=True)
+    wanted = one.evidence.first.images[0].mean()
+    alpha = torch.ones(1, SIZE, SIZE)
+    loss = lambda image: float(one._feed_forward_loss(Render(image.reshape(3, SIZE, SIZE), alpha, alpha), 0))
+    assert loss(wanted + detail) == pytest.approx(0.0, abs=1e-9)
+    assert loss(blocks) > 0.1 * float((blocks - wanted).abs().mean())
 
 
 def test_levels_follow_equation_a1_up_to_the_cap():

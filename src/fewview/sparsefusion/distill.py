@@ -47,6 +47,9 @@ class DistillConfig:
     pseudo_weight: float = 1.0  # 0 leaves the photos alone: the same field without any prior
     silhouette_weight: float = 1.0
     coverage_weight: float = 0.0  # ours: keeps renderings inside the feed-forward coverage while distilling
+    anchor_weight: float = (
+        0.0  # ours: holds 8 x 8 block means of renderings at the feed-forward image's while distilling
+    )
     opacity_weight: float = 1e-3
     grid_rate: float = 5e-3  # release: ten times the MLP's
     mlp_rate: float = 5e-4  # thesis A.3
@@ -200,11 +203,19 @@ class _Run:
             loss = weight * _distance(image, target, config.distance)
         if self.perceptual is not None and config.perceptual_weight > 0:
             loss = loss + config.perceptual_weight * self.perceptual(image, target).mean()
-        masks = self.evidence.first.masks
-        if masks is not None and config.coverage_weight > 0:
-            coverage = resize(masks[index], *self.query_rays.shape[1:])
+        return loss + self._feed_forward_loss(rendered, index) + self._opacity(rendered.alpha)
+
+    def _feed_forward_loss(self, rendered: Render, index: int) -> Tensor:
+        """What the feed-forward image knows better than any mode: where the object is, and its colours at large."""
+        config, first = self.config, self.evidence.first
+        loss = rendered.alpha.new_zeros(())
+        if first.masks is not None and config.coverage_weight > 0:
+            coverage = resize(first.masks[index], *self.query_rays.shape[1:])
             loss = loss + config.coverage_weight * _huber(rendered.alpha, coverage)
-        return loss + self._opacity(rendered.alpha)
+        if config.anchor_weight > 0:
+            means, wanted = (F.adaptive_avg_pool2d(x, 8) for x in (rendered.image, first.images[index]))
+            loss = loss + config.anchor_weight * _huber(means, wanted)
+        return loss
 
     @torch.no_grad()
     def denoised(self, image: Float[Tensor, "1 3 h w"], index: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
