@@ -22,7 +22,7 @@ def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(method.PRESETS, "fast", worlds.quick().distill)
         patch.setattr(products, "SPLATS", replace(products.SPLATS, count=100, steps=2))
-        patch.setattr(products, "MESH", replace(products.MESH, resolution=12, level=0.01))
+        patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
         for name, value in {"FILM_SIZE": 16, "FILM_FRAMES": 4, "SPLAT_SIZE": 16, "SPLAT_VIEWS": 3}.items():
             patch.setattr(reconstruct, name, value)
         patch.setattr(reconstruct, "SAVE_EVERY", 2)

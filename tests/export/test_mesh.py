@@ -5,10 +5,13 @@ import pytest
 import torch
 import trimesh
 
+from fewview.cameras import Cameras
 from fewview.errors import InputError
 from fewview.export.glb import write_glb, y_up
 from fewview.export.mesh import Mesh, MeshConfig, cube, extract_mesh
+from fewview.export.paint import paint
 from fewview.geometry.transforms import similarity
+from fewview.views import Render
 
 CENTRE, RADIUS = torch.tensor([2.0, -1.0, 5.0]), 1.5
 SMALL = MeshConfig(resolution=48)
@@ -63,7 +66,7 @@ def test_floaters_go_and_large_parts_stay():
     ball = (CENTRE - torch.tensor([0.0, 0, 0.8]), 0.9)
     mesh = extract_mesh(Balls(crumb, twin, ball), box(), SMALL)
     assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).body_count == 2
-    kept = extract_mesh(Balls(crumb, twin, ball), box(), MeshConfig(resolution=48, floater=0.0))
+    kept = extract_mesh(Balls(crumb, twin, ball), box(), MeshConfig(resolution=48, floater=0.0, smoothing=0.7))
     assert trimesh.Trimesh(kept.vertices, kept.faces, process=False).body_count == 3
 
 
@@ -87,6 +90,37 @@ def test_simplification_keeps_to_the_number_of_faces_and_to_the_shape():
 def test_thin_air_has_no_mesh():
     with pytest.raises(InputError, match="dense enough"):
         extract_mesh(Balls((CENTRE, RADIUS), density=0.01), box(), MeshConfig(resolution=16))
+
+
+@pytest.mark.parametrize("peak", [3.0, 30.0, 3000.0])
+def test_the_surface_is_found_where_it_is_seen_whatever_the_density(peak):
+    mesh = extract_mesh(Balls((CENTRE, RADIUS), density=peak), box(), SMALL)
+    radii = np.linalg.norm(mesh.vertices - CENTRE.numpy(), axis=-1)
+    assert 0.94 * RADIUS < np.median(radii) < 1.05 * RADIUS
+
+
+def test_a_given_density_is_kept():
+    core = Balls((CENTRE, 0.8), (CENTRE, RADIUS), density=50.0)  # 100 inside, 50 outside
+    mesh = extract_mesh(core, box(), MeshConfig(resolution=48, density=75.0, smoothing=0.3))
+    assert np.median(np.linalg.norm(mesh.vertices - CENTRE.numpy(), axis=-1)) == pytest.approx(0.8, rel=0.05)
+
+
+def test_paint_takes_the_colours_of_pictures_where_they_see_the_mesh_and_keeps_the_others():
+    ball = trimesh.creation.icosphere(3)
+    vertices = np.asarray(ball.vertices, np.float32)
+    mesh = Mesh(vertices, np.asarray(ball.faces), np.zeros_like(vertices, np.uint8))
+    eye, up = torch.tensor([[0.0, 0, -6]]), torch.tensor([0.0, 1, 0])
+    cameras = Cameras.look_at(eye, torch.zeros(3), up, focal=200.0, height=100, width=100)
+    rays = cameras.rays()
+    along = -(rays.origins * rays.directions).sum(-1)
+    half = (1 - (rays.origins.square().sum(-1) - along**2)).clamp(min=0)
+    points = rays.origins + (along - half.sqrt())[..., None] * rays.directions
+    alpha = (half > 0).float()[:, None]
+    image = ((points.movedim(-1, 1) + 1) / 2) * alpha
+    painted = paint(mesh, Render(image, alpha, (points[..., 2] + 6)[:, None] * alpha), cameras)
+    front, back = vertices[:, 2] < -0.6, vertices[:, 2] > -0.1
+    np.testing.assert_allclose(painted.colours[front], (vertices[front] + 1) / 2 * 255, atol=8)
+    assert not painted.colours[back].any()
 
 
 def test_up_becomes_y_by_the_smallest_rotation():

@@ -104,7 +104,7 @@ class Export:
                     write_ply(self.out, splats)
                 else:
                     up = CameraPrior.fit(cameras).circle.normal
-                    write_glb(self.out, products.mesh(products.need_field(asset), splats), up)
+                    write_glb(self.out, products.mesh(products.need_field(asset), splats, seen_from), up)
         say(f"The scene is in {self.out}.")
 
 

@@ -7,6 +7,7 @@ import torch
 from fewview.cameras import Cameras
 from fewview.errors import InputError
 from fewview.export.mesh import Mesh, MeshConfig, extract_mesh
+from fewview.export.paint import paint
 from fewview.fitting import GaussianFitConfig, fit_gaussians
 from fewview.geometry.transforms import apply
 from fewview.paths import CameraPrior
@@ -45,8 +46,8 @@ def splats(
     return fit_gaussians(asset, cameras, SPLATS, generator=generator, progress=tell).gaussians
 
 
-def mesh(asset: FieldAsset, inside: Gaussians) -> Mesh:
-    """The field's surface in a box around the splats that were fitted to it, with axes of the normalised frame."""
+def mesh(asset: FieldAsset, inside: Gaussians, cameras: Cameras) -> Mesh:
+    """The field's surface in a box around the splats that were fitted to it, coloured as the cameras see the field."""
     bound = asset.config.ngp.bound
     points = apply(asset.norm_from_world, inside.means)
     low, high = (points.quantile(q, dim=0) for q in (0.005, 0.995))
@@ -54,7 +55,8 @@ def mesh(asset: FieldAsset, inside: Gaussians) -> Mesh:
     low, high = (low - margin).clamp(min=-bound), (high + margin).clamp(max=bound)
     norm_from_unit = torch.diag(torch.cat([high - low, torch.ones(1).to(low)]))
     norm_from_unit[:3, 3] = low
-    return extract_mesh(asset, torch.linalg.inv(asset.norm_from_world) @ norm_from_unit, MESH)
+    surface = extract_mesh(asset, torch.linalg.inv(asset.norm_from_world) @ norm_from_unit, MESH)
+    return paint(surface, asset.render(cameras), cameras)
 
 
 def need_field(asset: FieldAsset | GaussianAsset) -> FieldAsset:

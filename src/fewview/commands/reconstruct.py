@@ -115,7 +115,7 @@ class Reconstruct:
         tell = lambda fraction: report("fitting splats", fraction)
         splats = products.splats(asset, seen_from, generator=generator, progress=tell)
         report("taking the surface", 0)
-        mesh = products.mesh(asset, splats)
+        mesh = products.mesh(asset, splats, seen_from)
         report("taking the surface", 1)
         report("rendering and writing", 0)
         made = Products(mesh, splats, orbit(near, FILM_FRAMES))

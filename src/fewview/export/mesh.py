@@ -1,5 +1,6 @@
 """A coloured triangle mesh of anything with a density and a colour in space: marching cubes, simplified."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,12 @@ from torch import Tensor
 
 from fewview.errors import InputError
 
+LN2 = math.log(2)  # the optical depth that absorbs half of the light
+LEVELS = 48  # densities that are tried for the surface
+TIE = 1.2  # times the least cost: of densities as good as that the lowest is taken, which smoothing harms least
+CAP = 8  # cells: surfaces farther apart are no surfaces of the same thing
+COLOUR_SAMPLES = 12
+
 
 @runtime_checkable
 class Volume(Protocol):
@@ -24,11 +31,11 @@ class Volume(Protocol):
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """How the surface is taken: where a cell, by the density in its middle, is half opaque."""
+    """How a surface is taken from a grid of densities."""
 
     resolution: int = 128  # cells along the longest side of the box
-    level: float = 0.5  # opacity of a cell on the surface
-    smoothing: float = 0.7  # cells, the deviation of a Gaussian blur of the opacity before the surface is taken
+    density: float | None = None  # on the surface, per world unit; None looks for the one nearest to what is seen
+    smoothing: float = 1.2  # cells, the deviation of a Gaussian blur of the opacity before the surface is taken
     floater: float = 0.02  # parts with fewer than this share of all faces are dropped
     max_faces: int = 60_000
 
@@ -59,11 +66,13 @@ def extract_mesh(volume: Volume, box_from_unit: Float[Tensor, "4 4"], config: Me
     sides = box_from_unit[:3, :3].norm(dim=0)
     counts = [max(2, round(config.resolution * float(side / sides.max()))) for side in sides]
     cell = float(sides.max()) / config.resolution
-    opacity = opacity_grid(volume, box_from_unit, counts, cell)
-    solid = _filled(ndimage.gaussian_filter(opacity, config.smoothing), config.level)
-    if solid.max() <= config.level:
-        raise InputError("Nothing in the scene is dense enough for a surface; lower the mesh's level or resolution.")
-    vertices, faces, _, _ = marching_cubes(np.pad(solid, 1), config.level, gradient_direction="ascent")
+    density = density_grid(volume, box_from_unit, counts)
+    level = config.density or surface_density(density, cell)
+    opacity = -np.expm1(-LN2 / level * density)  # one half on the surface, and linear enough to interpolate
+    solid = _filled(ndimage.gaussian_filter(opacity, config.smoothing), 0.5)
+    if solid.max() <= 0.5:
+        raise InputError("Nothing in the scene is dense enough for a surface.")
+    vertices, faces, _, _ = marching_cubes(np.pad(solid, 1), 0.5, gradient_direction="ascent")
     vertices, faces = _without_floaters(vertices - 0.5, faces, config.floater)  # a sample is the middle of a cell
     if len(faces) > config.max_faces:
         vertices, faces = fast_simplification.simplify(vertices, faces, target_count=config.max_faces)[:2]
@@ -72,7 +81,8 @@ def extract_mesh(volume: Volume, box_from_unit: Float[Tensor, "4 4"], config: Me
     faces = np.asarray(faces, np.int64)
     if torch.linalg.det(box_from_unit[:3, :3]) < 0:
         faces = faces[:, ::-1].copy()
-    colours = surface_colours(volume, world, normals(world, torch.from_numpy(faces)), cell)
+    depth = min(max(3 * cell, 1 / level), 10 * cell)
+    colours = surface_colours(volume, world, normals(world, torch.from_numpy(faces)), (cell, depth))
     return Mesh(world.cpu().numpy(), faces, (colours.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
 
 
@@ -84,17 +94,46 @@ def cube(bound: float, world_from_norm: Float[Tensor, "4 4"]) -> Float[Tensor, "
 
 
 @torch.no_grad()
-def opacity_grid(
-    volume: Volume, box_from_unit: Float[Tensor, "4 4"], counts: list[int], thickness: float
-) -> Float[np.ndarray, "x y z"]:
-    """Opacity of a slab of `thickness` (world units) with the density found at the middle of each cell."""
+def density_grid(volume: Volume, box_from_unit: Float[Tensor, "4 4"], counts: list[int]) -> Float[np.ndarray, "x y z"]:
+    """Density per world unit at the middles of cells."""
     axes = [(torch.arange(n) + 0.5) / n for n in counts]
     slices = []
     for x in axes[0]:
         plane = torch.cartesian_prod(x[None], axes[1], axes[2]).to(box_from_unit)
         density, _ = volume.query(plane @ box_from_unit[:3, :3].T + box_from_unit[:3, 3])
-        slices.append(-torch.expm1(-density * thickness).reshape(counts[1], counts[2]).cpu())
+        slices.append(density.reshape(counts[1], counts[2]).cpu())
     return torch.stack(slices).numpy()
+
+
+def surface_density(density: Float[np.ndarray, "x y z"], cell: float) -> float:
+    """The density (per world unit; `cell` is in world units) whose level set is nearest to what an eye sees.
+
+    Along rays in the six directions of the grid the eye sees a surface where half of the light is absorbed, or none;
+    the level set should be met there first, or not at all. InputError where all is more than half transparent.
+    """
+    views = [turned for axis in range(3) for turned in _both_ways(np.moveaxis(density, axis, -1)[::2, ::2])]
+    depths = [_first(view.cumsum(-1) * cell >= LN2) for view in views]
+    if not any((depth >= 0).any() for depth in depths):
+        raise InputError("Nothing in the scene is dense enough for a surface.")
+    levels = np.geomspace(LN2 / (cell * max(density.shape)), LN2 / cell * 8, LEVELS)
+    fit = lambda level: sum(_disagreement(_first(view >= level), depth) for view, depth in zip(views, depths))
+    costs = np.array([fit(level) for level in levels])
+    return float(levels[np.argmax(costs <= TIE * costs.min())])
+
+
+def _both_ways(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return grid, grid[..., ::-1]
+
+
+def _first(hits: Bool[np.ndarray, "a b c"]) -> Int[np.ndarray, "a b"]:
+    """The first index along the last axis that is hit, or -1."""
+    return np.where(hits.any(-1), hits.argmax(-1), -1)
+
+
+def _disagreement(met: Int[np.ndarray, "a b"], seen: Int[np.ndarray, "a b"]) -> int:
+    """Cells between two surfaces, at most CAP a ray; CAP where only one of them is there."""
+    both = (met >= 0) & (seen >= 0)
+    return int(np.where(both, np.minimum(abs(met - seen), CAP), CAP * ((met >= 0) != (seen >= 0))).sum())
 
 
 def _filled(opacity: Float[np.ndarray, "x y z"], level: float) -> Float[np.ndarray, "x y z"]:
@@ -128,14 +167,14 @@ def normals(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[
 
 @torch.no_grad()
 def surface_colours(
-    volume: Volume, points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"], cell: float
+    volume: Volume, points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"], span: tuple[float, float]
 ) -> Float[Tensor, "n 3"]:
-    """What an eye outside sees at surface points: a short ray from one cell (world units) above to three below."""
-    step = cell / 2
-    offsets = torch.arange(1.0, -3.01, -0.5, device=points.device) * cell
+    """What an eye outside sees at surface points: a short ray from span[0] (world units) above to span[1] below."""
+    offsets = torch.linspace(span[0], -span[1], COLOUR_SAMPLES).tolist()
+    step = offsets[0] - offsets[1]
     total, left = torch.zeros_like(points), torch.ones_like(points[:, :1])
-    for i, offset in enumerate(offsets):
+    for offset in offsets:
         density, colour = volume.query(points + offset * outward)
-        alpha = -torch.expm1(-density * step)[:, None] if i < len(offsets) - 1 else torch.ones_like(left)
+        alpha = -torch.expm1(-density * step).clamp(max=-1e-6)[:, None]
         total, left = total + left * alpha * colour, left * (1 - alpha)
-    return total
+    return total / (1 - left)
