@@ -1,0 +1,117 @@
+"""viewer.html: a scene in one file that opens from disk, with its own small WebGL 2 splat renderer (`viewer_page/`).
+
+Nothing is fetched: scripts, styles, splats and pictures are in the file, and its content security policy forbids more.
+"""
+
+import base64
+import io
+import json
+import re
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import atomic_path
+from fewview.export.images import picture
+from fewview.export.packed_splats import WORDS, most_visible, pack
+from fewview.paths import look_at_point
+from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.views import resize
+
+SCRIPTS = ("decode.js", "sort.js", "view.js", "renderer.js", "main.js")
+MAX_BYTES = 24 * 2**20  # of the file, less than the 25 MB that hosts and mail take
+PAGE_BYTES = 2**19  # of them for scripts, cameras and what surrounds the splats
+THUMBNAIL = 160  # px, the longest side of a photo in the page
+HOME_SIZE = 512  # px, the picture of the first view where there are no cameras
+
+
+def write_viewer_html(
+    path: Path,
+    gaussians: Gaussians | GaussianAsset,
+    cameras: Cameras | None,
+    up: Float[Tensor, "3"],
+    *,
+    photos: Float[Tensor, "n 3 height width"] | None = None,
+    name: str = "scene",
+) -> None:
+    """Write a page that shows RGB splats from all sides, first as the first of `cameras` (batch shape (n,)) does.
+
+    `up` is a direction in the world; `photos` are what the cameras saw, in [0, 1]. A file stays below 25 MB: of more
+    splats than fit, the most visible are kept, and the page says so. ValueError if there are no splats or no RGB.
+    """
+    asset = gaussians if isinstance(gaussians, GaussianAsset) else GaussianAsset(gaussians)
+    thumbnails = [None] * (0 if cameras is None else len(cameras)) if photos is None else [_jpeg(p) for p in photos]
+    room = MAX_BYTES - PAGE_BYTES - sum(len(text or "") for text in thumbnails)
+    kept = most_visible(asset.gaussians, max(room, 0) * 3 // 4 // (4 * WORDS))
+    packed = pack(kept)
+    centre = middle(kept) if cameras is None else look_at_point(cameras)
+    size = (kept.means - kept.means.median(0).values).norm(dim=-1).quantile(0.9).item()
+    near = [] if cameras is None else [_camera(cameras[i], photo) for i, photo in enumerate(thumbnails)]
+    scene = {
+        "name": name,
+        "count": len(kept),
+        "total": len(asset.gaussians),
+        "low": packed.low,
+        "high": packed.high,
+        "logScale": packed.log_scale,
+        "antialiased": asset.antialiased,
+        "up": up.tolist(),
+        "centre": centre.tolist(),
+        "frustum": 0.25 * size,
+        "home": near[0] if near else _camera(first_view(kept, up), None),
+        "cameras": near,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(html(scene, packed.to_bytes(), name), encoding="utf-8")
+
+
+def html(scene: dict, splats: bytes, title: str) -> str:
+    """The page of a scene (what `main.js` reads, as JSON values) and its packed splats."""
+    folder = files("fewview.export") / "viewer_page"
+    read = lambda name: (folder / name).read_text(encoding="utf-8")
+    parts = {
+        "title": escape(title),
+        "style": read("style.css"),
+        "script": "\n".join(read(name) for name in SCRIPTS),
+        "scene": json.dumps(scene, allow_nan=False).replace("<", "\\u003c"),  # so that no name ends the script
+        "splats": base64.b64encode(splats).decode(),
+    }
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], read("page.html"))
+
+
+def first_view(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
+    """A camera from which nine tenths of the splats are seen, a little from above."""
+    centre = middle(gaussians)
+    radius = (gaussians.means - centre).norm(dim=-1).quantile(0.9).clamp(min=1e-6)
+    up = torch.nn.functional.normalize(up.to(centre), dim=0)
+    side = torch.linalg.cross(up, torch.eye(3).to(up)[up.abs().argmin()])
+    away = torch.nn.functional.normalize(torch.nn.functional.normalize(side, dim=0) + 0.35 * up, dim=0)
+    return Cameras.look_at(
+        centre + 3.2 * radius * away, centre, up, focal=1.25 * HOME_SIZE, height=HOME_SIZE, width=HOME_SIZE
+    )
+
+
+def middle(gaussians: Gaussians) -> Float[Tensor, "3"]:
+    """The median of the centres along each axis, which stray splats do not move."""
+    return gaussians.means.median(0).values
+
+
+def _camera(camera: Cameras, photo: str | None) -> dict:
+    k = camera.intrinsics.tolist()
+    lens = {"fx": k[0][0], "fy": k[1][1], "cx": k[0][2], "cy": k[1][2], "w": camera.width, "h": camera.height}
+    return {"pose": camera.world_from_cam[:3].tolist(), **lens, "photo": photo}
+
+
+def _jpeg(image: Float[Tensor, "3 height width"]) -> str:
+    """A thumbnail as a data: URI."""
+    height, width = image.shape[-2:]
+    shrink = min(1.0, THUMBNAIL / max(height, width))
+    small = resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
+    buffer = io.BytesIO()
+    picture(small).save(buffer, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
