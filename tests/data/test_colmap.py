@@ -8,6 +8,7 @@ from PIL import Image
 
 from fewview.cameras import Cameras
 from fewview.data.colmap import MODELS, ColmapModel, open_colmap, read_model, write_colmap
+from fewview.data.lens import Lens
 from fewview.errors import InputError
 
 HEIGHT, WIDTH = 12, 16
@@ -134,6 +135,25 @@ def test_models_without_distortion_are_pinholes(root, model, parameters, focal):
     torch.testing.assert_close(intrinsics, expected.float())
 
 
+@pytest.mark.parametrize(
+    ("model", "numbers", "radial", "tangential"),
+    [
+        ("SIMPLE_RADIAL", "20 8 6 0.1", (0.1, 0, 0, 0, 0, 0), (0, 0)),
+        ("RADIAL", "20 8 6 0.1 0.2", (0.1, 0.2, 0, 0, 0, 0), (0, 0)),
+        ("OPENCV", "20 20 8 6 0.1 0.2 0.01 0.02", (0.1, 0.2, 0, 0, 0, 0), (0.01, 0.02)),
+        ("FULL_OPENCV", "20 20 8 6 0.1 0.2 0.01 0.02 0.3 0.4 0.5 0.6", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (0.01, 0.02)),
+        ("OPENCV_FISHEYE", "20 20 8 6 0.1 0.2 0.3 0.4", (0.1, 0.2, 0.3, 0.4, 0, 0), (0, 0)),
+        ("SIMPLE_RADIAL_FISHEYE", "20 8 6 0.1", (0.1, 0, 0, 0, 0, 0), (0, 0)),
+        ("RADIAL_FISHEYE", "20 8 6 0.1 0.2", (0.1, 0.2, 0, 0, 0, 0), (0, 0)),
+    ],
+)
+def test_lenses_are_undone_on_read(root, model, numbers, radial, tangential):
+    write_cameras(root, *[f"{i} {model} {WIDTH} {HEIGHT} {numbers}\n" for i in (1, 2, 3)])
+    photo = open_colmap(root).photos[0]
+    assert photo.lens == Lens((20, 20), (8, 6), radial, tangential, "FISHEYE" in model)
+    assert photo.camera.intrinsics[0, 0] != 20 and photo.read().images.shape == (3, HEIGHT, WIDTH)
+
+
 def test_comments_and_missing_points_are_fine(root):
     path = root / "sparse" / "0" / "images.txt"
     path.write_text("# Image list\n# two lines each\n" + path.read_text())
@@ -193,8 +213,10 @@ HOSTILE = {
     "text as number": (image("1 one 0 0 0 0 0 0 1 a.png"), "where numbers belong"),
     "short line": (image("1 1 0 0 0"), "is no image"),
     "unknown camera": (image("1 1 0 0 0 0 0 0 7 a.png"), "which the model lacks"),
-    "distortion": (camera("SIMPLE_RADIAL", "20 8 6 0.1"), "image_undistorter"),
-    "fisheye": (camera("OPENCV_FISHEYE", "20 20 8 6 0 0 0 0"), "image_undistorter"),
+    "folding lens": (camera("SIMPLE_RADIAL", "20 8 6 -9"), "folds the picture"),
+    "other lens": (camera("FOV", "20 20 8 6 0.9"), "model FOV; run colmap image_undistorter"),
+    "NaN in the lens": (camera("RADIAL", "20 8 6 0 nan"), "impossible intrinsics"),
+    "huge size": (camera("RADIAL", "20 8 6 0.1 0", "9" * 40 + " 12"), "impossible intrinsics"),
     "unknown model": (camera("CYCLOPS", "20 8 6"), "is no camera"),
     "missing parameter": (camera("PINHOLE", "20 20 8"), "is no camera"),
     "negative focal": (camera("PINHOLE", "-20 20 8 6"), "impossible intrinsics"),

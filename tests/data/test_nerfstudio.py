@@ -9,6 +9,7 @@ from PIL import Image
 
 from fewview.cameras import Cameras
 from fewview.data import check_reconstructable
+from fewview.data.lens import Lens
 from fewview.data.nerfstudio import open_transforms, write_transforms
 from fewview.errors import InputError
 
@@ -128,6 +129,40 @@ def test_a_pose_printed_with_few_digits_becomes_a_rotation(root):
     torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("words", "lens"),
+    [
+        ({"k1": -0.2, "p2": 0.01}, Lens((20, 20), (8, 6), (-0.2, 0, 0), (0, 0.01))),
+        ({"camera_model": "OPENCV", "k1": 0.1, "k2": 0.2, "k3": 0.3}, Lens((20, 20), (8, 6), (0.1, 0.2, 0.3))),
+        ({"camera_model": "FULL_OPENCV", "k4": 0.1}, Lens((20, 20), (8, 6), (0, 0, 0, 0.1, 0, 0))),
+        ({"camera_model": "OPENCV_FISHEYE"}, Lens((20, 20), (8, 6), (0.0,) * 4, fisheye=True)),
+        ({"is_fisheye": True, "k4": 0.1}, Lens((20, 20), (8, 6), (0, 0, 0, 0.1), fisheye=True)),
+        ({"camera_model": "OPENCV", "k1": 0.0, "p1": 0.0}, None),
+        ({"k1": 0, "is_fisheye": False}, None),
+    ],
+)
+def test_lenses_are_opencvs(root, words, lens):
+    edit(root, lambda data, frame: data.update(words))
+    assert open_transforms(root).photos[1].lens == lens
+
+
+def test_photos_and_masks_are_undistorted_alike(root):
+    """A disc about the principal point stays round and shrinks or grows with the mask."""
+    y, x = np.mgrid[:96, :128] + 0.5
+    disc = ((x - 64) ** 2 + (y - 48) ** 2 < 30**2).astype(np.uint8) * 255
+    Image.fromarray(np.stack([disc] * 3, axis=-1)).save(root / "images" / "0.png")
+    Image.fromarray(disc).save(root / "masks" / "0.png")
+    wide = {"w": 128, "h": 96, "fl_x": 100, "fl_y": 100, "cx": 64, "cy": 48, "k1": -0.3, "k2": 0.05}
+    edit(root, lambda data, frame: frame.update(wide))
+    photo = open_transforms(root).photos[0]
+    view = photo.read()
+    assert view.masks is not None
+    torch.testing.assert_close(view.images, view.masks.expand(3, -1, -1))
+    assert photo.lens is not None
+    edge = photo.lens.undistort(torch.tensor([[0.3, 0.0]]))[0, 0] * view.cameras.intrinsics[0, 0]
+    assert (view.masks.sum() / math.pi).sqrt().item() == pytest.approx(edge.item(), abs=0.3)
+
+
 def test_a_named_file_is_read(root):
     (root / "transforms.json").rename(root / "transforms_train.json")
     assert len(open_transforms(root / "transforms_train.json")) == 3
@@ -159,6 +194,18 @@ def link_outside(root: Path) -> None:
 
 def pose(row: int, column: int, value: float):
     return changed(lambda data, frame: frame["transform_matrix"][row].__setitem__(column, value))
+
+
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def circle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
 
 
 def mirrored(data, frame) -> None:
@@ -193,8 +240,19 @@ HOSTILE = {
     "infinite focal": (first(fl_x=math.inf), "finite"),
     "text as focal": (first(fl_x="20"), "must be of type float"),
     "huge number": (first(fl_x=10**400), "must be of type float"),
-    "distortion": (first(k1=0.1), "undistort"),
-    "fisheye": (changed(lambda data, frame: data.update(camera_model="OPENCV_FISHEYE")), "undistort"),
+    "folding lens": (first(k1=-9.0), "folds the picture"),
+    "NaN in the lens": (first(k1=math.nan), "finite"),
+    "huge lens": (first(k1=1e308, k2=1e308), "folds the picture"),
+    "text in the lens": (first(p1="0"), "must be of type float"),
+    "coefficient of another model": (first(k5=0.1), "k5, unknown to PINHOLE; undistort"),
+    "tangential fisheye": (first(camera_model="OPENCV_FISHEYE", p1=0.1), "p1, unknown to OPENCV_FISHEYE; undistort"),
+    "fisheye by number": (first(is_fisheye=1), "must be of type bool"),
+    "panorama": (first(camera_model="EQUIRECTANGULAR"), "undistort"),
+    "odd model": (first(camera_model=["OPENCV"]), "undistort"),
+    "negative focal": (first(fl_x=-20.0), "must be positive"),
+    "nested pose": (first(transform_matrix=nested(900)), "must be 4 x 4 numbers"),
+    "circle of links": (lambda root: circle(root / "images" / "0.png"), "not inside|does not exist"),
+    "endless name": (first(file_path="x" * 10_000), "does not exist"),
     "truncated image": (truncated, "truncated or damaged"),
     "mask of another size": (lambda root: save(root / "masks" / "0.png", 9, (5, 5), "L"), "5 x 5 pixels"),
 }
@@ -236,6 +294,11 @@ def test_the_same_camera_under_two_photos_among_others_is_refused_and_a_photo_tw
     save(root / "images" / "1.png", 200)
     with pytest.raises(InputError, match="same camera for its images 0 and 1"):
         check_reconstructable(open_transforms(root).read([0, 1, 2]), where="scene")
+
+
+def test_one_photo_many_times_is_refused(root):
+    with pytest.raises(InputError, match="same camera for all of its 3 images"):
+        check_reconstructable(open_transforms(root).read([1, 1, 1]), where="scene")
 
 
 def test_nan_anywhere_is_not_reconstructable(root):

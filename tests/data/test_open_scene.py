@@ -10,6 +10,7 @@ from fewview.data import check_reconstructable, open_scene
 from fewview.data.colmap import write_colmap
 from fewview.data.nerfstudio import write_transforms
 from fewview.data.photos import PhotoScene
+from fewview.data.unposed import UnposedPhotos
 from fewview.errors import InputError
 from fewview.framing import nearest_point, silhouette
 from fewview.paths import fit_circle, look_at_point
@@ -45,18 +46,53 @@ def test_a_co3d_sequence_is_a_scene_of_its_folder(tmp_path):
     assert isinstance(scene, Scene) and scene.read([0, 1]).images.shape == (2, 3, 256, 256)
 
 
-def test_a_folder_without_cameras_is_told_what_it_lacks(root, tmp_path_factory):
+def test_what_is_found_is_said(root, tmp_path_factory):
+    write_colmap(root / "sparse" / "0", [one_camera()], ["a.png"])
+    assert open_scene(root).describe() == "COLMAP model (text), 1 photo"
+    write_transforms(root / "transforms.json", [one_camera()] * 2, ["images/a.png"] * 2)
+    assert open_scene(root).describe() == "transforms.json, 2 photos"
+    (root / "train_test_split_1.json").write_text('{"train_ids": [1], "test_ids": [0]}')
+    scene = open_scene(root)
+    assert scene.describe() == "transforms.json with train_test_split_1.json, 2 photos, of them 1 inputs and 1 targets"
+    assert isinstance(scene, PhotoScene) and scene.inputs == (1,) and scene.targets == (0,)
+    (root / "train_test_split_2.json").write_text('{"train_ids": [0], "test_ids": [1]}')
+    assert "2 splits, such as train_test_split_1.json" in open_scene(root).describe()
+    scene = open_scene(root / "train_test_split_2.json")
+    assert isinstance(scene, PhotoScene) and scene.inputs == (0,)
+
+
+def test_photos_without_cameras_are_found_and_cannot_be_read_as_views(root):
+    scene = open_scene(root)
+    assert isinstance(scene, UnposedPhotos) and scene.describe() == "photos without cameras, 1 photo"
     with pytest.raises(InputError, match="photos but no cameras"):
-        open_scene(root)
-    (root / "transforms_train.json").write_text("{}")
-    with pytest.raises(InputError, match=r"name transforms_train\.json"):
-        open_scene(root)
-    with pytest.raises(InputError, match=r"no transforms\.json, no COLMAP"):
-        open_scene(tmp_path_factory.mktemp("empty"))
-    with pytest.raises(InputError, match="is not a folder"):
-        open_scene(root / "none")
-    with pytest.raises(InputError, match="does not exist"):
-        open_scene(root / "none.json")
+        scene.read([0])
+
+
+REFUSED = {
+    "empty": (lambda root: root / "nothing", "no photos"),
+    "none": (lambda root: root / "none", "does not exist"),
+    "none.json": (lambda root: root / "none.json", "does not exist"),
+    "a photo": (lambda root: root / "images" / "a.png", "a single photo"),
+    "an archive": (lambda root: touch(root / "a.zip"), "unpack it"),
+    "a text": (lambda root: touch(root / "notes.txt"), "no file with cameras"),
+    "folder of videos": (lambda root: touch(root / "films" / "x.MP4").parent, "name one of them"),
+    "a split alone": (lambda root: touch(root / "train_test_split_3.json"), "no cameras"),
+    "device": (lambda root: Path("/dev/zero"), "does not exist"),
+}
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_scene_is_told_what_it_lacks(root, case):
+    (root / "nothing").mkdir()
+    name, words = REFUSED[case]
+    with pytest.raises(InputError, match=words):
+        open_scene(name(root))
 
 
 def test_co3d_folders_that_are_no_sequence_say_so(tmp_path):
@@ -72,7 +108,9 @@ def test_co3d_folders_that_are_no_sequence_say_so(tmp_path):
 def real(name: str) -> PhotoScene:
     if not (REAL / name).is_dir():
         pytest.skip(f"the captured set {name} is not beside this checkout")
-    return open_scene(REAL / name)
+    scene = open_scene(REAL / name)
+    assert isinstance(scene, PhotoScene)
+    return scene
 
 
 def test_rays_through_the_masks_of_a_real_object_meet():

@@ -1,44 +1,136 @@
-"""Readers of posed photographs, and makers of synthetic ones."""
+"""Readers of photographs with and without cameras, and makers of synthetic ones."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
+from fewview.data.images import PHOTO_SUFFIXES
 from fewview.data.photos import PhotoScene, check_reconstructable
+from fewview.data.unposed import VIDEO_SUFFIXES, UnposedPhotos
 from fewview.errors import InputError
 
-__all__ = ["PhotoScene", "check_reconstructable", "open_scene"]
+__all__ = ["PhotoScene", "UnposedPhotos", "check_reconstructable", "open_scene"]
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
 
-def open_scene(path: Path | str) -> PhotoScene:
-    """The scene of a folder with transforms.json, a COLMAP model, or one CO3D sequence (all its annotated frames).
+def open_scene(path: Path | str) -> PhotoScene | UnposedPhotos:
+    """What a folder or file is, by what lies in it; `describe()` of the answer says so.
 
-    A transforms.json may also be named itself. Raises InputError that says what is missing.
+    Photos with cameras: transforms.json, a COLMAP model, a CO3Dv2 sequence, a RealEstate10K clip, Blender's
+    transforms_train.json, LLFF's poses_bounds.npy, each perhaps with train_test_split_<n>.json. Without: a folder of
+    photos, a video. A file may be named where a folder has several. Raises InputError that says what is missing.
     """
     path = Path(path)
-    if path.suffix == ".json" or (path / "transforms.json").exists():
+    if path.is_dir():
+        scene = _cameras_of(path)
+        return scene if scene is not None else _without_cameras(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; name a folder of photos, a video, or a file with cameras.")
+    return _of_file(path)
+
+
+def _cameras_of(folder: Path) -> PhotoScene | None:
+    """A folder's posed photos, with its split where it has just one."""
+    scene = _posed(folder)
+    if scene is None:
+        return None
+    from fewview.data.splits import find_splits, with_split
+
+    splits = find_splits(folder)
+    if len(splits) == 1:
+        return with_split(scene, folder / splits[0])
+    note = f" (beside it {len(splits)} splits, such as {splits[0]}; name one to use it)" if splits else ""
+    return replace(scene, kind=scene.kind + note)
+
+
+def _posed(folder: Path) -> PhotoScene | None:
+    """A folder's posed photos, by the first kind of cameras that is found."""
+    from fewview.data.colmap import find_model, open_colmap
+
+    if (folder / "transforms.json").is_file():
+        from fewview.data.nerfstudio import open_transforms
+
+        return open_transforms(folder)
+    if (folder / "transforms_train.json").is_file():
+        from fewview.data.blender import open_blender
+
+        return open_blender(folder)
+    if find_model(folder) is not None:
+        return open_colmap(folder)
+    if (folder / "poses_bounds.npy").is_file():
+        from fewview.data.llff import open_llff
+
+        return open_llff(folder)
+    if (folder.resolve().parent / "frame_annotations.jgz").is_file():
+        from fewview.data.co3d import open_sequence
+
+        return open_sequence(folder)
+    clips = [file for file in sorted(folder.glob("*.txt")) if is_clip(file)]
+    if len(clips) > 1:
+        raise InputError(f"{folder} has {len(clips)} RealEstate10K clips; name one of them, such as {clips[0]}.")
+    return _clip(clips[0]) if clips else None
+
+
+def _of_file(path: Path) -> PhotoScene | UnposedPhotos:
+    """What a file is, by its name."""
+    suffix = path.suffix.lower()
+    if path.match("train_test_split_*.json"):
+        from fewview.data.splits import with_split
+
+        scene = _posed(path.parent)
+        if scene is None:
+            raise InputError(f"{path} is a split, but {path.parent} has no cameras; put transforms.json beside it.")
+        return with_split(scene, path)
+    if suffix == ".json":
         from fewview.data.nerfstudio import open_transforms
 
         return open_transforms(path)
-    if not path.is_dir():
-        raise InputError(f"{path} is not a folder; name one with photos and their cameras.")
-    from fewview.data.colmap import find_model, open_colmap
+    if path.name == "poses_bounds.npy":
+        from fewview.data.llff import open_llff
 
-    if find_model(path) is not None:
-        return open_colmap(path)
-    if (path.resolve().parent / "frame_annotations.jgz").is_file():
-        from fewview.data.co3d import open_sequence
+        return open_llff(path.parent)
+    if is_clip(path.with_suffix(".txt")) and suffix in (".txt", *VIDEO_SUFFIXES):
+        return _clip(path)
+    if suffix in VIDEO_SUFFIXES:
+        from fewview.data.video import open_video
 
-        return open_sequence(path)
-    raise InputError(f"{path} has {_missing(path)}")
+        return open_video(path)
+    if suffix in PHOTO_SUFFIXES:
+        raise InputError(f"{path} is a single photo; name the folder that holds two or more of one object.")
+    if suffix in ARCHIVES:
+        raise InputError(f"{path} is an archive; unpack it and name the folder.")
+    raise InputError(f"{path} is no video and no file with cameras; name a folder of photos.")
 
 
-def _missing(path: Path) -> str:
-    """What a folder without cameras lacks, and the mend."""
-    if (path / "transforms_train.json").is_file():
-        return "no transforms.json; name transforms_train.json itself to read that split."
-    if (path / "frame_annotations.jgz").is_file():
-        return "CO3D annotations of a whole category; name the folder of one of its sequences."
-    if any(path.glob("*/frame_annotations.jgz")):
-        return "CO3D categories; name the folder of one sequence, <category>/<sequence>."
-    if (path / "images").is_dir() or any(path.glob("*.jpg")) or any(path.glob("*.png")):
-        return "photos but no cameras; run COLMAP (sparse/0) or ns-process-data (transforms.json) on them."
-    return "no transforms.json, no COLMAP model (sparse/0) and no CO3D annotations; name a folder of posed photos."
+def _without_cameras(folder: Path) -> UnposedPhotos:
+    """A folder's photos; InputError with the mend where there are none."""
+    from fewview.data.unposed import find_photos, open_photos
+
+    if (folder / "frame_annotations.jgz").is_file():
+        raise InputError(f"{folder} has CO3D annotations of a whole category; name the folder of one of its sequences.")
+    if any(folder.glob("*/frame_annotations.jgz")):
+        raise InputError(f"{folder} has CO3D categories; name the folder of one sequence, <category>/<sequence>.")
+    if find_photos(folder):
+        return open_photos(folder)
+    videos = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
+    if videos:
+        raise InputError(f"{folder} has videos; name one of them, such as {folder / videos[0]}.")
+    raise InputError(f"{folder} has no photos, no transforms.json and no COLMAP model; name a folder of photos.")
+
+
+def is_clip(file: Path) -> bool:
+    """Whether a text file is a RealEstate10K clip: an address, then lines of 19 numbers (18 without the time)."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        first, _, rest = stream.read(2**12).decode("utf-8", "replace").partition("\n")
+    row = rest.partition("\n")[0].split()
+    return first.startswith("http") and len(row) in (18, 19) and all(re.fullmatch(r"[-+.\deE]+", word) for word in row)
+
+
+def _clip(file: Path) -> PhotoScene:
+    """A RealEstate10K clip by its text file, or by the video beside it."""
+    from fewview.data.realestate10k import open_clip
+
+    return open_clip(file.with_suffix(".txt"))

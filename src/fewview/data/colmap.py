@@ -16,11 +16,14 @@ from jaxtyping import Float
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
+from fewview.data.fields import shown
 from fewview.data.images import path_inside
+from fewview.data.lens import Lens
 from fewview.data.photos import Photo, PhotoScene, find_mask, pinhole, rigid
 from fewview.errors import InputError
 from fewview.render.gaussians import quaternions_of, rotations
 
+MOST_PIXELS = 2**20  # along a side
 MODELS = (  # in the order of their ids: name, parameters, of which focal lengths
     ("SIMPLE_PINHOLE", 3, 1),
     ("PINHOLE", 4, 2),
@@ -35,7 +38,17 @@ MODELS = (  # in the order of their ids: name, parameters, of which focal length
     ("THIN_PRISM_FISHEYE", 12, 2),
 )
 PARAMETERS = {name: (count, focals) for name, count, focals in MODELS}
-PINHOLE_WITHOUT_DISTORTION = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+LENSES = {  # what the parameters after the principal point are: k1..k6 by number, p1 and p2 by letter
+    "SIMPLE_PINHOLE": "",
+    "PINHOLE": "",
+    "SIMPLE_RADIAL": "1",
+    "RADIAL": "12",
+    "OPENCV": "12pq",
+    "FULL_OPENCV": "12pq3456",
+    "OPENCV_FISHEYE": "1234",
+    "SIMPLE_RADIAL_FISHEYE": "1",
+    "RADIAL_FISHEYE": "12",
+}
 FOLDERS = ("sparse/0", "sparse", ".")
 
 
@@ -80,7 +93,8 @@ def open_colmap(root: Path) -> PhotoScene:
     if not folder.is_dir():
         raise InputError(f"{root} has no folder 'images' beside its COLMAP model; put the photos there.")
     photos = [_photo(root, model, image, model_folder) for image in sorted(model.images, key=lambda i: i.name)]
-    return PhotoScene(root.resolve().name, tuple(photos))
+    encoding = "binary" if (model_folder / "cameras.bin").is_file() else "text"
+    return PhotoScene(root.resolve().name, tuple(photos), kind=f"COLMAP model ({encoding})")
 
 
 def find_model(root: Path) -> Path | None:
@@ -132,28 +146,33 @@ def _photo(root: Path, model: ColmapModel, image: ColmapImage, where: Path) -> P
     camera = model.cameras.get(image.camera)
     if camera is None:
         raise InputError(f"{who} has the camera {image.camera}, which the model lacks; export the model again.")
-    focal, centre = _intrinsics(camera, f"{where}: camera {image.camera}")
+    lens = _lens(camera, f"{where}: camera {image.camera}")
     pose = torch.tensor([image.pose], dtype=torch.float64)
     if not bool(pose.isfinite().all()) or abs(float(pose[0, :4].norm()) - 1) > 1e-2:
         raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); run COLMAP's mapper again.")
     cam_from_world = np.column_stack([rotations(pose[:, :4])[0].numpy(), image.pose[4:]])
     world_from_cam = np.linalg.inv(rigid(cam_from_world, where=who))
-    size = (camera.height, camera.width)
-    return Photo(pinhole(world_from_cam, focal, centre, size), path, find_mask(root, f"images/{image.name}"))
+    posed = pinhole(world_from_cam, np.array(lens.focal), np.array(lens.centre), (camera.height, camera.width))
+    mask = find_mask(root, f"images/{image.name}")
+    if lens.straight:
+        return Photo(posed, path, mask)
+    return Photo(lens.pinhole(posed, where=who), path, mask, lens=lens)
 
 
-def _intrinsics(camera: ColmapCamera, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Focal lengths and principal point (x, y; pixels) of a camera without lens distortion."""
-    focals = PARAMETERS[camera.model][1]
-    values = np.array(camera.parameters)
-    focal, centre, distortion = values[:focals], values[focals : focals + 2], values[focals + 2 :]
-    if camera.model not in PINHOLE_WITHOUT_DISTORTION or distortion.any():
-        raise InputError(
-            f"{where} ({camera.model}) has lens distortion; run colmap image_undistorter and use its output."
-        )
-    if not np.isfinite(values).all() or not (focal > 0).all() or min(camera.height, camera.width) < 1:
-        raise InputError(f"{where} has impossible intrinsics {camera.parameters}; run COLMAP's mapper again.")
-    return np.broadcast_to(focal, 2), centre
+def _lens(camera: ColmapCamera, where: str) -> Lens:
+    """Focal lengths, principal point and distortion of a camera (colmap/src/colmap/sensor/models.h)."""
+    letters = LENSES.get(camera.model)
+    if letters is None:
+        raise InputError(f"{where} is of the model {camera.model}; run colmap image_undistorter and use its output.")
+    values, focals = camera.parameters, PARAMETERS[camera.model][1]
+    sizes = camera.height, camera.width
+    if not (np.isfinite(values).all() and min(values[:focals]) > 0 and min(sizes) > 0 and max(sizes) <= MOST_PIXELS):
+        raise InputError(f"{where} has impossible intrinsics {shown(values)}; run COLMAP's mapper again.")
+    number = dict(zip(letters, values[focals + 2 :]))
+    radial = tuple(number.get(letter, 0.0) for letter in "123456")
+    fisheye = camera.model.endswith("FISHEYE")
+    centre, tangential = values[focals : focals + 2], (number.get("p", 0.0), number.get("q", 0.0))
+    return Lens((values[0], values[focals - 1]), (centre[0], centre[1]), radial, tangential, fisheye)
 
 
 def _existing(path: Path) -> Path:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from fewview.data.fields import shown
 from fewview.errors import InputError
 
 MAX_PIXELS = 2**26  # 67 megapixels; a larger picture is refused before it is decoded
@@ -33,14 +34,23 @@ def path_inside(root: Path, name: str, *, where: str) -> Path:
     inside = (root / name) if name and "\0" not in name else root
     try:
         resolved = inside.resolve()
-        missing = not resolved.is_file()
-    except (OSError, RuntimeError) as error:  # a circle of links, or a name that is too long
-        raise InputError(f"{where} names a file that cannot be ({type(error).__name__}); correct the entry.") from None
+    except (OSError, RuntimeError):  # a circle of links
+        resolved = Path("/")
     if inside == root or Path(name).is_absolute() or not resolved.is_relative_to(root.resolve()):
-        raise InputError(f"{where} names the file '{name}', which is not inside {root}; use a relative path below it.")
-    if missing:
-        raise InputError(f"{where} names the file {inside}, which does not exist; restore it or remove its entry.")
+        raise InputError(
+            f"{where} names the file {shown(name)}, which is not inside {root}; use a relative path below it."
+        )
+    if not is_file(resolved):
+        raise InputError(f"{where} names the file {shown(name)}, which does not exist; restore it or remove its entry.")
     return inside
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that cannot be one is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -118,7 +128,7 @@ def read_half_depth(path: Path) -> Float[Tensor, "1 height width"]:
 
 def open_image(path: Path) -> Image.Image:
     """The file's header, with nothing decoded yet."""
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} does not exist; restore it or remove its entry.")
     formats = FORMATS if path.suffix.lower() not in HEIF_SUFFIXES else _with_heif(path)
     try:

@@ -5,6 +5,7 @@ A lens maps directions to image points. Points are at depth 1 in camera axes; r 
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -72,9 +73,14 @@ class Lens:
         """By Newton's method, with steps short enough to stay on this side of a fold."""
         guess = target
         for _ in range(NEWTON_STEPS):
-            step = torch.linalg.solve_ex(self.jacobian(guess), (self.distort(guess) - target)[..., None]).result[..., 0]
+            error = self.distort(guess) - target
+            (xx, xy), (yx, yy) = (row.unbind(-1) for row in self.jacobian(guess).unbind(-2))
+            across = torch.stack([yy * error[:, 0] - xy * error[:, 1], xx * error[:, 1] - yx * error[:, 0]], dim=-1)
+            step = across / (xx * yy - xy * yx)[:, None]
             longest = 0.5 * (1 + guess.norm(dim=-1, keepdim=True))
             guess = guess - step * (longest / step.norm(dim=-1, keepdim=True).clamp(min=1e-12)).clamp(max=1)
+            if bool((step.abs() < 1e-12).all()):
+                break
         wrong = ~((self.distort(guess) - target).norm(dim=-1, keepdim=True) < 1e-7)
         return torch.where(wrong, torch.nan, guess)
 
@@ -91,21 +97,12 @@ class Lens:
 
         Its focal lengths are the lens's times one zoom factor. InputError where the lens folds the picture over.
         """
-        size = torch.tensor([camera.width, camera.height], dtype=torch.float64)
-        focal, centre = (torch.tensor(v, dtype=torch.float64) for v in (self.focal, self.centre))
-        border = _border().to(size) * size
-        seen = self.undistort((border - centre) / focal)  # n x 2: left, right, top, bottom sides
-        left, right, top, bottom = seen.reshape(4, BORDER_POINTS, 2).unbind()
-        reach = torch.stack([left[:, 0].max(), top[:, 1].max(), right[:, 0].min(), bottom[:, 1].min()])
-        nominal = torch.cat([-centre / focal, (size - centre) / focal])  # the same sides with the lens's focal lengths
-        zoom = max(float((nominal / reach).max()), WIDEST_ZOOM)
-        inner = torch.cat([(border - centre) / (focal * zoom) * share for share in (1.0, 0.75, 0.5, 0.25)])
-        unfolded = (torch.linalg.det(self.jacobian(inner)) > 0).all()
-        if not bool(seen.isfinite().all() and (reach * nominal > 0).all() and unfolded):
+        zoom = _zoom(self, camera.height, camera.width)
+        if zoom is None:
             numbers = ", ".join(f"{k:g}" for k in (*self.radial, *self.tangential))
             raise InputError(f"{where} has a lens distortion ({numbers}) that folds the picture; calibrate it again.")
-        intrinsics = torch.diag(torch.cat([focal * zoom, torch.ones(1).double()]))
-        intrinsics[:2, 2] = centre
+        intrinsics = torch.diag(torch.tensor([zoom * self.focal[0], zoom * self.focal[1], 1.0]))
+        intrinsics[:2, 2] = torch.tensor(self.centre)
         return replace(camera, intrinsics=intrinsics.to(camera.intrinsics))
 
     def undone(self, image: Float[Tensor, "c h w"], camera: Cameras) -> Float[Tensor, "c h w"]:
@@ -115,6 +112,25 @@ class Lens:
         pixels = self.distort(points) * torch.tensor(self.focal).to(centre) + torch.tensor(self.centre).to(centre)
         grid = pixels * 2 / torch.tensor([camera.width, camera.height]).to(centre) - 1
         return torch.nn.functional.grid_sample(image[None], grid[None], padding_mode="border", align_corners=False)[0]
+
+
+@lru_cache(maxsize=64)
+def _zoom(lens: Lens, height: int, width: int) -> float | None:
+    """The least factor of the focal lengths without blank corners; None for a lens that folds the picture over."""
+    size = torch.tensor([width, height], dtype=torch.float64)
+    focal, centre = (torch.tensor(v, dtype=torch.float64) for v in (lens.focal, lens.centre))
+    border = _border() * size - centre
+    sides = lens.undistort(border / focal).reshape(4, BORDER_POINTS, 2).unbind()
+    left, top = (sides[i][:, axis].nan_to_num(-math.inf).max() for i, axis in ((0, 0), (2, 1)))
+    right, bottom = (sides[i][:, axis].nan_to_num(math.inf).min() for i, axis in ((1, 0), (3, 1)))
+    reach = torch.stack([left, top, right, bottom])  # of the largest rectangle in the undistorted picture
+    nominal = torch.cat([-centre / focal, (size - centre) / focal])  # the same sides with the lens's focal lengths
+    zoom = max(float((nominal / reach).max()), WIDEST_ZOOM)
+    inner = torch.cat([border / (focal * zoom) * share for share in (1.0, 0.75, 0.5, 0.25)])
+    drawn = lens.distort(inner) * focal + centre
+    inside = (drawn > -1).all() and (drawn < size + 1).all()
+    unfolded = (torch.linalg.det(lens.jacobian(inner)) > 0).all()
+    return zoom if bool(reach.isfinite().all() and (reach * nominal > 0).all() and inside and unfolded) else None
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:

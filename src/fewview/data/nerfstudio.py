@@ -1,7 +1,7 @@
 """transforms.json, as Nerfstudio, instant-ngp and NeRF's Blender scenes have it (docs.nerf.studio, "Data conventions").
 
 `transform_matrix` is world_from_cam with OpenGL axes: x right, y up, z backward. Intrinsics stand at the top or in each
-frame, in pixels, or as the field of view `camera_angle_x` (radians).
+frame, in pixels, or as the field of view `camera_angle_x` (radians). Lens coefficients are OpenCV's.
 """
 
 import math
@@ -13,13 +13,15 @@ import numpy as np
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import write_json
-from fewview.data.fields import array, field, read_json
-from fewview.data.images import image_size, path_inside
+from fewview.data.fields import array, field, read_json, shown
+from fewview.data.images import image_size, is_file, path_inside
+from fewview.data.lens import Lens
 from fewview.data.photos import IMAGE_SUFFIXES, Photo, PhotoScene, find_mask, pinhole, rigid
 from fewview.errors import InputError
 
-PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "perspective")
-DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
+PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "perspective")
+FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "fisheye")
+RADIAL, TANGENTIAL = ("k1", "k2", "k3", "k4", "k5", "k6"), ("p1", "p2")
 OPENGL_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -36,7 +38,7 @@ def open_transforms(path: Path) -> PhotoScene:
         if not isinstance(frame, dict):
             raise InputError(f"{where} must be an object with file_path and transform_matrix.")
         photos.append(_photo(file.parent, {**data, **frame}, where))
-    return PhotoScene(file.resolve().parent.name, tuple(photos))
+    return PhotoScene(file.resolve().parent.name, tuple(photos), kind=file.name)
 
 
 def write_transforms(path: Path, cameras: Sequence[Cameras], files: Sequence[str], masks: Sequence[str] = ()) -> None:
@@ -65,28 +67,37 @@ def _photo(root: Path, data: dict[str, Any], where: str) -> Photo:
         mask = path_inside(root, field(data, "mask_path", str, where=where), where=where)
     else:
         mask = find_mask(root, name)
-    _refuse_distortion(data, where)
     height, width = _size(data, image, where)
     focal, centre = _intrinsics(data, height, width, where)
+    lens = _lens(data, focal, centre, where)
     shape = (3, 4) if len(field(data, "transform_matrix", list, where=where)) == 3 else (4, 4)
     pose = rigid(array(data, "transform_matrix", shape, where=where), where=f"{where}: 'transform_matrix'")
-    return Photo(pinhole(pose @ OPENGL_FLIP, focal, centre, (height, width)), image, mask)
+    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, (height, width))
+    return Photo(camera if lens is None else lens.pinhole(camera, where=where), image, mask, lens=lens)
 
 
 def _with_suffix(root: Path, name: str) -> str:
     """Blender's exports leave the suffix out."""
     if PurePosixPath(name).suffix in IMAGE_SUFFIXES:
         return name
-    return next((name + suffix for suffix in IMAGE_SUFFIXES if (root / (name + suffix)).is_file()), name)
+    return next((name + suffix for suffix in IMAGE_SUFFIXES if is_file(root / (name + suffix))), name)
 
 
-def _refuse_distortion(data: dict[str, Any], where: str) -> None:
+def _lens(data: dict[str, Any], focal: np.ndarray, centre: np.ndarray, where: str) -> Lens | None:
+    """The lens of a frame, None for a pinhole."""
     model = data.get("camera_model", "PINHOLE")
-    if model not in PINHOLES or data.get("is_fisheye"):
-        raise InputError(f"{where}: 'camera_model' is {model!r}; undistort the images to a pinhole camera first.")
-    for key in DISTORTION:
-        if key in data and field(data, key, float, where=where) != 0:
-            raise InputError(f"{where} has lens distortion ({key} = {data[key]}); undistort the images first.")
+    fisheye = model in FISHEYE or ("is_fisheye" in data and field(data, "is_fisheye", bool, where=where))
+    if not fisheye and model not in PERSPECTIVE:
+        raise InputError(f"{where}: 'camera_model' is {shown(model)}; undistort the images to a pinhole camera first.")
+    known = 4 if fisheye else 6 if model == "FULL_OPENCV" else 3
+    number = {k: field(data, k, float, where=where) if k in data else 0.0 for k in RADIAL + TANGENTIAL}
+    for key in RADIAL[known:] + (TANGENTIAL if fisheye else ()):
+        if number[key] != 0:
+            raise InputError(f"{where} has the lens coefficient {key}, unknown to {model}; undistort the images first.")
+    radial = tuple(number[key] for key in RADIAL[:known])
+    (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
+    lens = Lens((fx, fy), (cx, cy), radial, (number["p1"], number["p2"]), fisheye)
+    return None if lens.straight else lens
 
 
 def _size(data: dict[str, Any], image: Path, where: str) -> tuple[int, int]:

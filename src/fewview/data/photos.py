@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras, pixel_centres
-from fewview.data.images import path_inside, read_image, read_mask
+from fewview.data.images import is_file, path_inside, read_image, read_mask
 from fewview.data.lens import Lens
 from fewview.errors import InputError
 from fewview.views import Views
@@ -134,14 +134,14 @@ def find_mask(root: Path, name: str) -> Path | None:
     inner = PurePosixPath(name)
     inner = inner.relative_to(inner.parts[0]) if len(inner.parts) > 1 else inner
     candidates = [f"masks/{inner}.png", f"masks/{inner.with_suffix('.png')}", f"masks/{inner}"]
-    found = next((candidate for candidate in candidates if (root / candidate).is_file()), None)
+    found = next((candidate for candidate in candidates if is_file(root / candidate)), None)
     return None if found is None else path_inside(root, found, where=f"{root / name}: its mask")
 
 
 def check_reconstructable(views: Views, *, where: str) -> None:
     """InputError unless the views can make a scene: two or more, finite, of different poses, each with foreground.
 
-    A photo may be there twice: Middlebury's templeSR0001 and templeSR0011 are from one place.
+    A photo may be there twice (Middlebury's templeSR0001 and templeSR0011 are from one place), if not alone.
     """
     if len(views) < 2:
         raise InputError(f"{where} gives {len(views)} image; a reconstruction needs two or more from different places.")
@@ -152,6 +152,8 @@ def check_reconstructable(views: Views, *, where: str) -> None:
     poses = cameras.world_from_cam.flatten(1)
     apart = torch.cdist(poses, poses, compute_mode="donot_use_mm_for_euclid_dist")
     same = (apart < 1e-6 * cameras.centers.abs().max().clamp(min=1)).triu(1)
+    if len(views) > 2 and int(same.sum()) == len(views) * (len(views) - 1) // 2:
+        raise InputError(f"{where} has the same camera for all of its {len(views)} images; give each its own pose.")
     for i, j in same.nonzero().tolist():
         if len(views) == 2 or (views.images[i] - views.images[j]).abs().mean() > SAME_PHOTO:
             raise InputError(f"{where} has the same camera for its images {i} and {j}; give each its own pose.")

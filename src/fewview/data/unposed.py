@@ -15,6 +15,8 @@ from fewview.data.photos import Photo, PhotoScene, counted, find_mask
 from fewview.errors import InputError
 from fewview.views import Views
 
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+
 
 @dataclass(frozen=True, eq=False)
 class UnposedPhotos:
