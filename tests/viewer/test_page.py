@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from viewer.browser import Page, chromium, intersection_over_union
 from PIL import Image
+from viewer.browser import Page, chromium, intersection_over_union
 from viewer.scenes import UP, ball, ring
 
 from fewview.export import page as writer
