@@ -22,7 +22,7 @@ from fewview.training import TrainConfig, train
 from fewview.views import Views
 
 Progress = Callable[[int, dict[str, float]], None]
-CACHED = 8192  # pairs of latents and features that the UNet learns from
+CACHED = 14_000  # pairs of latents and features that the UNet learns from
 
 
 @dataclass(frozen=True)
