@@ -97,5 +97,5 @@ def test_a_missing_file_and_a_value_that_is_not_finite_are_refused(tmp_path, spl
         read_ply(tmp_path / "none.ply")
     splats.means[3, 1] = math.nan
     write_ply(tmp_path / "nan.ply", splats)
-    with pytest.raises(InputError, match="vertex 3"):
+    with pytest.raises(InputError, match="splat 3"):
         read_ply(tmp_path / "nan.ply")

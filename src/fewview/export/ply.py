@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from plyfile import PlyData, PlyParseError
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from fewview.errors import InputError
 from fewview.render.gaussians import Gaussians
 
 SH_DC = 0.28209479177387814  # 1 / (2 sqrt(pi))
+HEADER_BYTES = 2**16
 LOGIT_EPS = 1e-6  # opacities of 0 and 1 have no logit
 COLUMNS = {
     "means": ("x", "y", "z"),
@@ -27,29 +29,38 @@ COLUMNS = {
 }
 
 
-def write_ply(path: Path, gaussians: Gaussians) -> None:
-    """Write RGB splats; quaternions are normalised, opacities kept 1e-6 away from 0 and 1. ValueError if not RGB."""
+def arrays(gaussians: Gaussians) -> tuple[Float[np.ndarray, "n ..."], ...]:
+    """Means, scales, unit quaternions, opacities and colours in float32. ValueError if the features are not RGB."""
     if gaussians.features.shape[1] != 3:
         raise ValueError(f"a splat file holds 3 colour channels, not {gaussians.features.shape[1]}")
+    unit = torch.nn.functional.normalize(gaussians.quaternions, dim=-1)
+    fields = {**gaussians.tensors(), "quaternions": unit}
+    return tuple(tensor.detach().float().cpu().numpy() for tensor in fields.values())
+
+
+def write_ply(path: Path, gaussians: Gaussians) -> None:
+    """Write RGB splats; quaternions are normalised, opacities kept 1e-6 away from 0 and 1. ValueError if not RGB."""
+    means, scales, quaternions, opacities, features = arrays(gaussians)
     columns = {
-        "means": gaussians.means,
-        "normals": torch.zeros_like(gaussians.means),
-        "features": (gaussians.features - 0.5) / SH_DC,
-        "opacities": torch.logit(gaussians.opacities.double(), eps=LOGIT_EPS).float()[:, None],
-        "scales": gaussians.scales.clamp(min=1e-20).log(),
-        "quaternions": torch.nn.functional.normalize(gaussians.quaternions, dim=-1),
+        "means": means,
+        "normals": np.zeros_like(means),
+        "features": (features - 0.5) / SH_DC,
+        "opacities": _logit(opacities)[:, None],
+        "scales": np.log(scales.clip(1e-20)),
+        "quaternions": quaternions,
     }
-    table = torch.cat([columns[name].detach().float().cpu() for name in COLUMNS], dim=-1)
+    table = np.concatenate([columns[name] for name in COLUMNS], axis=-1).astype("<f4")
     names = [name for group in COLUMNS.values() for name in group]
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
     lines += [f"property float {name}" for name in names] + ["end_header", ""]
     with atomic_path(path) as temporary:
-        temporary.write_bytes("\n".join(lines).encode() + table.numpy().astype("<f4").tobytes())
+        temporary.write_bytes("\n".join(lines).encode() + table.tobytes())
 
 
 def read_ply(path: Path) -> Gaussians:
     """Splats of a file in this layout. View-dependent colour (f_rest_*) is dropped. InputError if it is damaged."""
     try:
+        _check_counts(path)
         data = PlyData.read(str(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
@@ -61,15 +72,45 @@ def read_ply(path: Path) -> Gaussians:
     means, features, logits, logs, quaternions = (
         _columns(vertices, name, path) for name in ("means", "features", "opacities", "scales", "quaternions")
     )
-    return Gaussians(means, logs.exp(), quaternions, logits[:, 0].sigmoid(), features * SH_DC + 0.5)
+    splats = Gaussians(means, logs.exp(), quaternions, logits[:, 0].sigmoid(), features * SH_DC + 0.5)
+    return checked(splats, path)
+
+
+def checked(gaussians: Gaussians, path: Path) -> Gaussians:
+    """The same splats; InputError where the file at `path` held none, or some with values that are not finite."""
+    if not len(gaussians):
+        raise InputError(f"{path} holds no splats; export it again.")
+    for name, tensor in gaussians.tensors().items():
+        bad = torch.nonzero(~tensor.reshape(len(gaussians), -1).isfinite().all(-1))
+        if len(bad):
+            raise InputError(f"{path}: splat {int(bad[0])} has '{name}' that are not finite; export it again.")
+    return gaussians
+
+
+def _check_counts(path: Path) -> None:
+    """ValueError if the header asks for more values than the file has bytes, before memory is taken for them."""
+    with path.open("rb") as file:
+        header, end, _ = file.read(HEADER_BYTES).partition(b"end_header")
+    if not header.startswith(b"ply") or not end:
+        raise ValueError("it has no PLY header")
+    elements: list[list[int]] = []  # [count, properties]
+    for line in header.splitlines():
+        word, *more = line.split() or [b""]
+        if word == b"element":
+            elements.append([int(more[-1] if more else 0), 0])
+        elif word == b"property" and elements:
+            elements[-1][1] += 1
+    if sum(abs(count) * max(1, properties) for count, properties in elements) > path.stat().st_size:
+        raise ValueError("it ends before the values that its header announces")
+
+
+def _logit(opacities: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    p = opacities.astype(np.float64).clip(LOGIT_EPS, 1 - LOGIT_EPS)
+    return np.log(p / (1 - p))
 
 
 def _columns(vertices: np.ndarray, name: str, path: Path) -> Tensor:
     missing = [column for column in COLUMNS[name] if column not in (vertices.dtype.names or ())]
     if missing:
         raise InputError(f"{path} has no '{missing[0]}'; it is a PLY file, but not of Gaussian splats.")
-    table = np.stack([vertices[column].astype(np.float32) for column in COLUMNS[name]], axis=-1)
-    bad = np.flatnonzero(~np.isfinite(table).all(-1))
-    if len(bad):
-        raise InputError(f"{path}: vertex {bad[0]} has a '{name}' that is not finite; export it again.")
-    return torch.from_numpy(table)
+    return torch.from_numpy(np.stack([vertices[column].astype(np.float32) for column in COLUMNS[name]], axis=-1))

@@ -1,0 +1,23 @@
+"""Scenes that other programs made: files of splats, told apart by their endings."""
+
+from pathlib import Path
+
+from fewview.errors import InputError
+from fewview.export.ply import read_ply
+from fewview.export.splat import read_splat
+from fewview.export.spz import read_spz
+from fewview.render.gaussians import GaussianAsset
+
+READERS = {
+    ".ply": lambda path: GaussianAsset(read_ply(path)),
+    ".spz": read_spz,
+    ".splat": lambda path: GaussianAsset(read_splat(path)),
+}
+
+
+def load_scene(path: Path) -> GaussianAsset:
+    """The splats of a .ply, .spz or .splat file; InputError if it is none, damaged, or empty."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path} ends in '{path.suffix}'; scenes are read from {', '.join(READERS)}.")
+    return reader(path)

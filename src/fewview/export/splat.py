@@ -1,0 +1,51 @@
+"""Splats as .splat files (github.com/antimatter15/splat): 32 bytes each, no header.
+
+Mean and scales (float32), RGB and opacity (8 bits), the unit quaternion w x y z (8 bits: 128 q + 128); little endian.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fewview.checkpoint import atomic_path
+from fewview.errors import InputError
+from fewview.export.ply import arrays, checked
+from fewview.render.gaussians import Gaussians
+
+ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("colour", "u1", 4), ("rotation", "u1", 4)])
+
+LENGTH = 0.1  # how far from one a quaternion of four bytes may be
+
+
+def write_splat(path: Path, gaussians: Gaussians) -> None:
+    """Write RGB splats, in their order; colours are clipped to [0, 1]. ValueError if not RGB."""
+    means, scales, quaternions, opacities, features = arrays(gaussians)
+    rows = np.empty(len(means), ROW)
+    rows["mean"], rows["scale"] = means, scales
+    rows["colour"] = np.round(np.column_stack([features, opacities]).clip(0, 1) * 255)
+    rows["rotation"] = np.round(quaternions * 128 + 128).clip(0, 255)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(rows.tobytes())
+
+
+def read_splat(path: Path) -> Gaussians:
+    """Splats of a file. InputError where its bytes cannot be splats, for the format has no header to go by."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    if len(data) % ROW.itemsize:
+        raise InputError(f"{path} is not a whole .splat file (its size is no multiple of 32 bytes); copy it again.")
+    rows = np.frombuffer(data, ROW)
+    quaternions = (rows["rotation"].astype(np.float32) - 128) / 128
+    lengths = np.linalg.norm(quaternions, axis=-1)
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero((rows["scale"] < 0).any(-1) | (abs(lengths - 1) > LENGTH))
+    if len(bad):
+        raise InputError(f"{path}: splat {bad[0]} has a negative size or no rotation; it is not a .splat file.")
+    colours = rows["colour"].astype(np.float32) / 255
+    columns = (rows["mean"], rows["scale"], quaternions / lengths[:, None], colours[:, 3], colours[:, :3])
+    return checked(Gaussians(*(torch.from_numpy(np.array(column, np.float32)) for column in columns)), path)

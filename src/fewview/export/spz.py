@@ -1,0 +1,153 @@
+"""Splats as SPZ files, versions 1 to 4 (github.com/nianticlabs/spz, README "File Format"); version 3 is written.
+
+A gzip stream of a 16-byte header and one block for each attribute: positions (24-bit fixed point), opacities, colours,
+log scales (8 bits each), rotations (smallest three components, 10 bits each). In version 4 each block is a zstd stream
+of its own, behind a header of 32 bytes and a table of (compressed size, size). Axes in the file are x right, y up,
+z back; y and z are turned over on the way, for the worlds of splats have y down (those of PLY files by custom).
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+
+from fewview.checkpoint import atomic_path
+from fewview.errors import InputError
+from fewview.export.ply import SH_DC, arrays, checked
+from fewview.render.gaussians import GaussianAsset, Gaussians
+
+NAME, HEADER = b"NGSP", struct.Struct("<4sIIBBBB")  # version, splats, degree, bits, flags, number of zstd streams
+ANTIALIASED = 1  # bit of the flags
+COLOUR_SCALE = 0.15 * 255  # steps for one unit of the 0th harmonic
+LOG_OFFSET, LOG_STEPS = 10, 16  # log scales from -10 in 1/16
+MOST_FRACTION_BITS = 20
+MAX_SPLATS = 10_000_000
+MAX_WINDOW = 2**27  # bytes of memory for a zstd stream
+SLACK, RATIO = 2**20, 64  # bytes, and how many times smaller than its content a file of real splats may be
+FLIP, TURN = np.array([1, -1, -1], np.float32), np.array([1, 1, -1, -1], np.float32)  # of points, of (w, x, y, z)
+OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])  # components beside the largest
+
+
+def write_spz(path: Path, gaussians: Gaussians, *, antialiased: bool = False) -> None:
+    """Write RGB splats within 8e6 of the origin, the fixed point as fine as they allow. ValueError if not RGB."""
+    means, scales, quaternions, opacities, features = arrays(gaussians)
+    reach = max(float(np.abs(means).max(initial=0)), 1e-3)
+    bits = min(MOST_FRACTION_BITS, 23 - math.ceil(math.log2(reach * 1.001)))
+    if bits < 0:
+        raise ValueError(f"SPZ holds positions up to 2^23, not {reach:.3g}")
+    fixed = np.round(means.astype(np.float64) * FLIP * 2**bits).astype("<i4")
+    logs = (np.log(scales.clip(1e-20)) + LOG_OFFSET) * LOG_STEPS
+    blocks = [
+        fixed[..., None].view(np.uint8)[..., :3],
+        _bytes(opacities * 255),
+        _bytes((features - 0.5) / SH_DC * COLOUR_SCALE + 127.5),
+        _bytes(logs),
+        _packed(quaternions * TURN),
+    ]
+    header = HEADER.pack(NAME, 3, len(means), 0, bits, ANTIALIASED * antialiased, 0)
+    content = header + b"".join(block.tobytes() for block in blocks)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(content, mtime=0))
+
+
+def read_spz(path: Path) -> GaussianAsset:
+    """Splats of a file; view-dependent colour is dropped. InputError if it is damaged or larger than it can be."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(4) != NAME
+            file.seek(0)
+            return _read(path, gzip.GzipFile(fileobj=file) if packed else file)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is not a whole SPZ file ({error}); export it again.") from None
+
+
+def _read(path: Path, stream: BufferedIOBase) -> GaussianAsset:
+    """No more is unpacked than the header asks for, and the header is believed only where the file is large enough."""
+    head = stream.read(HEADER.size)
+    if len(head) < HEADER.size or head[:4] != NAME:
+        raise InputError(f"{path} is not an SPZ file (it does not begin with NGSP); export it again.")
+    _, version, count, degree, bits, flags, streams = HEADER.unpack(head)
+    if version not in (1, 2, 3, 4) or (version == 4) == isinstance(stream, gzip.GzipFile) or degree > 4 or bits > 24:
+        raise InputError(f"{path} is SPZ of version {version} and degree {degree}, which is not known; save it as 3.")
+    widths = (6 if version == 1 else 9, 1, 3, 3, 4 if version > 2 else 3)
+    if not 0 < count <= MAX_SPLATS or count * sum(widths) > SLACK + RATIO * path.stat().st_size:
+        raise InputError(f"{path} claims to hold {count} splats, which it cannot; export it again.")
+    sizes = [count * width for width in widths]
+    blocks = list(_frames(stream, streams, sizes, path) if version == 4 else map(stream.read, sizes))
+    if any(len(block) < size for block, size in zip(blocks, sizes)):
+        raise InputError(f"{path} ends early; copy it again.")
+    places, opacities, colours, logs, turns = (np.frombuffer(b, np.uint8).reshape(count, -1) for b in blocks)
+    gaussians = Gaussians(
+        torch.from_numpy(_positions(places, bits) * FLIP),
+        torch.from_numpy(np.exp(logs / np.float32(LOG_STEPS) - LOG_OFFSET)),
+        torch.from_numpy(_quaternions(turns) * TURN),
+        torch.from_numpy(opacities[:, 0] / np.float32(255)),
+        torch.from_numpy((colours - np.float32(127.5)) / np.float32(COLOUR_SCALE) * np.float32(SH_DC) + 0.5),
+    )
+    return GaussianAsset(checked(gaussians, path), bool(flags & ANTIALIASED))
+
+
+def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], path: Path) -> Iterator[bytes]:
+    """The first of the `streams` blocks of version 4, each at most as long as it should be."""
+    try:
+        import zstandard
+    except ImportError:
+        raise InputError(f"{path} is SPZ of version 4; to read it, pip install zstandard.") from None
+    start = int.from_bytes(stream.read(4), "little")
+    stream.seek(start)
+    table = np.frombuffer(stream.read(16 * streams).ljust(16 * streams, b"\0"), "<u8")[::2].tolist()
+    table += [0] * (len(sizes) - streams)
+    for size, length in zip(sizes, table):
+        packed = stream.read(min(length, path.stat().st_size))
+        try:
+            yield zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(packed).read(size)
+        except zstandard.ZstdError as error:
+            raise InputError(f"{path} is not a whole SPZ file ({error}); export it again.") from None
+
+
+def _bytes(values: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    return np.round(values).clip(0, 255).astype(np.uint8)
+
+
+def _positions(block: UInt8[np.ndarray, "n width"], bits: int) -> Float[np.ndarray, "n 3"]:
+    if block.shape[1] == 6:  # version 1: half precision
+        return np.ascontiguousarray(block).view("<f2").astype(np.float32)
+    wide = np.zeros((len(block), 3, 4), np.uint8)
+    wide[..., 1:] = block.reshape(-1, 3, 3)  # in the upper bytes, so that the sign is kept
+    return ((wide.view("<i4")[..., 0] >> 8) / 2.0**bits).astype(np.float32)
+
+
+def _packed(quaternions: Float[np.ndarray, "n 4"]) -> Shaped[np.ndarray, " n"]:
+    """Unit (w, x, y, z) as 32 bits: the index of the largest of (x, y, z, w), then sign and 9 bits of the others."""
+    xyzw = np.roll(quaternions, -1, axis=-1)
+    largest = np.abs(xyzw).argmax(-1)
+    sign = np.where(np.take_along_axis(xyzw, largest[:, None], -1) < 0, -1, 1)
+    others = np.take_along_axis(xyzw * sign, OTHERS[largest], -1)
+    sizes = np.round(np.abs(others) * math.sqrt(2) * 511).clip(0, 511)
+    a, b, c = (sizes + 512 * (others < 0)).astype(np.uint32).T
+    return (largest.astype(np.uint32) << 30 | a << 20 | b << 10 | c).astype("<u4")
+
+
+def _quaternions(block: UInt8[np.ndarray, "n width"]) -> Float[np.ndarray, "n 4"]:
+    """(w, x, y, z) of 4 bytes (`_packed`) or of 3 (x, y, z in steps of 1/127.5, w not negative)."""
+    if block.shape[1] == 3:
+        others, largest = block / np.float32(127.5) - 1, np.full(len(block), 3)
+    else:
+        word = np.ascontiguousarray(block).view("<u4")[:, 0]
+        fields = np.stack([word >> 20, word >> 10, word], -1) & 1023
+        others = np.where(fields & 512, -1, 1) * (fields & 511) / np.float32(511 * math.sqrt(2))
+        largest = (word >> 30).astype(np.int64)
+    rest = np.sqrt((1 - np.square(others).sum(-1, keepdims=True)).clip(0))
+    xyzw = np.zeros((len(block), 4), np.float32)
+    np.put_along_axis(xyzw, OTHERS[largest], others.astype(np.float32), -1)
+    np.put_along_axis(xyzw, largest[:, None], rest.astype(np.float32), -1)
+    return np.roll(xyzw, 1, axis=-1)
