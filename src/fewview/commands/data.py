@@ -53,6 +53,53 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Rooms:
+    """Render clips of furnished rooms with exact depth, in the format of RealEstate10K."""
+
+    root: Annotated[Positional[Path], arg(metavar="ROOT")]
+    """Folder for the set; rooms that are there already are kept."""
+    train: Annotated[int, arg(metavar="N")] = 400
+    """Training rooms."""
+    test: Annotated[int, arg(metavar="N")] = 40
+    """Held-out rooms, furnished with held-out pieces alone."""
+    clips: Annotated[int, arg(metavar="N")] = 1
+    """Walks through each room."""
+    frames: Annotated[int, arg(metavar="N")] = 24
+    """Pictures of each walk."""
+    size: Annotated[int, arg(metavar="PIXELS")] = 64
+    """Side of the pictures."""
+    furniture: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Sweet Home 3D libraries (*.sh3f, Debian's sweethome3d-furniture); procedural furniture alone without."""
+    pieces: Annotated[int, arg(metavar="N")] = 32
+    """Procedural training instances of each kind of furniture."""
+    seed: int = 0
+    """The same seed gives the same rooms."""
+    workers: Annotated[int, arg(metavar="N")] = 1
+    """Processes."""
+    pack: bool = False
+    """Also write train.safetensors and test.safetensors, for training."""
+
+    interrupted: ClassVar[str] = "the same command goes on with the rooms that are missing"
+
+    def run(self) -> None:
+        options = asdict(self)
+        root, packed = options.pop("root"), options.pop("pack")
+        if min(self.train + self.test, self.clips, self.size, self.pieces, self.workers) < 1 or self.frames < 2:
+            raise InputError("--frames must be at least 2, --clips, --size, --pieces and --workers at least 1.")
+        from fewview.data.rooms import RoomsConfig, build_rooms, pack_splits, planned_rooms
+
+        config = RoomsConfig(**{**options, "furniture": str(self.furniture or "")})
+        total = len(planned_rooms(config))
+        say(f"Building {total} rooms in {root}")
+        with counted("rooms", total) as tell:
+            build_rooms(root, config, progress=lambda done, _: tell(done, ""))
+        if packed:
+            for path in pack_splits(root, config.size):
+                say(f"Packed {path}")
+        say(f"The set is in {root}.")
+
+
+@dataclass(frozen=True)
 class Inspect:
     """Say what a scene holds, and whether it can be reconstructed."""
 
@@ -75,7 +122,11 @@ class Inspect:
 class Data:
     """Build a set to learn from, or inspect a folder of photos."""
 
-    action: Annotated[Build, subcommand("build")] | Annotated[Inspect, subcommand("inspect")]
+    action: (
+        Annotated[Build, subcommand("build")]
+        | Annotated[Rooms, subcommand("rooms")]
+        | Annotated[Inspect, subcommand("inspect")]
+    )
 
     @property
     def interrupted(self) -> str:

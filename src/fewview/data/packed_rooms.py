@@ -1,0 +1,127 @@
+"""Whole sets of clips in memory as bytes, depth as float16: batches for training are made by indexing alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Float16, Int, UInt8
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import load_tensors, save_tensors
+from fewview.data.realestate10k import ClipScene
+from fewview.errors import InputError
+from fewview.views import Views
+
+
+@dataclass(frozen=True, eq=False)
+class RoomBatch:
+    """Reference and target frames of each clip with their z-depths (0 is unknown), in the frame of reference 0."""
+
+    references: Views
+    targets: Views
+    reference_depth: Float[Tensor, "batch k 1 height width"]
+    target_depth: Float[Tensor, "batch l 1 height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class RoomClips:
+    """Frames of many clips, one after the other, in the order of their walks."""
+
+    images: UInt8[Tensor, "frames 3 size size"]
+    depth: Float16[Tensor, "frames size size"]
+    cameras: Cameras
+    starts: Int[Tensor, " clips"]
+    counts: Int[Tensor, " clips"]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def views(self, frames: Int[Tensor, "*batch"]) -> Views:
+        """Frames by their number, in the clips' own worlds."""
+        return Views(self.images[frames].float() / 255, self.cameras[frames])
+
+    def pick(
+        self, clips: Int[Tensor, " batch"], count: int, *, gap: int, generator: torch.Generator | None = None
+    ) -> Int[Tensor, "batch {count}"]:
+        """Different frames of each clip in the order of the walk, from a random window of at most `gap` frames."""
+        chosen = []
+        for clip in clips.tolist():
+            total = int(self.counts[clip])
+            if count > min(gap, total):
+                raise InputError(f"{count} different frames do not fit into a window of {min(gap, total)} frames.")
+            window = int(torch.randint(count, min(gap, total) + 1, (), generator=generator))
+            first = int(torch.randint(0, total - window + 1, (), generator=generator))
+            inner = torch.randperm(window - 2, generator=generator)[: max(count - 2, 0)] + 1 if window > 2 else []
+            ends = [0, window - 1][: min(count, 2)]  # both ends are in, so that the window is what was drawn
+            places = torch.tensor([*ends, *torch.as_tensor(inner).tolist()]).sort().values
+            chosen.append(places + first + self.starts[clip])
+        return torch.stack(chosen)
+
+    def batch(
+        self, clips: Int[Tensor, " batch"], references: int, targets: int, *, gap: int = 24,
+        between: bool | None = None, generator: torch.Generator | None = None,
+    ) -> RoomBatch:  # fmt: skip
+        """K reference and L target frames of each clip (never the same frame), world = first reference's camera.
+
+        With `between` the references take the ends of the window (interpolation), with False its start (extrapolation),
+        with None any of its frames. Targets keep the order of the walk."""
+        frames = self.pick(clips, references + targets, gap=gap, generator=generator)
+        rows = [_roles(references, targets, between, generator) for _ in range(len(frames))]
+        order = torch.tensor(rows).reshape(len(frames), -1)
+        frames = frames.gather(1, order)
+        views, depth = self.views(frames), self.depth[frames].float()[:, :, None]
+        cameras = views.cameras.transformed(views.cameras.cam_from_world[:, :1])
+        part = lambda index: Views(views.images[:, index], cameras[:, index])
+        first, second = slice(None, references), slice(references, None)
+        return RoomBatch(part(first), part(second), depth[:, first], depth[:, second])
+
+
+def pack_rooms(
+    clips: Sequence[ClipScene], size: int, *, progress: Callable[[int, int], None] | None = None
+) -> RoomClips:
+    """Read every frame of every clip as a square; clips without depth maps get zeros."""
+    images, depth, cameras, counts = [], [], [], []
+    for i, clip in enumerate(clips):
+        indices = range(len(clip))
+        views = clip.read(indices, size)
+        images.append((views.images * 255).round().to(torch.uint8))
+        metres = clip.read_depth(indices, size)[:, 0] if clip.depths else torch.zeros(len(clip), size, size)
+        depth.append(metres.half())
+        cameras.append(views.cameras)
+        counts.append(len(views))
+        if progress:
+            progress(i + 1, len(clips))
+    numbers = torch.tensor(counts)
+    starts = numbers.cumsum(0) - numbers
+    return RoomClips(torch.cat(images), torch.cat(depth), Cameras.cat(cameras), starts, numbers)
+
+
+def save_rooms(path: Path, clips: RoomClips) -> None:
+    """One safetensors file."""
+    cameras = {"world_from_cam": clips.cameras.world_from_cam, "intrinsics": clips.cameras.intrinsics}
+    save_tensors(path, {**cameras, **{n: getattr(clips, n) for n in ("images", "depth", "starts", "counts")}})
+
+
+def load_rooms(path: Path) -> RoomClips:
+    """What `save_rooms` wrote."""
+    tensors = load_tensors(path)
+    missing = {"images", "depth", "world_from_cam", "intrinsics", "starts", "counts"} - set(tensors)
+    if missing:
+        raise InputError(f"{path} lacks '{min(missing)}'; pack the rooms again.")
+    size = tensors["images"].shape[-1]
+    cameras = Cameras(tensors.pop("world_from_cam"), tensors.pop("intrinsics"), size, size)
+    return RoomClips(cameras=cameras, **tensors)
+
+
+def _roles(references: int, targets: int, between: bool | None, generator: torch.Generator | None) -> list[int]:
+    """Places in the window: first those of the references, then those of the targets."""
+    total = references + targets
+    if between is None:
+        chosen = sorted(torch.randperm(total, generator=generator)[:references].tolist())
+    elif between:
+        chosen = [round(i * (total - 1) / max(references - 1, 1)) for i in range(references)]
+    else:
+        chosen = list(range(references))
+    return chosen + [i for i in range(total) if i not in chosen]
