@@ -15,7 +15,7 @@ from fewview.data.fields import shown
 from fewview.errors import InputError
 
 MAX_PIXELS = 2**26  # 67 megapixels; a larger picture is refused before it is decoded
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "PPM")  # Pillow's others never run (EPS starts Ghostscript)
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")  # Pillow's others never run (EPS starts Ghostscript)
 HEIF_SUFFIXES = (".heic", ".heif")
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", *HEIF_SUFFIXES)
 DECODING_ERRORS = (
@@ -131,17 +131,18 @@ def open_image(path: Path) -> Image.Image:
     if not is_file(path):
         raise InputError(f"{path} does not exist; restore it or remove its entry.")
     formats = FORMATS if path.suffix.lower() not in HEIF_SUFFIXES else _with_heif(path)
+    limit = f"over {MAX_PIXELS >> 20} megapixels; scale it down"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and no warning
             picture = Image.open(path, formats=formats)
+    except Image.DecompressionBombError:
+        raise InputError(f"{path} has {limit}.") from None
     except DECODING_ERRORS as error:
         raise InputError(f"{path} is not a readable image ({type(error).__name__}); export it again.") from None
     if picture.width * picture.height > MAX_PIXELS:
         picture.close()
-        raise InputError(
-            f"{path} has {picture.width} x {picture.height} pixels, over {MAX_PIXELS >> 20} megapixels; scale it down."
-        )
+        raise InputError(f"{path} has {picture.width} x {picture.height} pixels, {limit}.")
     return picture
 
 

@@ -7,6 +7,7 @@ the world; the principal point is the middle of the image.
 
 import math
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fewview.errors import InputError
 FILE = "poses_bounds.npy"
 COLUMNS = 17
 FOLDERS = ("images", "images_2", "images_4", "images_8")  # the first that is there; smaller ones scale the focal length
+HEADER_ERRORS = (OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, RecursionError, TokenError)
 SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
 
 
@@ -44,8 +46,9 @@ def read_rows(path: Path) -> np.ndarray:
             start = stream.tell()
             whole = dtype.kind == "f" and math.prod(shape) * dtype.itemsize == path.stat().st_size - start
             values = np.frombuffer(stream.read(), dtype) if whole else None
-    except (OSError, ValueError, LookupError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError) as e:
-        raise InputError(f"{path} is not a NumPy file of numbers ({type(e).__name__}); write it by np.save.") from None
+    except HEADER_ERRORS as error:
+        name = type(error).__name__
+        raise InputError(f"{path} is not a NumPy file of numbers ({name}); write it by np.save.") from None
     if values is None or len(shape) != 2 or shape[1] != COLUMNS or shape[0] < 1:
         raise InputError(f"{path} says {shape} of {dtype}; it must be whole, of shape (images, {COLUMNS}) and floats.")
     rows = values.reshape(shape, order="F" if fortran else "C").astype(np.float64)

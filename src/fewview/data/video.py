@@ -74,7 +74,7 @@ def open_video(path: Path, frames: int = FRAMES) -> VideoFrames:
             size = (width, height) if _quarters(frame) % 2 else (height, width)
             seen.append((frame.pts, _sharpness(frame), size))
     if not seen:
-        raise InputError(f"{path} has no frames; record it again.")
+        raise InputError(f"{path} has no frames that can be read; copy or convert it again.")
     count = min(frames, len(seen))
     parts = [seen[i * len(seen) // count : (i + 1) * len(seen) // count] for i in range(count)]
     best = [max(part, key=lambda frame: frame[1]) for part in parts]
