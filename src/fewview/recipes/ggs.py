@@ -1,0 +1,76 @@
+"""GGS at three sizes: `paper` (576x320, SVD's U-Net), `small` (128 px, one GPU) and `tiny` (64 px, two CPU cores)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from fewview.checkpoint import load_model, read_json
+from fewview.ggs.decoder import DecoderConfig
+from fewview.ggs.epipolar import EpipolarConfig
+from fewview.ggs.model import GGS, GGSConfig
+from fewview.ggs.splats import SplatConfig
+from fewview.ggs.velocity import VelocityConfig
+from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
+from fewview.nn.multiview_unet import MultiViewUNetConfig
+from fewview.sparsefusion.method import WEIGHTS
+from fewview.sparsefusion.vldm import VLDM, VLDMConfig
+
+FRAMES = 8  # the paper's input views, references included
+
+
+def paper() -> GGSConfig:
+    """576x320 pixels, 8 frames, Stable Video Diffusion's U-Net and Stable Diffusion's autoencoder, worlds in metres."""
+    return GGSConfig(
+        epipolar=EpipolarConfig(near=0.5, far=100.0),
+        splats=SplatConfig(near=0.5, far=100.0),
+        metric=True,  # FACTS: RealEstate10K's poses were rescaled to about metres
+        noise="lognormal",
+    )
+
+
+def small() -> GGSConfig:
+    """128 px, 32x32x4 latents, some 60 M parameters: a day on one GPU."""
+    return GGSConfig(
+        backbone=MultiViewUNetConfig((128, 256, 384, 512), blocks=2, attention=(False, True, True, True), heads=8),
+        autoencoder=AutoencoderConfig((64, 128, 256), blocks=2, scale=1.0),
+        epipolar=EpipolarConfig(dim=128, layers=2, depth_samples=32, octaves=6),
+        splats=SplatConfig(features=48),
+        decoder=DecoderConfig((128, 96, 64)),
+        height=128,
+        width=128,
+        render_scale=2,
+    )
+
+
+def tiny() -> GGSConfig:
+    """64 px, 16x16x6 latents of the shipped autoencoder: what two CPU cores train in hours and run in seconds."""
+    return GGSConfig(
+        backbone=MultiViewUNetConfig((96, 144, 192), blocks=1, attention=(False, True, True), heads=4),
+        autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, groups=16, scale=0.79019, chroma_scale=28.55),
+        epipolar=EpipolarConfig(dim=64, layers=1, heads=4, depth_samples=16, octaves=4),
+        splats=SplatConfig(features=24),
+        velocity=VelocityConfig(width=96, blocks=2),
+        decoder=DecoderConfig((64, 48, 32), blocks=1),
+        height=64,
+        width=64,
+        render_scale=2,
+    )
+
+
+def start(config: GGSConfig, *, seed: int = 0, autoencoder: Path = WEIGHTS / "sparsefusion-tiny") -> GGS:
+    """The untrained model with a trained autoencoder, of a folder of ours (its own or SparseFusion's) or diffusers'."""
+    codec = _autoencoder(autoencoder)
+    torch.manual_seed(seed)
+    model = GGS(replace(config, autoencoder=codec.config))
+    model.codec.load_state_dict(codec.state_dict())
+    return model
+
+
+def _autoencoder(folder: Path) -> Autoencoder:
+    kind = read_json(folder / "config.json").get("class") if (folder / "config.json").exists() else None
+    if kind == "VLDM":
+        return load_model(folder, VLDM, VLDMConfig).codec
+    return (
+        load_model(folder, Autoencoder, AutoencoderConfig) if kind == "Autoencoder" else load_stable_diffusion(folder)
+    )
