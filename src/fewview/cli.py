@@ -13,15 +13,19 @@ from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
 from fewview.commands.evaluate import Evaluate, Tables
+from fewview.commands.inspect import Inspect
 from fewview.commands.look import Export, Render
 from fewview.commands.reconstruct import Demo, Reconstruct
 from fewview.commands.train import Train, run_recipe
+from fewview.commands.view import View
 from fewview.errors import InputError
 
 Command = (
     Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[View, subcommand("view")]
+    | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Tables, subcommand("tables")]
     | Annotated[Train, subcommand("train")]

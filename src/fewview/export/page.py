@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +37,7 @@ def write_viewer_html(
     cameras: Cameras | None,
     up: Float[Tensor, "3"],
     *,
-    photos: Float[Tensor, "n 3 height width"] | None = None,
+    photos: Iterable[Float[Tensor, "3 _ _"]] | None = None,
     name: str = "scene",
 ) -> None:
     """Write a page that shows RGB splats from all sides, first as the first of `cameras` (batch shape (n,)) does.

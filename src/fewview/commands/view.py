@@ -1,0 +1,103 @@
+"""`fewview view`: scenes in the browser."""
+
+import ipaddress
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from fewview.commands.console import ERR, say
+from fewview.errors import InputError
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at scenes in the browser: splats, mesh, cameras, several side by side, and a path to film along."""
+
+    scenes: Annotated[Positional[tuple[Path, ...]], arg(metavar="SCENE")] = ()
+    """Results of `fewview reconstruct`, or .ply, .spz and .splat files."""
+    samples: Annotated[tuple[Path, ...], arg(metavar="SCENE")] = ()
+    """Samples of one scene; each splat can be coloured by how much they disagree there."""
+    photos: Annotated[Path | None, arg(metavar="INPUT")] = None
+    """Photos with their cameras to show in the first scene, such as the input of `fewview reconstruct`."""
+    up: Annotated[str | None, arg(metavar="AXIS")] = None
+    """x, y, z, -x, -y or -z of the scene; what the cameras stand around unless given."""
+    page: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Write one .html file that opens without a server or internet, instead of serving."""
+    overwrite: bool = False
+    """Replace the file of --page."""
+    save_path: Annotated[Path, arg(metavar="FILE")] = Path("camera_path.json")
+    """Where the path editor saves, for `fewview render --path`."""
+    host: str = "127.0.0.1"
+    """Address to serve at; others than this machine reach it only if this is changed."""
+    port: Annotated[int, arg(metavar="N")] = 8080
+    """Port to serve at; the next free one if it is taken."""
+
+    def run(self) -> None:
+        if not self.scenes and not self.samples:
+            raise InputError("Name a scene, or two samples of one with --samples.")
+        if len(self.samples) == 1:
+            raise InputError("--samples takes two or more scenes; a single one has nothing to disagree with.")
+        if not 0 < self.port < 65536:
+            raise InputError(f"--port is {self.port}; it is a number from 1 to 65535.")
+        if self.page is not None:
+            self.write(self.page)
+            return
+        from fewview.viewer.exhibits import exhibits
+        from fewview.viewer.server import Place, serve
+
+        if not _is_this_machine(self.host):
+            ERR.print(
+                f"fewview: with --host {self.host}, whoever reaches that address sees the scenes and can save paths."
+            )
+        say("Reading the scenes")
+        opened = [self.open(scene, first=i == 0) for i, scene in enumerate(self.scenes)]
+        samples = [self.open(scene, first=not opened and i == 0) for i, scene in enumerate(self.samples)]
+        server = serve(exhibits(opened, samples), Place(self.host, self.port, self.save_path))
+        say(f"Open http://{_written(self.host)}:{server.get_port()} in a browser; Ctrl-C ends it.")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            say("Closed.")
+        finally:
+            server.stop()
+
+    def open(self, scene: Path, *, first: bool):
+        """A scene; the first one gets the photos."""
+        from fewview.viewer.shown import open_shown
+
+        return open_shown(scene, self.photos if first else None, self.up)
+
+    def write(self, page: Path) -> None:
+        """The page that needs no server, of one scene."""
+        if len(self.scenes) != 1 or self.samples:
+            raise InputError("--page holds one scene; name just one, without --samples.")
+        if page.suffix.lower() != ".html":
+            raise InputError(f"{page} ends in '{page.suffix}'; name a .html file.")
+        from fewview.commands.look import refuse_existing
+        from fewview.export.page import write_viewer_html
+
+        refuse_existing(page, self.overwrite)
+
+        shown = self.open(self.scenes[0], first=True)
+        posed = shown.posed
+        cameras, photos = (None, None) if posed is None else (posed.cameras, posed.photos)
+        write_viewer_html(page, shown.asset, cameras, shown.up, photos=photos, name=shown.name)
+        say(f"The scene is in {page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser.")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _written(host: str) -> str:
+    """The host as an address for a browser."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
