@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from tyro.conf import Positional, arg, subcommand
 
 from fewview.commands.console import counted, say
+from fewview.commands.inspect import Inspect
 from fewview.errors import InputError
 
 
@@ -97,25 +98,6 @@ class Rooms:
             for path in pack_splits(root, config.size):
                 say(f"Packed {path}")
         say(f"The set is in {root}.")
-
-
-@dataclass(frozen=True)
-class Inspect:
-    """Say what a scene holds, and whether it can be reconstructed."""
-
-    input: Annotated[Positional[Path], arg(metavar="INPUT")]
-    """Folder with transforms.json, a COLMAP model, or a sequence of CO3Dv2."""
-
-    def run(self) -> None:
-        from fewview.data import check_reconstructable, open_scene
-
-        scene = open_scene(self.input)
-        views = scene.read(range(len(scene)))
-        height, width = views.images.shape[-2:]
-        say(f"{scene.name}: {len(scene)} photos, read as {width} x {height}")
-        say("masks: " + ("yes" if views.masks is not None else "no (the whole photo counts as the object)"))
-        check_reconstructable(views, where=str(self.input))
-        say("It can be reconstructed.")
 
 
 @dataclass(frozen=True)

@@ -180,12 +180,12 @@ def outside(rng: Rng) -> Texture:
     picture = picture * (1 - 0.8 * cloud) + 0.97 * 0.8 * cloud
     green = np.asarray(near(rng, (0.3, 0.37, 0.22), 0.12))
     far = 0.5 - 0.1 * rng.random() * clouds(rng, 1.8)[0]
-    picture = np.where((Y > far[None])[..., None], green * 0.5 + 0.32, picture)
+    picture = np.where((far[None] < Y)[..., None], green * 0.5 + 0.32, picture)
     if rng.random() < 0.55:
         picture = _houses(rng, picture)
     foliage = clouds(rng, 1.1)
     trees = 0.53 - rng.uniform(0.05, 0.3) * np.clip(clouds(rng, 1.5)[3] * 2 - 0.7, 0, 1) + 0.05 * (foliage - 0.5)
-    picture = np.where((Y > trees)[..., None], green * (0.45 + 0.9 * foliage[..., None]), picture)
+    picture = np.where((trees < Y)[..., None], green * (0.45 + 0.9 * foliage[..., None]), picture)
     lawn = np.asarray(near(rng, [(0.4, 0.5, 0.25), (0.6, 0.58, 0.54)][rng.integers(2)]))
     picture = np.where((Y > 0.54)[..., None], lawn * (0.8 + 0.4 * clouds(rng, 1.0, 0.3)[..., None]), picture)
     return texture(picture)
@@ -207,12 +207,12 @@ def spines(rng: Rng) -> Texture:
         band = (np.abs(Y - at) < tall) & (book == k)[None] & (np.abs(inner - 0.5) < 0.4)[None]
         picture[band] = 0.3 * picture[band] + 0.7 * np.asarray(contrast(rng, tuple(colours[k])))
     top = rng.uniform(0.0, 0.35, 24)[book]
-    picture[Y < top[None]] = 0.06
+    picture[top[None] > Y] = 0.06
     return texture(picture)
 
 
 FLOORS: tuple[Callable[[Rng], tuple[Texture, float]], ...] = (planks, planks, planks, tiles, carpet, carpet, stone)
-WALLS: tuple[Callable[[Rng], tuple[Texture, float]], ...] = (wallpaper, wallpaper, bricks, panels, stone)
+WALLS: tuple[Callable[[Rng], tuple[Texture, float]], ...] = (wallpaper, wallpaper, wallpaper, bricks, panels)
 
 
 def wall_paint(rng: Rng) -> Material:
@@ -249,7 +249,7 @@ def _landscape(rng: Rng) -> np.ndarray:
     for depth in np.sort(rng.uniform(0.35, 0.95, int(rng.integers(2, 6)))):
         line = depth + 0.25 * (clouds(rng, 1.7)[0] - 0.5)
         colour = np.asarray(hue(rng, (0.2, 0.8))) * (0.7 + 0.5 * clouds(rng, 1.0)[..., None])
-        picture = np.where((Y > line[None])[..., None], colour, picture)
+        picture = np.where((line[None] < Y)[..., None], colour, picture)
     return picture
 
 
@@ -257,7 +257,7 @@ def _blocks(rng: Rng) -> np.ndarray:
     picture = np.ones((SIZE, SIZE, 3)) * np.asarray(hue(rng, (0.6, 1)))
     for _ in range(int(rng.integers(4, 16))):
         x, y, w, h = rng.uniform(-0.1, 0.9), rng.uniform(-0.1, 0.9), *rng.uniform(0.05, 0.5, 2)
-        inside = (X > x) & (x + w > X) & (y < Y) & (y + h > Y)
+        inside = (x < X) & (x + w > X) & (y < Y) & (y + h > Y)
         picture[inside] = np.asarray(hue(rng, (0.1, 1)))
     return picture
 

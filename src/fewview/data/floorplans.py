@@ -1,10 +1,11 @@
-"""The shells of rooms: rectangular and L-shaped outlines, walls with windows and doors, finishes, curtains, the outside.
+"""The shells of rooms: rectangular and L-shaped outlines, walls with windows and doors, finishes, curtains.
 
 World frame: y up, metres, the floor at y = 0, the middle of the outline's bounding box at the origin.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -248,8 +249,8 @@ def _wall(plan: Plan, wall: int, scale: float) -> list[Mesh]:
     us = sorted({0.0, plan.length(wall), *(o.u0 for o in holes), *(o.u1 for o in holes)})
     vs = sorted({0.0, plan.height, *(o.v0 for o in holes), *(o.v1 for o in holes)})
     meshes = []
-    for u0, u1 in zip(us, us[1:]):
-        for v0, v1 in zip(vs, vs[1:]):
+    for u0, u1 in pairwise(us):
+        for v0, v1 in pairwise(vs):
             u, v = (u0 + u1) / 2, (v0 + v1) / 2
             if not any(o.u0 < u < o.u1 and o.v0 < v < o.v1 for o in holes):
                 mesh = sheet(u1 - u0, v1 - v0).moved(u, v)
@@ -285,8 +286,8 @@ def _framed(plan: Plan, o: Opening, rng: Rng, p: _Painter, skins: tuple[int, int
     ]
     meshes = [m.painted(trim) for m in sides]
     face = 0.06
-    around = [box(face, h + face, 0.02).moved(o.u0 - face / 2, v, 0.01), box(face, h + face, 0.02).moved(o.u1 + face / 2, v, 0.01),
-              box(w + 2 * face, face, 0.02).moved(u, o.v1 + face / 2, 0.01)]  # fmt: skip
+    around = [box(face, h + face, 0.02).moved(x, v, 0.01) for x in (o.u0 - face / 2, o.u1 + face / 2)]
+    around.append(box(w + 2 * face, face, 0.02).moved(u, o.v1 + face / 2, 0.01))
     meshes += [m.painted(trim) for m in around]
     if o.kind == "window":
         meshes.append(box(w + 0.16, 0.03, 0.14).moved(u, o.v0 - 0.015, 0.05).painted(trim))
@@ -346,7 +347,7 @@ def _panorama(sides: int = 24) -> list[Mesh]:
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     ring = np.stack([np.cos(angle), 0 * angle, np.sin(angle)], -1) * FAR
     low, high = 1.5 - 6.0, 1.5 + 6.0
-    points = np.concatenate([ring + [0, low, 0], ring + [0, high, 0]])
+    points = np.concatenate([ring + np.array([0, y, 0]) for y in (low, high)])
     local = np.concatenate([np.stack([angle / np.pi, 0 * angle + v, 0 * angle], -1) for v in (0.999, 0.001)])
     faces = grid_faces(2, sides + 1)
     side = replace(shade(points, faces, keep=True), local=local[faces.reshape(-1)])

@@ -59,7 +59,7 @@ class Layout:
 
     def free(self, box: np.ndarray, *, on: Placed | None = None, walls: float = 0.005) -> bool:
         """Whether a box lies in the room, touches no other piece but the one it stands on, and blocks no door."""
-        (x0, y0, z0), (x1, y1, z1) = box
+        (x0, _, z0), (x1, y1, z1) = box
         corners = np.array([[x0, z0], [x1, z0], [x1, z1], [x0, z1], [(x0 + x1) / 2, (z0 + z1) / 2]])
         if y1 > self.plan.height or not self.plan.inside(corners, walls).all() or self._hits_notch(box):
             return False
@@ -277,7 +277,8 @@ def living(layout: Layout) -> None:
                     layout.put(Placed(chair, spot, sofa.turn - side * 90 + rng.normal(0, 8)))
     low = layout.along_wall(layout.get("cabinet", lambda p: bool(p.size[1] < 0.85)), middle=True)
     if low is not None:
-        layout.upon(layout.get("screen", lambda p: bool(p.size[0] < low.prop.size[0])), low, reach=0.1, facing=True)
+        wide = float(low.prop.size[0])
+        layout.upon(layout.get("screen", lambda p: bool(p.size[0] < wide)), low, reach=0.1, facing=True)
         dress(layout, low, most=2)
     dress(layout, layout.along_wall(layout.get("bookcase")), most=2)
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Prop:
 
 @dataclass(frozen=True)
 class Role:
-    """Procedural makers, and the names and sizes (metres: width, height, depth) of library models that serve as well."""
+    """Procedural makers, and names and sizes (metres: width, height, depth) of library models that serve as well."""
 
     makers: tuple[Callable[[Rng], Model], ...] = ()
     pattern: str = ""
@@ -95,7 +96,8 @@ ROLES: dict[str, Role] = {
     "stool": Role((joinery.coffee_table,), r"stool|puff", (0.2, 0.3, 0.2), (0.95, 0.8, 0.95)),
     "dining_table": Role((joinery.dining_table,), r"table(?!.*(tennis|pool|foot|fan|chang|dress|child|bed|coffee))",
                          (1.0, 0.68, 0.7), (2.4, 0.8, 1.3)),
-    "coffee_table": Role((joinery.coffee_table,), r"coffee table|rattan table|^table$", (0.6, 0.3, 0.4), (1.5, 0.54, 1)),
+    "coffee_table": Role((joinery.coffee_table,), r"coffee table|rattan table|^table$",
+                         (0.6, 0.3, 0.4), (1.5, 0.54, 1)),
     "desk": Role((joinery.desk,), r"desk(?!.*lamp)", (0.9, 0.68, 0.45), (2.4, 1.1, 0.9)),
     "nightstand": Role((joinery.nightstand,), r"bedside", (0.3, 0.3, 0.3), (0.7, 0.7, 0.6)),
     "bed": Role((joinery.bed,), r"\bbed$", (0.8, 0.6, 1.9), (2.1, 1.2, 2.35)),
@@ -109,8 +111,10 @@ ROLES: dict[str, Role] = {
                     (0.45, 0.8, 0.5), (1.1, 1.25, 0.75)),
     "wall_cabinet": Role((joinery.wall_cabinet,), r"upper cabinet", (0.4, 0.5, 0.25), (1.3, 0.9, 0.45)),
     "floor_lamp": Role((homeware.floor_lamp,), r"\blamp", (0.15, 1.2, 0.15), (0.9, 2.0, 0.9)),
-    "table_lamp": Role((homeware.table_lamp,), r"^(little |desk |pedestal vase )?lamp$", (0.1, 0.25, 0.1), (0.5, 0.85, 0.5)),
-    "pendant": Role((homeware.pendant,), r"hanging light|pendant|chandelier|ceiling fan", (0.1, 0.3, 0.1), (1.3, 1.1, 1.3)),
+    "table_lamp": Role((homeware.table_lamp,), r"^(little |desk |pedestal vase )?lamp$",
+                       (0.1, 0.25, 0.1), (0.5, 0.85, 0.5)),
+    "pendant": Role((homeware.pendant,), r"hanging light|pendant|chandelier|ceiling fan",
+                    (0.1, 0.3, 0.1), (1.3, 1.1, 1.3)),
     "floor_plant": Role((homeware.floor_plant,), r"plant|cactus|yucca|ficus|spath|orchid|lily|bamboo|christmas",
                         (0.2, 0.5, 0.2), (1.1, 1.9, 1.1)),
     "small_plant": Role((homeware.small_plant,), r"plant|cactus|tulip|orchid|flower|bonsai|bamboo|succul",
@@ -118,7 +122,8 @@ ROLES: dict[str, Role] = {
     "thing": Role(
         (_small(vessels.vase, (0.15, 0.4)), _small(vessels.cup, (0.08, 0.14)), homeware.books, homeware.fruit_bowl,
          homeware.casket, _small(teddybear, (0.2, 0.35)), homeware.small_plant),
-        r"vase|bowl|jar|teapot|(?<!plastic )cup$|mug|kettle|pottery|book$|clock|radio|candle|apples|reflex camera|cake|teddy|rubik|phone$|"
+        r"vase|bowl|jar|teapot|(?<!plastic )cup$|mug|kettle|pottery|book$|clock|radio|candle|apples|reflex camera|"
+        r"cake|teddy|rubik|phone$|"
         r"basketball|soccer|doll|chess|speaker|toy|mini stereo|bread box|newspaper|plate",
         (0.05, 0.02, 0.05), (0.5, 0.55, 0.5)),
     "gadget": Role((homeware.laptop, homeware.books), r"laptop|ibook|keyboard|printer|phone$|radio|penbox|imac",
@@ -222,9 +227,9 @@ def load_prop(path: Path) -> Prop | None:
         if header is None:
             return None
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    materials = tuple(
-        Material(**{k: tuple(v) if isinstance(v, list) else v for k, v in m.items()}) for m in header["materials"]
-    )
+    listed: list[dict[str, Any]] = header["materials"]
+    rows = [{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in listed]
+    materials = tuple(Material(**row) for row in rows)  # type: ignore[arg-type]
     faces = arrays["faces"].astype(np.int64)
     images = tuple(arrays.get("images", np.zeros((0, 1, 1, 4), np.uint8)))
     return Prop(header["name"], header["role"], arrays["vertices"], faces, materials, images, header["credit"])
@@ -266,9 +271,7 @@ def slim(mesh: Mesh, triangles: int) -> Mesh:
 
     points, faces = _welded(mesh.positions, 160)
     if len(faces) > triangles:
-        few, kept = fast_simplification.simplify(
-            points.astype(np.float32), faces.astype(np.int32), target_count=triangles, agg=5.0
-        )
+        few, kept = fast_simplification.simplify(points, faces.astype(np.int32), target_count=triangles, agg=5.0)[:2]
         points, faces = few.astype(np.float64), kept.astype(np.int64)
     if len(faces) < 4 or len(faces) > 2 * triangles:
         raise InputError(f"A mesh of {len(old)} triangles does not become simpler; leave it out.")
@@ -297,7 +300,7 @@ def _welded(positions: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _nearest(corners: np.ndarray, old: np.ndarray, reach: float) -> np.ndarray:
     """For each new triangle the old one whose surface is nearest to its middle, facing the same way."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # type: ignore[attr-defined]
 
     cross = lambda t: np.cross(t[:, 1] - t[:, 0], t[:, 2] - t[:, 0])
     unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-20)

@@ -167,7 +167,7 @@ def bookcase(rng: Rng) -> Model:
             if share > 0:
                 start, depth = rng.random(), rng.uniform(0.6, 0.9) * d
                 mesh = sheet(length, tall, repeat=(length / 0.8, 1.0))
-                mesh = replace(mesh, local=mesh.local + [start, 0, 0]).moved(
+                mesh = replace(mesh, local=mesh.local + np.array([start, 0, 0])).moved(
                     left + length / 2, y + tall / 2, depth - d / 2
                 )
                 which = books[rng.integers(2)]
@@ -284,8 +284,8 @@ def _cupboard(rng: Rng, size: tuple[float, float, float], name: str, *, legs: bo
     if low > 0.05:
         for sx in (-1, 1):
             for sz in (-1, 1):
-                b.add(bar([[sx * (w / 2 - 0.05), 0, sz * (d / 2 - 0.06)], [sx * (w / 2 - 0.06), low, sz * (d / 2 - 0.07)]],
-                          [0.014, 0.022], 6), body)  # fmt: skip
+                foot = [sx * (w / 2 - 0.05), 0, sz * (d / 2 - 0.06)]
+                b.add(bar([foot, [foot[0], low, foot[2]]], [0.014, 0.022], 6), body)
     elif low > 0:
         b.add(box(w - 0.04, low, d - 0.08).moved(y=low / 2, z=-0.02), body)
     columns = max(1, round(w / rng.uniform(0.42, 0.6)))

@@ -1,7 +1,8 @@
 """RealEstate10K clips: a text file of poses, and frames in a folder or a video; the format, read and written.
 
-Line 1 is the address of the footage; then 19 numbers a frame: microseconds, fx fy cx cy in widths and heights, two zeros,
-and the 3 x 4 camera-from-world matrix by rows, OpenCV axes (google.github.io/realestate10k). Scale is arbitrary per clip.
+Line 1 is the address of the footage; then 19 numbers a frame: microseconds, fx fy cx cy in widths and heights, two
+zeros, and the 3 x 4 camera-from-world matrix by rows, OpenCV axes (google.github.io/realestate10k). The scale of a clip
+is arbitrary; that of our rooms is metres.
 """
 
 from collections.abc import Sequence
@@ -50,11 +51,12 @@ class Video:
     @cached_property
     def frames(self) -> list[np.ndarray]:
         import av
+        from av.error import FFmpegError
 
         try:
             with av.open(str(self.path)) as container:
                 return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        except (OSError, IndexError, ValueError, av.FFmpegError) as error:
+        except (OSError, IndexError, FFmpegError) as error:
             raise InputError(f"{self.path} is not a readable video ({error}); fetch it again.") from None
 
 
@@ -167,9 +169,7 @@ def write_clip(
     with atomic_folder(path.with_suffix("")) as folder:
         for i, (stamp, picture) in enumerate(zip(stamps, pictures)):
             image = Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
-            image.save(
-                folder / f"{stamp}{suffix}", **({"quality": JPEG_QUALITY, "subsampling": 0} if suffix == ".jpg" else {})
-            )
+            image.save(folder / f"{stamp}{suffix}", quality=JPEG_QUALITY, subsampling=0)  # a PNG minds neither
             if depths is not None:
                 millimetres = (depths[i] * MILLIMETRES).round().clip(0, 65535).astype(np.uint16)
                 Image.fromarray(millimetres).save(folder / f"{stamp}{DEPTH_SUFFIX}")

@@ -16,6 +16,7 @@ from fewview.data.rasterise import clip_from_world, material_table
 from fewview.errors import InputError
 
 SUN_SIZE, SKY_SIZE, LAMP_SIZE = 2048, 256, 384
+BALANCE = 0.55
 SPREAD = 75.0  # half the opening of a lamp's shadow map, degrees
 LAYOUT = (("3f", "in_position"), ("3f", "in_normal"), ("3f", "in_local"), ("1f", "in_material"))
 UNITS = ("table", "images", "sun_shadow", "sky_shadow", "lamp_shadow", "where", "facing", "inside")
@@ -239,7 +240,8 @@ class RoomRasteriser:
             "sky_colour": light.bounce, "texel": np.float32(2 * radius / SKY_SIZE), "wall": walls,
             "ceiling": np.float32(light.ceiling),
         })  # fmt: skip
-        self.shade["lamps"].value, self.shade["walls"].value = len(light.lamps), len(light.walls)
+        for name, count in (("lamps", len(light.lamps)), ("walls", len(light.walls))):
+            self.shade[name].value = count  # type: ignore[union-attr]
 
 
 def bounce_directions() -> Float[np.ndarray, "n 3"]:
@@ -253,8 +255,13 @@ def bounce_directions() -> Float[np.ndarray, "n 3"]:
 def developed(
     radiance: Sequence[Float[np.ndarray, "fine fine 3"]], brightness: float
 ) -> list[Float[np.ndarray, "size size 3"]]:
-    """sRGB pictures of a clip in one exposure, whose mean is near `brightness`; bright parts roll off softly."""
+    """sRGB pictures of a clip in one exposure, whose mean is near `brightness`; bright parts roll off softly.
+
+    The white balance goes BALANCE of the way to a grey mean."""
     sample = np.concatenate([r[::4, ::4].reshape(-1, 3) for r in radiance])
+    mean = np.maximum(np.minimum(sample, 4 * np.median(sample) + 1e-4).mean(0), 1e-4)
+    balance = ((mean.mean() / mean) ** BALANCE).astype(np.float32)
+    sample = sample * balance
     exposure = 0.2 / max(float(np.median(sample)), 1e-4)
     for _ in range(6):
         exposure *= (brightness / float(np.clip(_curve(sample * exposure), 0.02, 1).mean())) ** 1.8
@@ -262,7 +269,7 @@ def developed(
     table = _curve(8.0 * steps**2).astype(np.float32)
     pictures = []
     for r in radiance:
-        index = np.sqrt(np.minimum(r * np.float32(exposure / 8.0), 1.0)) * np.float32(4095)
+        index = np.sqrt(np.minimum(r * (balance * np.float32(exposure / 8.0)), 1.0)) * np.float32(4095)
         picture = table[(index + np.float32(0.5)).astype(np.int32)]
         size = len(picture) // 2
         pictures.append(picture.reshape(size, 2, size, 2, 3).mean((1, 3)))

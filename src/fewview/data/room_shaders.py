@@ -1,8 +1,9 @@
 """GLSL for rooms: sunlight, windows and lamps with shadow maps, and what floor, walls and ceiling throw back.
 
-Two passes as in `shaders`: SURFACE writes position, normal and texture coordinates at twice the resolution, SHADE lights
-each sample once and leaves linear radiance. The four samples of a pixel take turns with the shadow taps, so that their
-mean is soft. The room itself shines from SKY directions, each shadowed by the furniture; corners darken in closed form.
+Two passes as in `shaders`: SURFACE writes position, normal and texture coordinates at twice the resolution, SHADE
+lights each sample once and leaves linear radiance. The four samples of a pixel take turns with the shadow taps, so that
+their mean is soft. The room itself shines from SKY directions, each shadowed by the furniture; corners darken in closed
+form.
 
 A material with negative `metal` shines by itself, with -metal times its colour.
 """
@@ -84,14 +85,16 @@ void main() {{
         light += sun_colour * lit * dot(n, sun_direction);
     }}
     for (int i = 0; i < lamps; i++) {{
-        vec3 to = lamp_place[i].xyz - position; float d2 = dot(to, to), area = lamp_place[i].w; vec3 l = to * inversesqrt(d2);
+        vec3 to = lamp_place[i].xyz - position; float d2 = dot(to, to), area = lamp_place[i].w;
+        vec3 l = to * inversesqrt(d2);
         float out_ = lamp_aim[i].w < 0.5 ? max(dot(-l, lamp_aim[i].xyz), 0.0) : 0.75 + 0.25 * dot(-l, lamp_aim[i].xyz);
         float facing_ = max(0.88 * dot(n, l) + 0.12, 0.0);        // wrapped: the source is wide
         float strength = out_ * facing_ / (d2 + area * 0.3183);
         if (strength <= 0.0) continue;
         vec3 side = normalize(cross(l, abs(l.y) < 0.9 ? vec3(0, 1, 0) : vec3(1, 0, 0))), up = cross(side, l);
         vec3 from = position + smooth_n * 0.03;
-        vec2 low = vec2(i % COLUMNS, i / COLUMNS) / vec2(COLUMNS, LAMPS / COLUMNS), high = low + 1.0 / vec2(COLUMNS, LAMPS / COLUMNS);
+        vec2 grid = vec2(COLUMNS, LAMPS / COLUMNS), low = vec2(i % COLUMNS, i / COLUMNS) / grid;
+        vec2 high = low + 1.0 / grid;
         float open = 0.0; int taps = lamp_aim[i].w < 0.5 ? TAPS : 1;
         for (int k = 0; k < taps; k++) {{   // a disc of taps; moving the point stands for moving over the source
             float index = float(k * 4 + turn) + 0.5, a = 2.39996 * index + float(i);
@@ -120,7 +123,8 @@ void main() {{
     float fresnel = gloss + (1.0 - gloss) * 0.5 * pow(1.0 - max(dot(n, view), 0.0), 5.0) * step(0.01, gloss);
     float high = pow(max(dot(n, normalize(view + sun_direction)), 0.0), power) * lit * (power + 8.0) / 24.0;
     vec3 tint = mix(vec3(1.0), base, metal);
-    vec3 c = base * light * (1.0 - 0.65 * metal) + tint * gloss * (high * sun_colour * 0.6 + shine * (power + 8.0) / 40.0)
+    vec3 gleam = gloss * (high * sun_colour * 0.6 + shine * (power + 8.0) / 40.0);
+    vec3 c = base * light * (1.0 - 0.65 * metal) + tint * gleam
            + tint * environment / seen * mix(0.6 * fresnel, 0.75, metal);
     colour = vec4(max(c, 0.0), 1.0);  // a NaN becomes 0
 }}

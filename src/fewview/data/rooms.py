@@ -1,7 +1,8 @@
 """The room set: furnished rooms, rendered along walks as in RealEstate10K and written in its format, with depth.
 
-Layout: `<split>/<clip>.txt` (RealEstate10K's poses), `<split>/<clip>/<timestamp>.jpg` and `.depth.png` (millimetres, 16
-bits), index.json. A killed build goes on where it stopped, with the same bytes: a room draws from (seed, split, number).
+Layout: `<split>/<clip>.txt` (RealEstate10K's poses), `<split>/<clip>/<timestamp>.jpg` and `.depth.png` (millimetres,
+16 bits), index.json. A killed build goes on where it stopped, with the same bytes: a room draws from (seed, split,
+number) alone.
 """
 
 import hashlib
@@ -97,8 +98,8 @@ def build_rooms(root: Path, config: RoomsConfig, progress: Callable[[int, int], 
     write_json(root / "index.json", {"config": _described(config), "rooms": records})
 
 
-def render_rooms(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> int:
-    """Render and write some rooms with one OpenGL context; their number."""
+def render_rooms(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> Iterator[RoomName]:
+    """Render and write rooms one after the other with one OpenGL context; each as soon as it is complete."""
     os.environ.setdefault("LP_NUM_THREADS", "1")  # llvmpipe: one process a core is faster than threads
     torch.set_num_threads(1)
     cache = root / ".pieces"
@@ -106,7 +107,7 @@ def render_rooms(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> int:
     with RoomRasteriser(config.size) as rasteriser:
         for room in rooms:
             render_room(root, config, room, stocks[room.split], rasteriser)
-    return len(rooms)
+            yield room
 
 
 def render_room(root: Path, config: RoomsConfig, name: RoomName, stock: Stock, rasteriser: RoomRasteriser) -> None:
@@ -209,11 +210,16 @@ def _record(root: Path, name: RoomName) -> Path:
 
 
 def _rendered(root: Path, config: RoomsConfig, missing: list[RoomName]) -> Iterator[int]:
-    if config.workers <= 1:
-        for start in range(0, len(missing), 8):
-            yield render_rooms(root, config, missing[start : start + 8])
+    """How many rooms became complete, time and again."""
+    if config.workers <= 1 or len(missing) < 2:
+        for _ in render_rooms(root, config, missing):
+            yield 1
         return
     chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
     with ProcessPoolExecutor(config.workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(render_rooms, root, config, chunk) for chunk in chunks]):
+        for future in as_completed([pool.submit(_render_chunk, root, config, chunk) for chunk in chunks]):
             yield future.result()
+
+
+def _render_chunk(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> int:
+    return sum(1 for _ in render_rooms(root, config, rooms))
