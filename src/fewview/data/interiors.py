@@ -41,7 +41,7 @@ class Placed:
 def collide(a: Float[np.ndarray, "2 3"], b: Float[np.ndarray, "2 3"]) -> bool:
     """Whether two boxes come nearer than GAP; furniture may stand on rugs."""
     flat = (a[1] - a[0])[1] < FLAT, (b[1] - b[0])[1] < FLAT
-    return flat[0] == flat[1] and bool((a[0] < b[1] + GAP).all() and (a[1] > b[0] - GAP).all())
+    return bool(flat[0] == flat[1] and (a[0] < b[1] + GAP).all() and (a[1] > b[0] - GAP).all())
 
 
 @dataclass(eq=False)
@@ -327,7 +327,8 @@ def office(layout: Layout) -> None:
         working_place(layout)
     dress(layout, layout.along_wall(layout.get("bookcase")))
     dress(layout, layout.along_wall(layout.get("bookcase")))
-    layout.along_wall(layout.get("sofa")) or layout.anywhere(layout.get("armchair"), corner=True)
+    if layout.along_wall(layout.get("sofa")) is None:
+        layout.anywhere(layout.get("armchair"), corner=True)
     if layout.rng.random() < 0.6:
         layout.anywhere(layout.get("carpet"))
 
@@ -347,7 +348,8 @@ def kitchen(layout: Layout) -> None:
             if piece is not None:
                 first = first or piece
                 dress(layout, piece, role="kitchenware", most=2)
-                above = layout.get("wall_cabinet", lambda p: bool(p.size[0] < piece.prop.size[0] + 0.1))  # noqa: B023
+                wide = float(piece.prop.size[0]) + 0.1
+                above = layout.get("wall_cabinet", lambda p, wide=wide: bool(p.size[0] < wide))
                 if above is not None and rng.random() < 0.75:
                     spot = plan.point(wall, u, min(1.45, plan.height - above.size[1] - 0.02), above.size[2] / 2 + 0.01)
                     layout.put(Placed(above, spot, plan.yaw(wall)))

@@ -314,14 +314,15 @@ def _nearest(corners: np.ndarray, old: np.ndarray, reach: float) -> np.ndarray:
 
 
 def _barycentric(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Weights (n 3 3) of three points each in the plane of a triangle, not far outside of it."""
+    """Weights (n 3 3) of three points each in the plane of a triangle; beside a thin one they stay near it."""
     a, u, v = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     w = points - a[:, None]
     uu, uv, vv = (u * u).sum(-1), (u * v).sum(-1), (v * v).sum(-1)
     wu, wv = (w * u[:, None]).sum(-1), (w * v[:, None]).sum(-1)
     scale = np.maximum(uu * vv - uv * uv, 1e-18)[:, None]
     s, t = (vv[:, None] * wu - uv[:, None] * wv) / scale, (uu[:, None] * wv - uv[:, None] * wu) / scale
-    s, t = s.clip(-1, 2), t.clip(-1, 2)
+    thin = (uu * vv - uv * uv < 0.02 * np.maximum(uu, vv) ** 2)[:, None]
+    s, t = (np.where(thin, x.clip(-1, 2), x.clip(-40, 40)) for x in (s, t))
     return np.stack([1 - s - t, s, t], -1)
 
 
