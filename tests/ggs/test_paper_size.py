@@ -18,7 +18,9 @@ def test_one_training_step_fits_and_moves_the_weights():
     if not torch.cuda.is_available():
         pytest.skip("needs CUDA")
     square = walk(1, ggs.FRAMES + 1, size=320)
-    cameras = Cameras(square.world_from_cam, square.intrinsics + torch.tensor([[0, 0, 128.0], [0] * 3, [0] * 3]), 320, 576)
+    cameras = Cameras(
+        square.world_from_cam, square.intrinsics + torch.tensor([[0, 0, 128.0], [0] * 3, [0] * 3]), 320, 576
+    )
     views, depths = painted(cameras), plane_depth(cameras)
     parts = slice(0, 1), slice(1, ggs.FRAMES), slice(ggs.FRAMES, None)
     clip = Clip(*(views[:, p] for p in parts), *(depths[:, p] for p in parts)).to("cuda")

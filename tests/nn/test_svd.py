@@ -91,14 +91,11 @@ def test_the_full_size_has_the_published_number_of_parameters():
     assert count(ours) == PARAMETERS - count(unet.conv_out)
 
 
-def test_ggs_trains_on_this_backbone(clip_of_eight, generator):
-    model = lively(GGS(replace(MICRO, backbone=TINY)))
-    losses = denoiser_loss(model, clip_of_eight, LossConfig(), generator=generator)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_ggs_trains_on_this_backbone(generator, checkpointing):
+    model = lively(GGS(replace(MICRO, backbone=replace(TINY, checkpointing=checkpointing))))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = denoiser_loss(model, room(1, 2, 2, 1), LossConfig(), generator=generator)
     losses["loss"].backward()
     reached = [bool(p.grad is not None and p.grad.any()) for p in model.backbone.parameters()]
     assert sum(reached) > 0.8 * len(reached)  # all but what meets the image embedding, which is zero
-
-
-@pytest.fixture
-def clip_of_eight():
-    return room(1, 2, 2, 1)

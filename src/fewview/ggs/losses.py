@@ -29,9 +29,9 @@ class LossConfig:
     """Weights of the terms; the paper's are not known. A weight of 0 leaves a term out (the ablations)."""
 
     reference: float = 0.2  # of v0, beside the targets' v
-    low: float = 1.0  # L_LR
-    novel: float = 1.0  # L_nv,LR
-    depth: float = 0.1
+    low: float = 5.0  # L_LR: squared errors of colours are small beside those of v
+    novel: float = 5.0  # L_nv,LR
+    depth: float = 0.3
     relative_depth: bool = True  # distances to true points over their z-depth; the paper's are plain
     scene_chance: float = 0.7  # of a scene so far, where the model takes one
     regressor: bool = False  # ours: references alone, no noise, no v: a feed-forward per-pixel regressor
