@@ -108,7 +108,7 @@ def test_an_interruption_exits_with_130_and_says_how_to_go_on(monkeypatch, capsy
 def test_inspect_says_what_a_folder_holds(photos, capsys):
     assert fewview("data", "inspect", photos) == 0
     text = capsys.readouterr().out
-    assert "5 photos, read as 32 x 32" in text and "masks: yes" in text
+    assert "transforms.json, 5 photos" in text and "32 x 32" in text
 
 
 def nan_pose(folder: Path) -> None:

@@ -138,7 +138,7 @@ def test_hostile_files_are_refused_by_name(film, tmp_path, case):
     (tmp_path / "film.mp4").write_bytes(film.read_bytes())
     path = tmp_path / "hostile.mp4"
     path.write_bytes(HOSTILE[case](film.read_bytes()))
-    with pytest.raises(InputError, match="not a whole video|no pictures in it|no frames") as caught:
+    with pytest.raises(InputError, match=r"not a whole video|no pictures in it|no frames") as caught:
         open_scene(path)
     assert str(path) in str(caught.value) and len(list(tmp_path.iterdir())) == 2
 

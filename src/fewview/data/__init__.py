@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from fewview.data.images import PHOTO_SUFFIXES
+from fewview.data.images import PHOTO_SUFFIXES, is_file
 from fewview.data.photos import PhotoScene, check_reconstructable
 from fewview.data.unposed import VIDEO_SUFFIXES, UnposedPhotos
 from fewview.errors import InputError
@@ -66,7 +66,8 @@ def _posed(folder: Path) -> PhotoScene | None:
         from fewview.data.co3d import open_sequence
 
         return open_sequence(folder)
-    clips = [file for file in sorted(folder.glob("*.txt")) if is_clip(file)]
+    beside = folder.parent / f"{folder.name}.txt"
+    clips = [beside] if is_clip(beside) else [file for file in sorted(folder.glob("*.txt")) if is_clip(file)]
     if len(clips) > 1:
         raise InputError(f"{folder} has {len(clips)} RealEstate10K clips; name one of them, such as {clips[0]}.")
     return _clip(clips[0]) if clips else None
@@ -121,7 +122,7 @@ def _without_cameras(folder: Path) -> UnposedPhotos:
 
 def is_clip(file: Path) -> bool:
     """Whether a text file is a RealEstate10K clip: an address, then lines of 19 numbers (18 without the time)."""
-    if not file.is_file():
+    if not is_file(file):
         return False
     with file.open("rb") as stream:
         first, _, rest = stream.read(2**12).decode("utf-8", "replace").partition("\n")
@@ -133,4 +134,4 @@ def _clip(file: Path) -> PhotoScene:
     """A RealEstate10K clip by its text file, or by the video beside it."""
     from fewview.data.realestate10k import open_clip
 
-    return open_clip(file.with_suffix(".txt"))
+    return replace(open_clip(file.with_suffix(".txt")), kind="RealEstate10K clip")

@@ -126,6 +126,13 @@ def read_half_depth(path: Path) -> Float[Tensor, "1 height width"]:
     return torch.where(depth.isfinite() & (depth > 0), depth, torch.zeros_like(depth))
 
 
+def sharpness(grey: np.ndarray) -> float:
+    """Variance of the Laplacian of a grey picture: blur by motion or focus lowers it. Compare pictures of one size."""
+    grey = grey.astype(np.float32)
+    laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    return float(laplacian.var())
+
+
 def open_image(path: Path) -> Image.Image:
     """The file's header, with nothing decoded yet."""
     if not is_file(path):

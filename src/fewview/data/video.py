@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.data.images import MAX_PIXELS
+from fewview.data.images import MAX_PIXELS, sharpness
 from fewview.data.lens import Lens
 from fewview.data.photos import Photo
 from fewview.data.unposed import UnposedPhotos
@@ -122,8 +122,5 @@ def _quarters(frame: av.VideoFrame) -> int:
 
 
 def _sharpness(frame: av.VideoFrame) -> float:
-    """Variance of the Laplacian of the grey picture at a small size: blur by motion or focus lowers it."""
     height = max(3, round(SHARPNESS_WIDTH * frame.height / frame.width))
-    grey = frame.reformat(width=SHARPNESS_WIDTH, height=height, format="gray").to_ndarray().astype(np.float32)
-    laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
-    return float(laplacian.var())
+    return sharpness(frame.reformat(width=SHARPNESS_WIDTH, height=height, format="gray").to_ndarray())
