@@ -67,12 +67,14 @@ CPU = DistillConfig(
     reuse=2,
     distance="l1",
     coverage_weight=0.2,
+    max_time=0.6,
+    anchor_weight=0.5,
     input_rays=1024,
     grid_rate=1e-2,
     mlp_rate=2e-3,
 )
 PRESETS = {
-    "fast": replace(CPU, steps=300, bootstrap_steps=150, pseudo_views=20, render_size=48, reuse=3),
+    "fast": replace(CPU, steps=300, bootstrap_steps=150, pseudo_views=20, reuse=3),
     "default": replace(CPU, steps=600, bootstrap_steps=250),
     "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
 }
