@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,13 @@ def link_outside(root: Path) -> None:
     (root / "train" / "r_0.png").symlink_to("/etc/hostname")
 
 
+def grown(root: Path) -> None:
+    """A terabyte without content, which takes no room on disk."""
+    os.truncate(root / "transforms_train.json", 2**40)
+
+
 HOSTILE = {
+    "a terabyte": (grown, "larger than"),
     "bad JSON": (raw(b"{'frames': []}"), "valid JSON"),
     "cut JSON": (raw(b'{"camera_angle_x": 0.69, "frames": [{"file_'), "valid JSON"),
     "not UTF-8": (raw(b"\xff\xfe\x00{"), "valid JSON"),

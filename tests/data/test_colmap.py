@@ -1,3 +1,4 @@
+import os
 import struct
 from pathlib import Path
 
@@ -197,7 +198,13 @@ def link_outside(root: Path) -> None:
     (root / "images" / "a.png").symlink_to(outside)
 
 
+def grown(root: Path) -> None:
+    """A terabyte without content, which takes no room on disk."""
+    os.truncate(root / "sparse" / "0" / "points3D.txt", 2**40)
+
+
 HOSTILE = {
+    "a terabyte": (grown, "larger than"),
     "no model": (lambda root: [p.unlink() for p in (root / "sparse" / "0").iterdir()], "run COLMAP's mapper"),
     "no images file": (lambda root: (root / "sparse" / "0" / "images.txt").unlink(), r"images\.txt does not exist"),
     "no photos": (lambda root: (root / "images").rename(root / "photos"), "no folder 'images'"),

@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -123,7 +124,14 @@ def truncated(root: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
+def grown(root: Path) -> None:
+    """Rows of zeros, many gigabytes that take no room on disk."""
+    array(f"({2**32}, 17)", data=b"")(root)
+    os.truncate(root / "poses_bounds.npy", (root / "poses_bounds.npy").stat().st_size + 2**32 * 17 * 8)
+
+
 HOSTILE = {
+    "gigabytes": (grown, "must be whole"),
     "empty": (raw(b""), "not a NumPy file"),
     "text": (raw(b"1 2 3\n" * 99), "not a NumPy file"),
     "pickle": (raw(pickle.dumps(Exploit())), "not a NumPy file"),

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -212,7 +213,13 @@ def mirrored(data, frame) -> None:
     frame["transform_matrix"] = np.diag([1, 1, -1, 1]).tolist()
 
 
+def grown(root: Path) -> None:
+    """A terabyte without content, which takes no room on disk."""
+    os.truncate(root / "transforms.json", 2**40)
+
+
 HOSTILE = {
+    "a terabyte": (grown, "larger than"),
     "bad JSON": (raw("{'frames'}"), "valid JSON"),
     "not UTF-8": (lambda root: (root / "transforms.json").write_bytes(b"\xff\xfe{"), "valid JSON"),
     "deep JSON": (raw("[" * 100_000), "valid JSON"),

@@ -24,6 +24,7 @@ from fewview.errors import InputError
 from fewview.render.gaussians import quaternions_of, rotations
 
 MOST_PIXELS = 2**20  # along a side
+MOST_BYTES = 2**31  # of one file; a larger one is refused before it is read
 MODELS = (  # in the order of their ids: name, parameters, of which focal lengths
     ("SIMPLE_PINHOLE", 3, 1),
     ("PINHOLE", 4, 2),
@@ -112,7 +113,7 @@ def read_model(folder: Path) -> ColmapModel:
     cameras = readers[0](_existing(folder / f"cameras{suffix}"))
     images = readers[1](_existing(folder / f"images{suffix}"))
     path = folder / f"points3D{suffix}"
-    points = np.array(readers[2](path) if path.is_file() else [], dtype=np.float64).reshape(-1, 6)
+    points = np.array(readers[2](_existing(path)) if path.is_file() else [], dtype=np.float64).reshape(-1, 6)
     if not np.isfinite(points).all():
         raise InputError(f"{path} holds NaN or infinity; run COLMAP's mapper again.")
     return ColmapModel(cameras, images, points[:, :3], points[:, 3:] / 255)
@@ -178,6 +179,8 @@ def _lens(camera: ColmapCamera, where: str) -> Lens:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} does not exist; export the whole COLMAP model.")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} is larger than {MOST_BYTES >> 30} GiB; reconstruct from fewer photos.")
     return path
 
 

@@ -10,12 +10,15 @@ import numpy as np
 from fewview.errors import InputError
 
 T = TypeVar("T")
+MAX_JSON_BYTES = 2**28  # a quarter of a million frames; a larger file is refused before it is read
 
 
 def read_json(path: Path) -> Any:
     """JSON of a file that may be hostile."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; restore it.")
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise InputError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB; it is no list of photos.")
     return parse_json(path.read_bytes(), path)
 
 

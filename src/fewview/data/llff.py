@@ -16,7 +16,7 @@ from fewview.data.photos import Photo, PhotoScene, find_mask, pinhole, rigid
 from fewview.errors import InputError
 
 FILE = "poses_bounds.npy"
-COLUMNS = 17
+COLUMNS, MOST_ROWS = 17, 2**20
 FOLDERS = ("images", "images_2", "images_4", "images_8")  # the first that is there; smaller ones scale the focal length
 HEADER_ERRORS = (OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, RecursionError, TokenError)
 SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
@@ -44,7 +44,8 @@ def read_rows(path: Path) -> np.ndarray:
             header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, fortran, dtype = header(stream)
             start = stream.tell()
-            whole = dtype.kind == "f" and math.prod(shape) * dtype.itemsize == path.stat().st_size - start
+            size = path.stat().st_size - start
+            whole = dtype.kind == "f" and math.prod(shape) * dtype.itemsize == size <= MOST_ROWS * COLUMNS * 8
             values = np.frombuffer(stream.read(), dtype) if whole else None
     except HEADER_ERRORS as error:
         name = type(error).__name__

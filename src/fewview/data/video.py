@@ -64,7 +64,7 @@ class VideoPhoto(Photo):
 def open_video(path: Path, frames: int = FRAMES) -> VideoFrames:
     """The sharpest frame of each of `frames` equal parts of a video; decodes all of it once."""
     seen: list[tuple[int, float, tuple[int, int]]] = []  # time stamp, sharpness, size
-    with _decoding(path) as decoded:
+    with decoding(path) as decoded:
         for frame in decoded:
             if frame.pts is None:
                 raise InputError(f"{path} has frames without time stamps; convert it to MP4.")
@@ -85,7 +85,7 @@ def open_video(path: Path, frames: int = FRAMES) -> VideoFrames:
 
 def read_frame(path: Path, stamp: int) -> Float[Tensor, "3 height width"]:
     """The upright frame at a time stamp (in units of the stream), in [0, 1]."""
-    with _decoding(path, stamp) as decoded:
+    with decoding(path, stamp) as decoded:
         frame = next((frame for frame in decoded if frame.pts is not None and frame.pts >= stamp), None)
         if frame is None or frame.pts != stamp:
             raise InputError(f"{path} has no frame at {stamp} any more; read it again.")
@@ -95,7 +95,7 @@ def read_frame(path: Path, stamp: int) -> Float[Tensor, "3 height width"]:
 
 
 @contextmanager
-def _decoding(path: Path, seek: int | None = None) -> Iterator[Iterator[av.VideoFrame]]:
+def decoding(path: Path, seek: int | None = None) -> Iterator[Iterator[av.VideoFrame]]:
     """The decoded frames of a video's first stream, from the key frame before `seek` on."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; restore it.")
