@@ -10,7 +10,7 @@ import worlds
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import products, reconstruct
+from fewview.commands import formats, products, reconstruct
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -25,6 +25,15 @@ def quick():
         patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
         for name, value in {"FILM_SIZE": 16, "FILM_FRAMES": 4, "SPLAT_SIZE": 16, "SPLAT_VIEWS": 3}.items():
             patch.setattr(reconstruct, name, value)
+        for name, value in {
+            "ORBIT": 3,
+            "AROUND": 6,
+            "FIT_SIZE": 16,
+            "FIELD_SIZE": 16,
+            "SPLAT_SIZE": 32,
+            "TEXTURE": 32,
+        }.items():
+            patch.setattr(formats, name, value)
         patch.setattr(reconstruct, "SAVE_EVERY", 2)
         patch.setattr("fewview.evaluation.perceptual.find_lpips", lambda *_, **__: None)
         yield

@@ -9,10 +9,11 @@ from PIL import Image
 
 from fewview.cameras import Cameras
 from fewview.data.nerfstudio import open_transforms
-from fewview.export.images import colour_depth, data_uri, write_png
+from fewview.export.images import colour_depth, data_uri, straight, write_png
 from fewview.export.transforms import write_transforms
-from fewview.export.video import render_path, write_video
+from fewview.export.video import render_path, write_video, write_webp
 from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.views import Render
 
 
 def orbit(n: int, height: int = 24, width: int = 32) -> Cameras:
@@ -84,3 +85,25 @@ def test_transforms_are_read_back_as_the_same_cameras(tmp_path):
     assert views.images.shape == (3, 3, 24, 32)
     with pytest.raises(ValueError, match="2 files"):
         write_transforms(tmp_path / "transforms.json", cameras, ["a", "b"])
+
+
+def test_an_animated_picture_keeps_its_frames_times_and_transparency(tmp_path):
+    frames = [torch.full((4, 20, 30), share) for share in (0.2, 0.5, 0.9)]
+    write_webp(tmp_path / "film.webp", frames, fps=24)
+    with Image.open(tmp_path / "film.webp") as film:
+        assert (film.n_frames, film.size, film.mode) == (3, (30, 20), "RGBA")
+        times = []
+        for i, frame in enumerate(frames):
+            film.seek(i)
+            np.testing.assert_allclose(np.asarray(film)[..., 3].mean(), float(frame.mean()) * 255, atol=2)
+            times.append(film.info["duration"])
+    assert sum(times) == 125
+    with pytest.raises(ValueError, match="frame"):
+        write_webp(tmp_path / "none.webp", [])
+
+
+def test_straight_colours_are_those_before_blending():
+    alpha = torch.tensor([1.0, 0.5, 0.0]).reshape(1, 1, 3)
+    seen = straight(Render(torch.full((3, 1, 3), 0.8) * alpha, alpha, alpha))
+    torch.testing.assert_close(seen[:3, 0, :2], torch.full((3, 2), 0.8))
+    assert torch.equal(seen[3:], alpha) and not seen[:, 0, 2].any()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import effort, say, stages
+from fewview.commands.formats import FORMATS, Job, Opened, choose
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,19 +20,25 @@ if TYPE_CHECKING:
     from fewview.render.gaussians import GaussianAsset
     from fewview.views import Asset
 
-SceneFolder = Annotated[Positional[Path], arg(metavar="SCENE")]
+SceneFile = Annotated[Positional[Path], arg(metavar="SCENE")]
+Up = Annotated[str | None, arg(metavar="AXIS")]
+AXES = {sign + axis: tuple(s * float(axis == x) for x in "xyz") for sign, s in (("", 1), ("-", -1)) for axis in "xyz"}
+FILM_SIZE = 480  # pixels, of scenes without cameras of their own
+LISTING = "".join(f"\n  {each.ending or '--as ' + each.name}: {each.about}" for each in FORMATS)
 
 
 @dataclass(frozen=True)
 class Render:
     """Render a scene along a path, as a video or as pictures."""
 
-    scene: SceneFolder
-    """The results of `fewview reconstruct`."""
+    scene: SceneFile
+    """Results of `fewview reconstruct`, or a .ply, .spz or .splat file."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """A .mp4 file, or a folder for pictures."""
+    """A .mp4 or .webp file, or a folder for pictures."""
     path: Annotated[str, arg(metavar="orbit|spiral|FILE")] = "orbit"
     """Around the object, in a spiral, or the cameras of a transforms.json; with --frames, a path through them."""
+    up: Up = None
+    """x, y, z, -x, -y or -z of the scene; what its cameras stand around unless given, and -y for files of splats."""
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Height of the pictures; that of the path's cameras unless given."""
     frames: Annotated[int | None, arg(metavar="N")] = None
@@ -46,19 +53,18 @@ class Render:
         if min(self.frames or 1, self.fps, self.size or 1) < 1:
             raise InputError("--frames, --fps and --size must be at least 1.")
         refuse_existing(self.out, self.overwrite)
-        asset, folder = load_scene(self.scene)
-        cameras = self.cameras(folder)
+        scene = open_scene(self.scene, self.up)
+        cameras = self.cameras(scene.cameras)
         with stages() as report:
-            write_film(self.out, asset, cameras, self.fps, lambda done: report("rendering", done))
+            write_film(self.out, scene.asset, cameras, self.fps, lambda done: report("rendering", done))
         say(f"{len(cameras)} pictures of {cameras.width} x {cameras.height} are in {self.out}. Took {effort(start)}.")
 
-    def cameras(self, folder: Path) -> "Cameras":
+    def cameras(self, inputs: "Cameras") -> "Cameras":
         """The path, at the wanted size."""
         from fewview.commands.products import sized
         from fewview.paths import interpolate, orbit, spiral
 
         if self.path in ("orbit", "spiral"):
-            inputs = read_cameras(folder / "transforms.json")
             cameras = (orbit if self.path == "orbit" else spiral)(inputs, self.frames or 72)
         else:
             cameras = read_cameras(Path(self.path))
@@ -70,60 +76,67 @@ class Render:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a scene as a mesh (.glb), splats (.ply) or a video of an orbit (.mp4)."""
+    """Write a scene in a format that other programs open."""
 
-    scene: SceneFolder
-    """The results of `fewview reconstruct`."""
-    out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """The file; its ending says what it is."""
+    scene: SceneFile
+    """Results of `fewview reconstruct`, or a .ply, .spz or .splat file."""
+    out: Annotated[
+        Path, arg(aliases=["-o"], metavar="OUT", help=f"File, whose ending says what it is, or folder:{LISTING}\n")
+    ]
+    format: Annotated[str | None, arg(name="as", metavar="NAME")] = None
+    """Format by name, where the ending does not tell it."""
+    up: Up = None
+    """x, y, z, -x, -y or -z of the scene, which becomes +y in glTF and .obj; unless given, as for render."""
     overwrite: bool = False
     """Replace OUT."""
 
     def run(self) -> None:
-        import torch
-
-        from fewview.commands import products
-        from fewview.export.glb import write_glb
-        from fewview.export.ply import write_ply
-        from fewview.paths import CameraPrior, orbit
-
-        kind = self.out.suffix.lower()
-        if kind not in (".glb", ".ply", ".mp4"):
-            raise InputError(f"{self.out} ends in '{kind}'; a scene is exported as .glb, .ply or .mp4.")
+        chosen = choose(self.out, self.format)
         refuse_existing(self.out, self.overwrite)
-        asset, folder = load_scene(self.scene)
-        cameras = read_cameras(folder / "transforms.json")
+        scene = open_scene(self.scene, self.up)
         with stages() as report:
-            if kind == ".mp4":
-                write_film(self.out, asset, orbit(cameras, 72), 24, lambda done: report("rendering", done))
-            else:
-                tell = lambda done: report("fitting splats", done)
-                seen_from = products.around(cameras, 36, 128)
-                splats = products.splats(asset, seen_from, generator=torch.Generator().manual_seed(0), progress=tell)
-                if kind == ".ply":
-                    write_ply(self.out, splats)
-                else:
-                    up = CameraPrior.fit(cameras).circle.normal
-                    write_glb(self.out, products.mesh(products.need_field(asset), splats, seen_from), up)
-        say(f"The scene is in {self.out}.")
+            chosen.write(self.out, Job(scene, report))
+        say(f"The scene is in {self.out}: {chosen.about}.")
+
+
+def open_scene(path: Path, up: str | None = None) -> Opened:
+    """A results folder with its cameras, or a file of splats with cameras all around it."""
+    import torch
+
+    from fewview.commands.products import surrounding
+    from fewview.export.scenes import load_scene as load_file
+    from fewview.paths import CameraPrior
+
+    if up is not None and up not in AXES:
+        raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)}.")
+    if path.is_dir():
+        asset, folder = load_scene(path)
+        cameras = read_cameras(folder / "transforms.json")
+        axis = CameraPrior.fit(cameras).circle.normal if up is None else torch.tensor(AXES[up])
+        return Opened(asset, cameras, axis)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
+    asset, axis = load_file(path), torch.tensor(AXES[up or "-y"])
+    return Opened(asset, surrounding(asset.gaussians, axis, FILM_SIZE), axis)
 
 
 def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress: Callable[[float], None]) -> None:
-    """Renderings as a .mp4 file or as numbered pictures in a folder, written whole."""
+    """Renderings as a .mp4 or .webp file, or as numbered pictures in a folder, written whole."""
     from fewview.checkpoint import atomic_folder
     from fewview.export.images import write_png
-    from fewview.export.video import render_path, write_video
+    from fewview.export.video import render_path, write_video, write_webp
 
     def images() -> "Iterator[Tensor]":
         for i, seen in enumerate(render_path(asset, cameras)):
             yield seen.image.clamp(0, 1)
             progress((i + 1) / len(cameras))
 
-    if out.suffix.lower() == ".mp4":
-        write_video(out, images(), fps=fps)
-        return
+    films = {".mp4": write_video, ".webp": write_webp}
     if out.suffix:
-        raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 file, or a folder for pictures.")
+        if out.suffix.lower() not in films:
+            raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 or .webp file, or a folder for pictures.")
+        films[out.suffix.lower()](out, images(), fps=fps)
+        return
     with atomic_folder(out) as folder:
         for i, image in enumerate(images()):
             write_png(folder / f"{i:04d}.png", image)

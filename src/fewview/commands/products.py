@@ -1,22 +1,32 @@
 """What is made of a reconstructed scene besides itself: splats, a mesh, and cameras to look from."""
 
+import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.errors import InputError
+from fewview.export.fusion import SURFACE, DepthFusion
 from fewview.export.mesh import Mesh, MeshConfig, extract_mesh
 from fewview.export.paint import paint
+from fewview.export.video import render_path
 from fewview.fitting import GaussianFitConfig, fit_gaussians
-from fewview.geometry.transforms import apply
+from fewview.geometry.transforms import apply, axis_angle, normalise
 from fewview.paths import CameraPrior
 from fewview.render.asset import FieldAsset
 from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.views import Asset, Render
 
 TILTS = (-0.6, 0.0, 0.7)  # radians towards the axis: rings above, at, and below the height of the inputs
 SPLATS, MESH = GaussianFitConfig(), MeshConfig()
+FUSED = MeshConfig(resolution=192, density=SURFACE, smoothing=0.4)  # of splats: leaves and wires stay
 MARGIN = 0.15  # of the object's size, around the box of the mesh
+BAND = 2  # cells, in which depth maps are fused to a surface
+SOLID, FEW = 0.5, 50  # splats below this opacity do not count for where things are, unless few are above it
+STRAY = 0.01  # of the splats, at each end, may be left out of the picture
+VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 Share = Callable[[float], None]
 """(fraction done in [0, 1])."""
 
@@ -46,21 +56,50 @@ def splats(
     return fit_gaussians(asset, cameras, SPLATS, generator=generator, progress=tell).gaussians
 
 
-def mesh(asset: FieldAsset, inside: Gaussians, cameras: Cameras) -> Mesh:
-    """The field's surface in a box around the splats that were fitted to it, coloured as the cameras see the field."""
-    bound = asset.config.ngp.bound
-    points = apply(asset.norm_from_world, inside.means)
-    low, high = (points.quantile(q, dim=0) for q in (0.005, 0.995))
+def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, seen: Render | None = None) -> Mesh:
+    """The surface in a box around splats that look like the asset, coloured as the cameras see the asset.
+
+    That of a field is a level of its density; that of splats is fused from their depth in the cameras. `seen` is what
+    the cameras see, where it has been rendered already.
+    """
+    seen = seen or renders(asset, cameras)
+    is_field = isinstance(asset, FieldAsset)
+    norm_from_world = asset.norm_from_world if is_field else torch.eye(4).to(inside.means)
+    points = apply(norm_from_world, inside.means[inside.opacities > SOLID] if len(inside) > FEW else inside.means)
+    low, high = (points.quantile(q, dim=0) for q in (STRAY / 2, 1 - STRAY / 2))
     margin = MARGIN * (high - low).max()
-    low, high = (low - margin).clamp(min=-bound), (high + margin).clamp(max=bound)
+    low, high = low - margin, high + margin
+    if is_field:
+        bound = asset.config.ngp.bound
+        low, high = low.clamp(min=-bound), high.clamp(max=bound)
     norm_from_unit = torch.diag(torch.cat([high - low, torch.ones(1).to(low)]))
     norm_from_unit[:3, 3] = low
-    surface = extract_mesh(asset, torch.linalg.inv(asset.norm_from_world) @ norm_from_unit, MESH)
-    return paint(surface, asset.render(cameras), cameras)
+    box = torch.linalg.inv(norm_from_world) @ norm_from_unit
+    if is_field:
+        return paint(extract_mesh(asset, box, MESH), seen, cameras)
+    band = BAND * float((high - low).max()) / FUSED.resolution
+    surface = extract_mesh(DepthFusion(seen, cameras, band), box, FUSED)
+    return paint(surface, seen, cameras)
 
 
-def need_field(asset: FieldAsset | GaussianAsset) -> FieldAsset:
-    """InputError for splats, which have no surface."""
-    if isinstance(asset, FieldAsset):
-        return asset
-    raise InputError("A mesh is taken from a field, and this scene consists of splats; export it as .ply instead.")
+@torch.no_grad()
+def renders(asset: Asset, cameras: Cameras) -> Render:
+    """What cameras (batch shape (n,)) see, rendered one after the other, which takes less memory."""
+    seen = list(render_path(asset, cameras))
+    return Render(*(torch.stack(parts) for parts in zip(*((view.image, view.alpha, view.depth) for view in seen))))
+
+
+def surrounding(gaussians: Gaussians, up: Float[Tensor, "3"], size: int) -> Cameras:
+    """A ring of cameras, `size` pixels high and wide, around splats of which nothing is known but where up is."""
+    solid = gaussians[gaussians.opacities > SOLID]
+    solid = solid if len(solid) > FEW else gaussians
+    low, high = (solid.means.quantile(q, dim=0) for q in (STRAY, 1 - STRAY))
+    centre = (low + high) / 2
+    radius = (solid.means - centre).norm(dim=-1).quantile(1 - STRAY).clamp(min=1e-6)
+    distance = radius / math.sin(VIEW_ANGLE / 2)
+    across = torch.linalg.cross(up, torch.eye(3).to(up)[up.abs().argmin()])
+    start = math.cos(ELEVATION) * normalise(across)
+    angles = torch.arange(RING) * (2 * math.pi / RING)
+    arms = (axis_angle(up.expand(RING, 3), angles.to(up)) @ start) + math.sin(ELEVATION) * up
+    focal = size / 2 / math.tan(VIEW_ANGLE / 2)
+    return Cameras.look_at(centre + distance * arms, centre, up, focal=focal, height=size, width=size)

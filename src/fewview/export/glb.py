@@ -1,69 +1,86 @@
-"""Binary glTF 2.0 (khronos.org/registry/glTF): y is up, lengths are metres, vertex colours are linear.
+"""Meshes and splats as .glb files: y is up, lengths are those of the world (glTF says metres).
 
-The material is unlit (KHR_materials_unlit): a reconstruction's colours hold the light already. Colours are 16-bit, for
-dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's exporter.
+Meshes have the unlit material (KHR_materials_unlit), for a reconstruction's colours hold the light already. Vertex
+colours are linear, in 16 bits, for dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's
+exporter. Splats follow KHR_gaussian_splatting (Khronos, ratified): scales and opacities as they are, quaternions
+(x, y, z, w), colour as the 0th harmonic, display-referred sRGB.
 """
 
-import json
-import struct
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from fewview.checkpoint import atomic_path
-from fewview.export.mesh import Mesh
+from fewview.export.gltf import Gltf
+from fewview.export.mesh import Mesh, TexturedMesh
+from fewview.export.ply import SH_DC, arrays
+from fewview.render.gaussians import Gaussians
 
-FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
-VERTICES, INDICES = 34962, 34963  # buffer targets
+UNLIT, SPLATTING = "KHR_materials_unlit", "KHR_gaussian_splatting"
+LINEAR, MIPMAPPED, CLAMPED = 9729, 9987, 33071  # sampler settings
+POINTS = 0  # primitive mode
 
 
-def write_glb(path: Path, mesh: Mesh, up: Float[Tensor, "3"]) -> None:
+def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"]) -> None:
     """Write a mesh turned so that `up` (world) becomes +y; sizes and the origin stay. ValueError if it has no faces."""
     if not len(mesh.faces):
         raise ValueError("a mesh needs at least one face")
-    turn = y_up(up).double().numpy()
-    positions = (mesh.vertices.astype(np.float64) @ turn.T).astype("<f4")
-    srgb = mesh.colours.astype(np.float64) / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
-    colours = np.round(np.concatenate([linear, np.ones_like(linear[:, :1])], axis=-1) * 65535).astype("<u2")
-    chunks = [positions.tobytes(), colours.tobytes(), mesh.faces.astype("<u4").tobytes()]
-    limits = {"min": positions.min(0).tolist(), "max": positions.max(0).tolist()}
-    accessors = [
-        {"bufferView": 0, "componentType": FLOAT, "count": len(positions), "type": "VEC3", **limits},
-        {"bufferView": 1, "componentType": UNSIGNED_SHORT, "normalized": True, "count": len(positions), "type": "VEC4"},
-        {"bufferView": 2, "componentType": UNSIGNED_INT, "count": mesh.faces.size, "type": "SCALAR"},
-    ]
+    file = Gltf(UNLIT)
+    positions = (mesh.vertices.astype(np.float64) @ y_up(up).double().cpu().numpy().T).astype("<f4")
+    attributes = {"POSITION": file.attribute(positions, limits=True)}
+    surface: dict = {"metallicFactor": 0.0}
+    parts: dict[str, list[dict]] = {}
+    if isinstance(mesh, TexturedMesh):
+        attributes["TEXCOORD_0"] = file.attribute(mesh.places.astype("<f4"))
+        surface["baseColorTexture"] = {"index": 0}
+        parts["images"] = [{"bufferView": file.picture(png(mesh.texture)), "mimeType": "image/png"}]
+        parts["samplers"] = [{"magFilter": LINEAR, "minFilter": MIPMAPPED, "wrapS": CLAMPED, "wrapT": CLAMPED}]
+        parts["textures"] = [{"source": 0, "sampler": 0}]
+    else:
+        srgb = mesh.colours.astype(np.float64) / 255
+        linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+        opaque = np.concatenate([linear, np.ones_like(linear[:, :1])], axis=-1)
+        attributes["COLOR_0"] = file.attribute(np.round(opaque * 65535).astype("<u2"))
+    parts["materials"] = [{"pbrMetallicRoughness": surface, "extensions": {UNLIT: {}}}]
+    primitive = {"attributes": attributes, "indices": file.indices(mesh.faces), "material": 0}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_container(chunks, accessors))
+        temporary.write_bytes(file.to_bytes(primitive, **parts))
 
 
-def _container(chunks: list[bytes], accessors: list[dict]) -> bytes:
-    offsets = np.cumsum([0, *map(len, chunks)]).tolist()
-    views = [
-        {"buffer": 0, "byteOffset": start, "byteLength": len(chunk), "target": INDICES if i == 2 else VERTICES}
-        for i, (start, chunk) in enumerate(zip(offsets, chunks))
-    ]
-    primitive = {"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "material": 0}
-    unlit = {"pbrMetallicRoughness": {"metallicFactor": 0.0}, "extensions": {"KHR_materials_unlit": {}}}
-    tree = {
-        "asset": {"version": "2.0", "generator": "fewview"},
-        "extensionsUsed": ["KHR_materials_unlit"],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive]}],
-        "materials": [unlit],
-        "buffers": [{"byteLength": offsets[-1]}],
-        "bufferViews": views,
-        "accessors": accessors,
+def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"]) -> None:
+    """Write RGB splats turned so that `up` (world) becomes +y; other programs see coloured points. ValueError if empty
+    or not RGB."""
+    if not len(gaussians):
+        raise ValueError("a file needs at least one splat")
+    turn = torch.eye(4).to(gaussians.means)
+    turn[:3, :3] = y_up(up)
+    means, scales, quaternions, opacities, features = arrays(gaussians.transformed(turn))
+    file = Gltf(SPLATTING)
+    colours = np.round(np.column_stack([features, opacities]).clip(0, 1) * 255).astype("u1")
+    attributes = {
+        "POSITION": file.attribute(means, limits=True),
+        "COLOR_0": file.attribute(colours),
+        f"{SPLATTING}:ROTATION": file.attribute(np.roll(quaternions, -1, axis=-1)),
+        f"{SPLATTING}:SCALE": file.attribute(scales),
+        f"{SPLATTING}:OPACITY": file.attribute(opacities),
+        f"{SPLATTING}:SH_DEGREE_0_COEF_0": file.attribute(((features - 0.5) / SH_DC).astype("<f4")),
     }
-    text, binary = json.dumps(tree, separators=(",", ":")).encode(), b"".join(chunks)
-    text, binary = text + b" " * (-len(text) % 4), binary + b"\0" * (-len(binary) % 4)
-    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+    kind = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
+    with atomic_path(path) as temporary:
+        primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
+        temporary.write_bytes(file.to_bytes(primitive))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """8-bit pixels as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def y_up(up: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:

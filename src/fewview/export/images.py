@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewview.checkpoint import atomic_path
+from fewview.views import Render
 
 VIRIDIS = (  # every 32nd colour of matplotlib's viridis (CC0), dark to light
     (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141),
@@ -28,6 +29,12 @@ def picture(image: Float[Tensor, "channels height width"]) -> Image.Image:
     """A PIL image of 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
     pixels = to_bytes(image)
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def straight(seen: Render) -> Float[Tensor, "*batch 4 height width"]:
+    """RGB as if nothing lay behind, and alpha, as picture files want them."""
+    alpha = seen.alpha.clamp(0, 1)
+    return torch.cat([(seen.image / alpha.clamp(min=1 / 255)).clamp(0, 1), alpha], dim=-3)
 
 
 def write_png(path: Path, image: Float[Tensor, "channels height width"]) -> None:

@@ -56,6 +56,19 @@ class Mesh:
         return bool((np.diff(forward) > 0).all() and np.array_equal(forward, backward))
 
 
+@dataclass(frozen=True, eq=False)
+class TexturedMesh:
+    """Triangles in the world, counter-clockwise from outside, and an sRGB picture.
+
+    `places` of corners go from (0, 0), the upper left corner of the picture, to (1, 1), the lower right one.
+    """
+
+    vertices: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    places: Float[np.ndarray, "v 2"]
+    texture: UInt8[np.ndarray, "h w 3"]
+
+
 def extract_mesh(volume: Volume, box_from_unit: Float[Tensor, "4 4"], config: MeshConfig | None = None) -> Mesh:
     """The surface inside the box that `box_from_unit` (affine, to the world) makes of the unit cube.
 

@@ -1,4 +1,4 @@
-"""Colours of a mesh taken from pictures of the thing that it is the surface of."""
+"""Colours of a surface taken from pictures of the thing that it is the surface of."""
 
 from dataclasses import replace
 
@@ -12,31 +12,47 @@ from fewview.views import Render
 
 FACING = 4  # a picture counts by this power of the cosine between the surface and the view
 DOUBT = 1e-3  # pictures of less weight than this hardly change a colour
+REACH = 0.05  # of a mesh's diagonal, between its depth and that of a picture that shows it
 
 
 @torch.no_grad()
-def paint(mesh: Mesh, seen: Render, cameras: Cameras, *, reach: float = 0.05) -> Mesh:
+def paint(mesh: Mesh, seen: Render, cameras: Cameras, *, reach: float = REACH) -> Mesh:
     """The mesh with the colours of renderings (batch shape (n,)) wherever these see it, else with its own.
 
-    A picture sees a vertex if its depth there is the vertex's to within `reach` (of the mesh's diagonal). It shows what
-    the field looks like from outside; the field's colours at points on a soft surface are not that.
+    They show what the field looks like from outside; the field's colours at points on a soft surface are not that.
     """
     vertices = torch.from_numpy(mesh.vertices).to(seen.image)
     outward = normals(vertices, torch.from_numpy(mesh.faces))
     near = reach * (vertices.amax(0) - vertices.amin(0)).norm()
     own = torch.from_numpy(mesh.colours).to(seen.image) / 255
+    colours = shade(vertices, outward, own, (seen, cameras), float(near)) * 255
+    return replace(mesh, colours=colours.round().to(torch.uint8).cpu().numpy())
+
+
+@torch.no_grad()
+def shade(
+    points: Float[Tensor, "n 3"],
+    outward: Float[Tensor, "n 3"],
+    own: Float[Tensor, "n 3"],
+    pictures: tuple[Render, Cameras],
+    near: float,
+) -> Float[Tensor, "n 3"]:
+    """Colours in [0, 1] of surface points with unit normals `outward`: of pictures that see them, else their `own`.
+
+    A picture sees a point if its depth there is the point's to within `near` (world units).
+    """
+    seen, cameras = pictures
     total, weight = DOUBT * own, torch.full_like(own[:, :1], DOUBT)
     for i in range(len(cameras)):
-        pixels, depth = cameras[i].project(vertices)
+        pixels, depth = cameras[i].project(points)
         place = pixels / pixels.new_tensor([cameras.width, cameras.height]) * 2 - 1
         image, alpha, hit = (_sample(x[i], place) for x in (seen.image, seen.alpha, seen.depth))
         inside = ((place.abs() < 1).all(-1) & (depth > 0))[:, None]
         visible = inside & (alpha > 0.5) & ((depth[:, None] - hit).abs() < near)
-        towards = torch.nn.functional.normalize(cameras[i].centers - vertices, dim=-1)
+        towards = torch.nn.functional.normalize(cameras[i].centers - points, dim=-1)
         facing = (towards * outward).sum(-1, keepdim=True).clamp(min=0) ** FACING * visible
         total, weight = total + facing * image / alpha.clamp(min=0.5), weight + facing
-    colours = (total / weight).clamp(0, 1) * 255
-    return replace(mesh, colours=colours.round().to(torch.uint8).cpu().numpy())
+    return (total / weight).clamp(0, 1)
 
 
 def _sample(image: Float[Tensor, "channels height width"], place: Float[Tensor, "n 2"]) -> Float[Tensor, "n channels"]:

@@ -9,8 +9,13 @@ from fewview.cameras import Cameras
 from fewview.checkpoint import write_json
 
 
-def write_transforms(path: Path, cameras: Cameras, files: Sequence[str]) -> None:
-    """Poses and intrinsics of pictures; `files` are relative to the folder of `path`, one for each camera."""
+def write_transforms(
+    path: Path, cameras: Cameras, files: Sequence[str], *, depths: Sequence[str] | None = None, **more: object
+) -> None:
+    """Poses and intrinsics of pictures; `files` and `depths` are relative to the folder of `path`, one each a camera.
+
+    `more` stands at the top of the file.
+    """
     if len(files) != len(cameras):
         raise ValueError(f"{len(files)} files for {len(cameras)} cameras")
     opengl = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0])).to(cameras.world_from_cam)
@@ -19,4 +24,6 @@ def write_transforms(path: Path, cameras: Cameras, files: Sequence[str]) -> None
     for name, pose, k in zip(files, poses, cameras.intrinsics.tolist()):
         lens = {"fl_x": k[0][0], "fl_y": k[1][1], "cx": k[0][2], "cy": k[1][2], "w": cameras.width, "h": cameras.height}
         frames.append({"file_path": name, "transform_matrix": pose, **lens})
-    write_json(path, {"camera_model": "PINHOLE", "frames": frames})
+    for frame, name in zip(frames, depths or ()):
+        frame["depth_file_path"] = name
+    write_json(path, {"camera_model": "PINHOLE", **more, "frames": frames})

@@ -1,4 +1,4 @@
-"""H.264 films of anything that renders."""
+"""Films of anything that renders: H.264, and animated WebP for pages that want no player."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
-from fewview.export.images import to_bytes
+from fewview.export.images import picture, to_bytes
 from fewview.views import Asset, Render
 
 CRF = 16  # x264's quality: 0 is lossless, 23 its default
+WEBP_QUALITY = 80
 
 
 def write_video(path: Path, frames: Iterable[Float[Tensor, "3 height width"]], *, fps: int = 24) -> None:
@@ -32,6 +33,19 @@ def write_video(path: Path, frames: Iterable[Float[Tensor, "3 height width"]], *
         if not stream.codec_context.is_open:
             raise ValueError("a video needs at least one frame")
         container.mux(stream.encode())
+
+
+def write_webp(path: Path, frames: Iterable[Float[Tensor, "channels height width"]], *, fps: int = 24) -> None:
+    """An animated WebP that loops, of RGB or RGBA (straight alpha) images in [0, 1]."""
+    pictures = [picture(image) for image in frames]
+    if not pictures:
+        raise ValueError("a film needs at least one frame")
+    ends = [round(1000 * (i + 1) / fps) for i in range(len(pictures))]  # whole milliseconds, without drift
+    times = [end - start for start, end in zip([0, *ends], ends)]
+    with atomic_path(path) as temporary:
+        pictures[0].save(
+            temporary, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=WEBP_QUALITY, method=4
+        )
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
