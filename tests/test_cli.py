@@ -11,7 +11,19 @@ from fewview import cli
 from fewview.commands import console, reconstruct
 from fewview.errors import InputError
 
-COMMANDS = ("reconstruct", "render", "export", "evaluate", "tables", "train", "data", "demo", "bench")
+COMMANDS = (
+    "reconstruct",
+    "render",
+    "export",
+    "evaluate",
+    "tables",
+    "train",
+    "data",
+    "inspect",
+    "view",
+    "demo",
+    "bench",
+)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from fewview.commands.methods import Preset, sparsefusion
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
+    from fewview.data import PhotoScene, UnposedPhotos
     from fewview.render.asset import FieldAsset
     from fewview.sparsefusion.method import SparseFusion
     from fewview.views import Views
@@ -76,13 +77,21 @@ class Reconstruct:
         from fewview.data import check_reconstructable, open_scene
 
         scene = open_scene(self.input)
-        chosen = choose(len(scene), self.views, self.max_views)
+        say(f"Found: {scene.describe()}")
+        chosen = self.chosen(scene)
         views = scene.read(chosen)
         height, width = views.images.shape[-2:]
         masks = "with masks" if views.masks is not None else "without masks"
-        say(f"Found {len(scene)} photos ({width} x {height}, {masks}); using {_listed(chosen, len(scene))}.")
+        say(f"Using {_listed(chosen, len(scene))}, {width} x {height}, {masks}.")
         check_reconstructable(views, where=str(self.input))
         return chosen, views
+
+    def chosen(self, scene: "PhotoScene | UnposedPhotos") -> list[int]:
+        """Photo numbers: those asked for, else the inputs of a split or all photos, spread evenly."""
+        inputs = getattr(scene, "inputs", ())
+        if self.views is None and inputs:
+            return [inputs[i] for i in choose(len(inputs), None, self.max_views)]
+        return choose(len(scene), self.views, self.max_views)
 
     def prepared(self) -> "SparseFusion":
         """The method with its weights, on the device, saving often enough to be stopped."""
