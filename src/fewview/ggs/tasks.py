@@ -63,7 +63,7 @@ class DecoderTask:
 
 
 def _numbers(losses: dict[str, Tensor]) -> dict[str, float]:
-    decibels = {n: float(-10 * losses[n].clamp(min=1e-10).log10()) for n in ("low", "novel") if n in losses}
-    return {f"val_{name}": float(value) for name, value in losses.items()} | {
+    decibels = {n: float(-10 * losses[n].detach().clamp(min=1e-10).log10()) for n in ("low", "novel") if n in losses}
+    return {f"val_{name}": float(value.detach()) for name, value in losses.items()} | {
         f"{n}_psnr": v for n, v in decibels.items()
     }
