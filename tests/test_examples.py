@@ -73,3 +73,10 @@ def test_a_table_of_poses_is_a_scene(tmp_path, capsys):
     worlds.torch.testing.assert_close(poses, views.cameras.world_from_cam)
     load("06").main(table)
     assert f"3 photos, {views.masks.mean():.0%} covered" in capsys.readouterr().out
+
+
+def test_splats_of_any_program_go_out_to_others(tmp_path):
+    example = load("07")
+    assert example.main(tmp_path / "a", size=24, frames=2) == 400
+    assert example.main(tmp_path / "b", tmp_path / "a" / "scene.spz", size=24, frames=2) == 400
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {"scene.spz", "scene.gs.glb", "turn.webp"}

@@ -202,7 +202,7 @@ def _nerfstudio(out: Path, job: Job) -> None:
 
 FORMATS = (
     Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply),
-    Format("spz", ".spz", "splats, ten times smaller", _spz),
+    Format("spz", ".spz", "splats, compressed to a quarter or less", _spz),
     Format("splat", ".splat", "splats of 32 bytes each", _splat),
     Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb),
     Format("mesh", ".glb", "mesh with a texture, in glTF", _glb),

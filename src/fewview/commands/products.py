@@ -25,7 +25,7 @@ FUSED = MeshConfig(resolution=192, density=SURFACE, smoothing=0.4)  # of splats:
 MARGIN = 0.15  # of the object's size, around the box of the mesh
 BAND = 2  # cells, in which depth maps are fused to a surface
 SOLID, FEW = 0.5, 50  # splats below this opacity do not count for where things are, unless few are above it
-STRAY = 0.01  # of the splats, at each end, may be left out of the picture
+STRAY, ROOM = 0.01, 1.2  # share of the splats that may lie outside of a ball that is seen with so much around it
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 Share = Callable[[float], None]
 """(fraction done in [0, 1])."""
@@ -96,7 +96,7 @@ def surrounding(gaussians: Gaussians, up: Float[Tensor, "3"], size: int) -> Came
     low, high = (solid.means.quantile(q, dim=0) for q in (STRAY, 1 - STRAY))
     centre = (low + high) / 2
     radius = (solid.means - centre).norm(dim=-1).quantile(1 - STRAY).clamp(min=1e-6)
-    distance = radius / math.sin(VIEW_ANGLE / 2)
+    distance = ROOM * radius / math.sin(VIEW_ANGLE / 2)
     across = torch.linalg.cross(up, torch.eye(3).to(up)[up.abs().argmin()])
     start = math.cos(ELEVATION) * normalise(across)
     angles = torch.arange(RING) * (2 * math.pi / RING)
