@@ -1,12 +1,17 @@
 """Real headless Chromium with software WebGL for the tests of both pages; they skip where it is missing."""
 
+import io
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 FLAGS = (  # software WebGL, and nothing that asks the network
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run",
@@ -31,10 +36,6 @@ class Page:
 
     def pixels(self) -> np.ndarray:
         """What is on the screen, (height, width, 3), in [0, 1]."""
-        import io
-
-        from PIL import Image
-
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")) / 255
 
 
@@ -51,6 +52,45 @@ def chromium(width: int, height: int, **context: Any) -> Iterator[Page]:
             yield Page(browser.new_context(**options).new_page())
         finally:
             browser.close()
+
+
+class Clock:
+    """Seconds on the wall, and seconds of one core that the browser has worked (Linux), since it was made.
+
+    The second is what an idle machine with one core would take; a busy one takes longer on the wall.
+    """
+
+    def __init__(self) -> None:
+        self.start, self.worked_before = time.monotonic(), _worked()
+
+    @property
+    def wall(self) -> float:
+        return time.monotonic() - self.start
+
+    @property
+    def worked(self) -> float:
+        return _worked() - self.worked_before if Path("/proc/self/stat").exists() else self.wall
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s ({self.worked:.1f} s of work)"
+
+
+def _worked() -> float:
+    """Processor seconds of all processes below this one."""
+    children: dict[int, list[int]] = {}
+    seconds: dict[int, float] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rsplit(")", 1)[1].split()
+        except OSError:  # it has ended
+            continue
+        process = int(entry.parent.name)
+        children.setdefault(int(fields[1]), []).append(process)
+        seconds[process] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    below = list(children.get(os.getpid(), []))
+    for process in below:
+        below += children.get(process, [])
+    return sum(seconds[process] for process in below)
 
 
 def intersection_over_union(a: np.ndarray, b: np.ndarray) -> float:

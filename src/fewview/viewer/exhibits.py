@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from fewview.cameras import Cameras
 from fewview.export.glb import y_up
 from fewview.export.images import to_bytes
 from fewview.paths import spiral
-from fewview.render.gaussians import quaternions_of
+from fewview.render.gaussians import Gaussians, quaternions_of
 from fewview.viewer.shown import Shown
 from fewview.viewer.uncertainty import Disagreement, disagreement, top_of
 
@@ -26,6 +26,7 @@ KINDS = ("colour", "depth", "both")
 PHOTOGRAPHED = "as photographed"
 UNIT = 16.0  # of the splats' node, whose covariances viser stores in 16 bits: larger numbers lose less
 LARGEST = 6e4  # of 16 bits
+DRAFT = 2000  # splats that a browser without a graphics card draws in a third of a second (it pays for every instance)
 FRUSTUM = 0.18  # page units
 CHECKS, CHECK_SIZE = 12, 160  # views and pixels for the disagreement of samples
 
@@ -61,7 +62,10 @@ def exhibits(scenes: Sequence[Shown], samples: Sequence[Shown] = ()) -> list[Exh
 
 @dataclass
 class Hung:
-    """An exhibit's nodes on the page. `visible` says which parts are shown, `kind` how splats are coloured."""
+    """An exhibit's nodes on the page. `visible` says which parts are shown, `kind` how splats are coloured.
+
+    A `draft` shows some of many splats, larger.
+    """
 
     exhibit: Exhibit
     path: str
@@ -69,6 +73,7 @@ class Hung:
     sample: int = 0
     kind: str = PHOTOGRAPHED
     whole: bool = True
+    draft: bool = False
     visible: dict[Part, bool] = field(default_factory=lambda: {"splats": True, "mesh": False, "cameras": False})
     nodes: dict[Part, list[Any]] = field(default_factory=dict)
 
@@ -83,9 +88,16 @@ class Hung:
             for node in nodes:
                 node.visible = self.whole and self.visible[part]
 
-    def recolour(self, sample: int, kind: str) -> None:
-        """Show another sample, or its splats in other colours."""
-        self.sample, self.kind = sample, kind
+    @property
+    def large(self) -> bool:
+        """Whether a draft shows less."""
+        return max(len(sample.gaussians) for sample in self.exhibit.samples) > DRAFT
+
+    def change(self, *, sample: int | None = None, kind: str | None = None, draft: bool | None = None) -> None:
+        """Show another sample, its splats in other colours, or more or fewer of them."""
+        self.sample = self.sample if sample is None else sample
+        self.kind = self.kind if kind is None else kind
+        self.draft = self.draft if draft is None else draft
         self.nodes["splats"] = [self._splats()]
         self.refresh()
 
@@ -98,11 +110,13 @@ class Hung:
         splats = shown.gaussians.transformed(self.exhibit.page_from_world)
         plain = self.kind == PHOTOGRAPHED or not self.exhibit.scores
         colours = splats.features if plain else self.exhibit.scores[self.sample].colours(self.kind, self.top())
+        splats = replace(splats, features=colours)
+        splats = thinned(splats, DRAFT) if self.draft else splats
         return self.server.scene.add_gaussian_splats(
             f"{self.path}/splats",
             centers=(splats.means * UNIT).numpy(),
             covariances=(splats.covariances() * UNIT**2).clamp(-LARGEST, LARGEST).numpy(),
-            rgbs=colours.clamp(0, 1).numpy(),
+            rgbs=splats.features.clamp(0, 1).numpy(),
             opacities=splats.opacities[:, None].numpy(),
             scale=1 / UNIT,
         )
@@ -128,6 +142,13 @@ class Hung:
             name = f"{self.path}/cameras/{i:03d}"
             nodes.append(self.server.scene.add_camera_frustum(name, fov, aspect, wxyz=wxyz, position=position, **look))
         return nodes
+
+
+def thinned(gaussians: Gaussians, most: int) -> Gaussians:
+    """At most `most` splats, evenly from all of them, and larger, so that together they cover the same area."""
+    stride = -(-len(gaussians) // most)
+    some = gaussians[::stride]
+    return replace(some, scales=some.scales * (len(gaussians) / len(some)) ** 0.5)
 
 
 def placement(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PAPERS = {"black": 0, "grey": 119, "white": 255}
 STILL = 1e-2  # page units between camera and pivot when flying: turning the camera then turns the head
+QUICK = 0.15  # seconds for a small picture of a draft; who draws it faster gets all splats
+PATIENCE = 1.0  # seconds before that is tried
 HELP = "**Drag** turns, **wheel** zooms, **right drag** moves; **W A S D Q E** fly. Click a camera to look through it."
 
 
@@ -60,10 +63,12 @@ class Gallery:
         """Everything, once."""
         self._background("black")
         for one in self.hung:
+            one.draft = one.large
             one.hang()
         self._clicks()
         self._first_view()
         self._show_panel()
+        self.server.on_client_connect(self._welcome)
         self._samples_panel()
         self._look_panel()
         PathPanel(self.server, [one.exhibit for one in self.hung], self.place.path_out).build()
@@ -114,8 +119,27 @@ class Gallery:
                 for i, one in enumerate(self.hung):
                     box = gui.add_checkbox(f"{i + 1}: {one.exhibit.name}", True)
                     box.on_update(lambda event, one=one: self._whole(one, event.target.value))
+            self.detail = gui.add_dropdown("Detail", ("draft", "full"), visible=any(one.large for one in self.hung))
+            self.detail.on_update(lambda event: self._detail(event.target.value))
             papers = gui.add_dropdown("Background", tuple(PAPERS))
             papers.on_update(lambda event: self._background(event.target.value))
+
+    def _detail(self, detail: str) -> None:
+        for one in self.hung:
+            if one.large and one.draft != (detail == "draft"):
+                one.change(draft=detail == "draft")
+
+    def _welcome(self, client: "viser.ClientHandle") -> None:
+        """Go to full detail once a browser has drawn the draft quickly."""
+        if self.detail.value == "full" or not self.detail.visible:
+            return
+        for _ in range(2):  # shaders are compiled in the first
+            time.sleep(PATIENCE)
+            with contextlib.suppress(TimeoutError, RuntimeError):  # too slow, or gone
+                client.get_render(64, 64, timeout=QUICK)
+                self.detail.value = "full"
+                self._detail("full")
+                return
 
     def _toggle(self, part: Part, on: bool) -> None:
         for one in self.hung:
@@ -138,7 +162,7 @@ class Gallery:
             legend = gui.add_markdown("")
 
         def update(_: Any) -> None:
-            one.recolour(names.index(which.value), kind.value)
+            one.change(sample=names.index(which.value), kind=kind.value)
             scale = (
                 f"Standard deviation over {len(names)} samples: dark is 0, yellow {one.top():.3f} or more, grey is "
                 "seen by no camera. Colour in [0, 1], depth in radii of the scene."
