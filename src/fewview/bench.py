@@ -19,7 +19,7 @@ from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGrid, HashGridConfig, hash_encode, hash_encode_torch
 from fewview.render.mlp import MLP, mlp, mlp_torch
-from fewview.render.occupancy import march_torch
+from fewview.render.occupancy import Occupancy, march_torch
 from fewview.render.sampling import Samples, near_far
 from fewview.render.volume import VolumeConfig, composite, composite_torch, render_rays
 from fewview.render.volume_numba import march_numba
@@ -129,12 +129,11 @@ def hashgrid() -> Iterator[Row]:
     starts, ways = (torch.randn(1024, 1, 3, generator=generator) for _ in range(2))
     steps = torch.linspace(0, 0.3, 64)[:, None]
     points = (0.5 + 0.2 * starts + steps * torch.nn.functional.normalize(ways, dim=-1)).clamp(0, 1).reshape(-1, 3)
-    for kind, log2_table in (("tiled", 16), ("hash", 15), ("hash", 19)):
-        config = HashGridConfig(kind=kind, log2_table=log2_table)
+    for config in (HashGridConfig(kind="tiled"), *(HashGridConfig(kind="hash", log2_table=n) for n in (15, 19))):
         table = HashGrid(config, generator=generator).table
         encoders = [partial(f, points, table, config) for f in (hash_encode_torch, hash_encode)]
         runs = [both_ways(encode) for encode in encoders]
-        yield _row(f"hash_encode {kind} 2^{log2_table}", len(points), *runs)
+        yield _row(f"hash_encode {config.kind} 2^{config.log2_table}", len(points), *runs)
 
 
 def _composite_row(generator: torch.Generator) -> Row:
@@ -157,25 +156,31 @@ def _learnt(generator: torch.Generator, steps: int = 150) -> tuple[FieldAsset, t
         some = rays[torch.randint(len(rays.origins), (1024,), generator=generator)]
         train_step(asset, optimiser, some, use_occupancy=False, generator=generator)
     for _ in range(8):
-        asset.occupancy.update(asset.field, generator=generator, everywhere=True)
+        occupancy_of(asset).update(asset.field, generator=generator, everywhere=True)
     return asset, optimiser
 
 
+def occupancy_of(asset: FieldAsset) -> Occupancy:
+    """The grid, which FAST has."""
+    assert asset.occupancy is not None
+    return asset.occupancy
+
+
 def _march_row(asset: FieldAsset, rays: Rays) -> Row:
-    how = asset.config.volume.march
-    near, far = near_far(rays, asset.occupancy.box(), how.min_near)
+    how, occupancy = asset.config.volume.march, occupancy_of(asset)
+    near, far = near_far(rays, occupancy.box(), how.min_near)
     start = near + how.step / 2
-    runs = [lambda f=f: f(rays, start, far, asset.occupancy, how) for f in (march_torch, march_numba)]
+    runs = [lambda f=f: f(rays, start, far, occupancy, how) for f in (march_torch, march_numba)]
     return _row("march", len(rays.origins), *runs)
 
 
 def _render_row(asset: FieldAsset, rays: Rays) -> Row:
     """Everything that volume rendering does: march, encode, MLP and compositing, forward and backward."""
-    field, how = asset.field, asset.config.volume.march
+    field, how, occupancy = asset.field, asset.config.volume.march, occupancy_of(asset)
 
     def slow() -> tuple[Tensor, Tensor]:
-        near, far = near_far(rays, asset.occupancy.box(), how.min_near)
-        samples = march_torch(rays, near + how.step / 2, far, asset.occupancy, how)
+        near, far = near_far(rays, occupancy.box(), how.min_near)
+        samples = march_torch(rays, near + how.step / 2, far, occupancy, how)
         index = samples.rays
         points = rays.origins[index] + samples.distances[:, None] * rays.directions[index]
         return composite_torch(*field.decode(points, mlp_torch(encode(points), field.mlp.layers)), samples)[:2]
@@ -184,7 +189,7 @@ def _render_row(asset: FieldAsset, rays: Rays) -> Row:
         return hash_encode_torch(field.unit(points), field.grid.table, field.grid.config)
 
     def fast() -> tuple[Tensor, Tensor]:
-        seen = render_rays(field, rays, asset.config.volume, occupancy=asset.occupancy)
+        seen = render_rays(field, rays, asset.config.volume, occupancy=occupancy)
         return seen.features, seen.alpha
 
     return _row("volume rendering", len(rays.origins), both_ways(slow), both_ways(fast))

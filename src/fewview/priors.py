@@ -33,6 +33,7 @@ class IdentityCodec:
 class Prior(Protocol):
     """p(target images | context views), as a denoiser of the targets' latents."""
 
-    codec: Codec
+    @property
+    def codec(self) -> Codec: ...
 
     def condition(self, context: Views, targets: Cameras) -> Denoiser: ...

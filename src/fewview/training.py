@@ -37,7 +37,8 @@ class TrainConfig:
 class Task(Protocol):
     """What is trained. `loss` sees only the step's own generator, so that a resumed run draws the same batches."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module: ...
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]: ...
 

@@ -48,4 +48,4 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def follow_torch_threads() -> None:
     """Let numba's parallel loops use as many threads as torch.set_num_threads asked for."""
-    numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))
+    numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))  # pyright: ignore

@@ -44,8 +44,11 @@ class Group(nn.Module):
     def __init__(self, inputs: int, layers: int, config: EFTConfig):
         super().__init__()
         self.embed = nn.Linear(inputs, config.dim)
-        kind = dict(heads=config.heads, hidden=config.hidden, dropout=config.dropout, norm_first=config.norm_first)
-        self.layers = nn.ModuleList(TransformerLayer(config.dim, **kind) for _ in range(layers))
+        c = config
+        self.layers = nn.ModuleList(
+            TransformerLayer(c.dim, heads=c.heads, hidden=c.hidden, dropout=c.dropout, norm_first=c.norm_first)
+            for _ in range(layers)
+        )
 
     def forward(self, embedded: Float[Tensor, "b s c"], valid: Float[Tensor, "b s"]) -> Float[Tensor, "b s c"]:
         """From tokens that went through `embed`; invalid ones (0) are hidden from the others."""
