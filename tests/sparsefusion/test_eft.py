@@ -96,7 +96,7 @@ def test_a_view_that_sees_nothing_of_the_ray_changes_nothing(generator):
     )
     eft = EFT(SMALL).eval()
     with_it, _ = eft(eft.encode(more), target, pixels)
-    seen = eft.sample(eft.encode(context), target, _points(eft, target, pixels))[1].any(-1).all(-1)
+    seen = eft.sample(eft.encode(context), target, _points(eft, target, pixels))[2].any(-1).all(-1)
     without, _ = eft(eft.encode(context), target, pixels)
     assert seen.any() and torch.allclose(with_it[seen], without[seen], atol=1e-5)
 
@@ -104,6 +104,17 @@ def test_a_view_that_sees_nothing_of_the_ray_changes_nothing(generator):
 def _points(eft, target, pixels):
     directions, depths = eft.query_rays(target, pixels)
     return directions[..., None, :] * depths[..., None]
+
+
+def test_copied_colours_are_the_photos_own(generator):
+    context, target, pixels = scene(generator)
+    eft = EFT(dataclasses.replace(SMALL, copy=True, alpha=True)).eval()
+    torch.nn.init.constant_(eft.gate.bias, 1e4)
+    red = Views(torch.tensor([0.9, 0.2, 0.1])[:, None, None].expand_as(context.images), context.cameras)
+    seen = eft.sample(eft.encode(context), target, _points(eft, target, pixels))[2].any(-1).any(-1)
+    colours, _ = eft(eft.encode(red), target, pixels)
+    assert colours.shape[-1] == 4 and seen.any()
+    assert torch.allclose(colours[seen][:, :3], torch.tensor([0.9, 0.2, 0.1]), atol=1e-4)
 
 
 def test_depths_span_s_plus_minus_range_and_stay_in_front(generator):
@@ -118,7 +129,7 @@ def test_embedding_before_sampling_equals_embedding_after(generator):
     """The linear layer commutes with bilinear sampling: the shortcut in `encode` changes no number."""
     context, target, pixels = scene(generator)
     eft = EFT(SMALL).eval()
-    fast, _ = eft.sample(eft.encode(context), target, _points(eft, target, pixels))
+    fast, *_ = eft.sample(eft.encode(context), target, _points(eft, target, pixels))
     from fewview.geometry.epipolar import sample_epipolar
     from fewview.nn.resnet import upsampled
 

@@ -36,6 +36,7 @@ class EFTConfig:
     query_ray_first: bool = False  # thesis A.1: the first transformer sees it too; release: it does not
     unit_lengths: bool = False  # ours: encode depths over [-1, 1] and moments in units of s, against aliasing
     alpha: bool = False  # ours: a fourth output, coverage, tells black objects from the black background
+    copy: bool = False  # ours: colours may be copied from the photos, averaged as the features are
 
 
 class Group(nn.Module):
@@ -93,6 +94,9 @@ class EFT(nn.Module):
         self.over_views = Group(2 * ray + config.dim, third, config)  # "View Aggregator"
         self.view_weights = WeightedAverage(config.dim)
         self.colour = nn.Linear(config.dim, 4 if config.alpha else 3)
+        if config.copy:
+            self.gate = nn.Linear(config.dim, 1)
+            nn.init.constant_(self.gate.bias, -3.0)  # starts by painting its own colours
 
     def encode(self, context: Views) -> Context:
         """Image features, once per context. As the embedding is linear, it is applied before sampling: the same
@@ -111,7 +115,7 @@ class EFT(nn.Module):
         with torch.autocast(pixels.device.type, enabled=False):  # geometry wants all its digits
             directions, depths = self.query_rays(targets, pixels)
             points = directions[..., None, :] * depths[..., None]  # b q n d 3, in the query frame
-            tokens, seen = self.sample(context, targets, points)
+            tokens, photographed, seen = self.sample(context, targets, points)
             rays, query = self.ray_encodings(context, targets, points)
         query, depth = query[:, :, :, None, None], self.depth_encoding(depths)[:, :, :, None]  # b q n 1 1 e, .. 1 d e
         m, d = tokens.shape[3:5]
@@ -124,12 +128,25 @@ class EFT(nn.Module):
         x = linear_of_concatenation(self.along_ray.embed, [x, query, rays, depth]).flatten(0, 3)
         x = self.along_ray(x, valid.flatten(0, 3))
         weights = self.ray_weights(x, valid.flatten(0, 3))
-        x, ray = ((t * weights).sum(1).unflatten(0, (b, q, n, m)) for t in (x, rays.flatten(0, 3)))
+        averages = ((t * weights).sum(1).unflatten(0, (b, q, n, m)) for t in (x, rays.flatten(0, 3), photographed))
+        x, ray, photographed = averages
         x = linear_of_concatenation(self.over_views.embed, [x, query[..., 0, :], ray]).flatten(0, 2)
         seen_at_all = valid.amax(-1).flatten(0, 2)
         x = self.over_views(x, seen_at_all)
-        features = (x * self.view_weights(x, seen_at_all)).sum(1).unflatten(0, (b, q, n))
-        return self.colour(features).sigmoid(), features
+        weights = self.view_weights(x, seen_at_all)
+        features, photographed = ((t * weights).sum(1).unflatten(0, (b, q, n)) for t in (x, photographed.flatten(0, 2)))
+        return self.painted(features, photographed), features
+
+    def painted(
+        self, features: Float[Tensor, "b q n c"], photographed: Float[Tensor, "b q n 3"]
+    ) -> Float[Tensor, "b q n channels"]:
+        """The colours of rays: the network's own, or blended with the photos' where a ray was thought to end."""
+        own = self.colour(features).sigmoid()
+        if not self.config.copy:
+            return own
+        gate = self.gate(features).sigmoid()
+        colour = own[..., :3] + gate * (photographed.to(own) - own[..., :3])
+        return torch.cat([colour, own[..., 3:]], dim=-1)
 
     def query_rays(
         self, targets: Cameras, pixels: Float[Tensor, "b q n 2"]
@@ -148,8 +165,8 @@ class EFT(nn.Module):
 
     def sample(
         self, context: Context, targets: Cameras, points: Float[Tensor, "b q n d 3"]
-    ) -> tuple[Float[Tensor, "b q n m d c"], Tensor]:
-        """Embedded image features of points, and which views see them (b q n m d)."""
+    ) -> tuple[Float[Tensor, "b q n m d c"], Float[Tensor, "bqnm d 3"], Tensor]:
+        """Embedded image features of points, the photos' colours there, and which views see them (b q n m d)."""
         views = context.views
         b, q, n, d, _ = points.shape
         world = apply(targets.world_from_cam[..., None, :, :], points.flatten(2, 3)[:, :, None]).reshape(b, 1, -1, 3)
@@ -160,7 +177,8 @@ class EFT(nn.Module):
         features = features + colours @ self.across_views.embed.weight[:, -3:].mT
         shape = dict(q=q, n=n, d=d)
         seen = rearrange(seen, "b m (q n d) -> b q n m d", **shape)
-        return rearrange(features, "b m (q n d) c -> b q n m d c", **shape), seen
+        colours = rearrange(colours, "b m (q n d) c -> (b q n m) d c", **shape)
+        return rearrange(features, "b m (q n d) c -> b q n m d c", **shape), colours, seen
 
     def ray_encodings(
         self, context: Context, targets: Cameras, points: Float[Tensor, "b q n d 3"]

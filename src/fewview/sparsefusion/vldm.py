@@ -42,6 +42,7 @@ class VLDMConfig:
     condition_dropout: float = 0.1  # release: features are zeroed, for classifier-free guidance
     noise_draws: int = 12  # release: noises and times for each query image
     x0_limit: float = 10.0  # release: clip of predicted latents
+    see_colours: bool = False  # ours: the UNet is given EFT's colours beside its features
 
     @property
     def cells(self) -> int:
@@ -69,7 +70,7 @@ class VLDM(nn.Module):
         pixels = patch_centres(targets, cells)
         maps = self.eft(context, targets, pixels)
         colours, features = (m.mT.unflatten(-1, (cells, cells)) for m in maps)
-        return colours, features
+        return colours, torch.cat([features, colours], dim=2) if self.config.see_colours else features
 
     def colours(
         self, context: Views, targets: Cameras, *, size: int, chunk: int = 4096
