@@ -98,7 +98,7 @@ def _cost(bundle: Bundle, seen: Sightings, start: np.ndarray, spread: np.ndarray
 def jacobians(
     bundle: Bundle, seen: Sightings
 ) -> tuple[Float[np.ndarray, "k 2 6"], Float[np.ndarray, "k 2 3"], Float[np.ndarray, "k 2"]]:
-    """Derivatives of the errors by the pose (rotation, then translation, in camera axes), point and log focal length."""
+    """Derivatives of the errors by pose (rotation, then translation, in camera axes), point and log focal length."""
     local, focal = in_camera(bundle, seen), bundle.focal[seen.photo]
     x, y, z = local.T
     z = np.where(z > NEAR, z, 1.0)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fewview.poses.matching import Matches, load_pycolmap, quiet
-from fewview.poses.resection import Model
+from fewview.poses.resection import Model, score
 
 LENS_PHOTOS = 10  # fewer cannot tell lens distortion from shape
 MOST_RADIAL = 0.5  # |k1|: more is not a lens but a wrong model
@@ -58,5 +58,6 @@ def _model(rec: Any) -> Model | None:
         return None
     tracks = [np.array(sorted({numbers[e.image_id] for e in point.track.elements})) for point in points]
     places = np.array([point.xyz for point in points])
-    error = float(np.median([point.error for point in points]))
-    return Model(poses, focal, radial, places, tracks, error, sum(map(len, tracks)))
+    errors = np.array([point.error for point in points])
+    worth = score(np.repeat(errors, [len(track) for track in tracks]))
+    return Model(poses, focal, radial, places, tracks, float(np.median(errors)), worth)

@@ -151,14 +151,10 @@ def _read(
 ) -> Matches:
     file = pycolmap.Database.open(database)
     ids = {image.name: image.image_id for image in file.read_all_images()}
-    number = {ids[name]: i for i, name in enumerate(names) if name in ids}
-    empty = np.zeros((0, 2))
-    points = [
-        np.asarray(file.read_keypoints(ids[n])[:, :2], np.float64)
-        if n in ids and file.exists_keypoints(ids[n])
-        else empty
-        for n in names
-    ]
+    points = []
+    for name in names:
+        known = name in ids and file.exists_keypoints(ids[name])
+        points.append(np.asarray(file.read_keypoints(ids[name])[:, :2], np.float64) if known else np.zeros((0, 2)))
     pairs: dict[tuple[int, int], np.ndarray] = {}
     for i in range(len(names)):
         for j in range(i + 1, len(names)):
@@ -169,7 +165,6 @@ def _read(
             if len(rows):
                 pairs[i, j] = rows
     file.close()
-    assert len(number) <= len(names)
     return Matches(sizes, points, pairs, groups, focal)
 
 

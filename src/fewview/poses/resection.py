@@ -14,7 +14,8 @@ from fewview.poses.matching import Matches, load_pycolmap
 
 GUESSES = (0.8, 1.2, 1.8, 2.8)  # focal lengths in longer sides: phones' wide and main lenses, then longer ones
 FEWEST_PAIR, FEWEST_SEEN = 15, 10  # matches that begin a model; points by which a photo is placed
-SEEDS = 3  # first pairs that are tried
+SEEDS = 2  # first pairs that are tried
+MOST_POINTS = 500  # that are adjusted while the model grows; those seen most often
 WIDEST_ERROR = 3.0  # px
 LEAST_ANGLE = 1.5  # degrees between the rays to a point (COLMAP's filter_min_tri_angle)
 
@@ -29,12 +30,12 @@ class Model:
     points: Float[np.ndarray, "m 3"]
     tracks: list[Int[np.ndarray, " _"]]  # numbers of the photos that see each point
     error: float  # px: median of the reprojection errors
-    sightings: int
+    score: float  # sightings, each counting the less the larger its error: see `score`
 
     @property
-    def worth(self) -> tuple[int, int]:
-        """More photos count first, then more sightings."""
-        return len(self.cam_from_world), self.sightings
+    def worth(self) -> tuple[int, float]:
+        """More photos count first, then more and better sightings."""
+        return len(self.cam_from_world), self.score
 
 
 def place(matches: Matches) -> Model | None:
@@ -65,7 +66,7 @@ class Tracks:
         graph = coo_matrix((np.ones(joined.shape[1]), tuple(joined)), shape=(len(photo),) * 2)
         count, label = connected_components(graph, directed=False)
         size = np.bincount(label, minlength=count)
-        pairs, first = np.unique(np.stack([label, photo], 1), axis=0, return_index=True)
+        pairs = np.unique(np.stack([label, photo], 1), axis=0)
         clean = np.bincount(pairs[:, 0], minlength=count) == size
         kept = (clean & (size > 1))[label]
         _, numbers = np.unique(label[kept], return_inverse=True)
@@ -159,7 +160,7 @@ class _Growing:
                 refused.clear()
             else:
                 refused.add(k)
-        self._refine(rounds=3)
+        self._refine(final=True)
         return self._model()
 
     def _put(self, i: int, cam_from_world: Float[np.ndarray, "3 4"]) -> None:
@@ -193,16 +194,15 @@ class _Growing:
         self._put(k, np.asarray(found["cam_from_world"].matrix()))
         return True
 
-    def _refine(self, rounds: int = 2) -> None:
+    def _refine(self, *, final: bool = False) -> None:
         """Triangulate what two or more placed photos see, adjust, and drop what does not agree."""
-        for _ in range(rounds):
-            here = self.placed[self.seen.photo]
+        here = self.placed[self.seen.photo]
+        for most in (4 * WIDEST_ERROR, WIDEST_ERROR) if not final else (WIDEST_ERROR, WIDEST_ERROR, WIDEST_ERROR):
             self.bundle = replace(self.bundle, points=triangulated(self.bundle, self.seen[here]))
-            self.good = here & self._agreeing(here, 4 * WIDEST_ERROR)
-            self._adjust()
-            self.good = here & self._agreeing(here, WIDEST_ERROR)
-            self._adjust()
-            self.good = here & self._agreeing(here, WIDEST_ERROR)
+            self.good = here & self._agreeing(here, most)
+            self._adjust(final)
+        self.bundle = replace(self.bundle, points=triangulated(self.bundle, self.seen[here]))
+        self.good = here & self._agreeing(here, WIDEST_ERROR)
         self.solid = np.bincount(self.seen.point[self.good], minlength=len(self.solid)) >= 2
 
     def _agreeing(self, here: Bool[np.ndarray, " k"], most: float) -> Bool[np.ndarray, " k"]:
@@ -211,18 +211,22 @@ class _Growing:
         wide = spread_of_rays(self.bundle, self.seen[good]) > LEAST_ANGLE
         return good & wide[self.seen.point]
 
-    def _adjust(self) -> None:
-        """Bundle adjustment of the placed photos and of the points with agreeing sightings."""
-        photos, points = np.flatnonzero(self.placed), np.unique(self.seen.point[self.good])
-        if len(points) < 5:
+    def _adjust(self, final: bool) -> None:
+        """Bundle adjustment of the placed photos and of (many of) the points with agreeing sightings."""
+        photos, counts = np.flatnonzero(self.placed), np.bincount(self.seen.point[self.good])
+        points = np.flatnonzero(counts > 1)
+        most = 4 * MOST_POINTS if final else MOST_POINTS
+        points = np.sort(points[np.argsort(-counts[points], kind="stable")][:most])
+        if len(points) < FEWEST_SEEN:
             return
-        whole, seen = self.bundle, self.seen[self.good]
+        used = self.good & np.isin(self.seen.point, points)
+        whole, seen = self.bundle, self.seen[used]
         seen = replace(seen, photo=np.searchsorted(photos, seen.photo), point=np.searchsorted(points, seen.point))
         part = Bundle(
             whole.rotations[photos], whole.translations[photos], whole.points[points],
             whole.log_focal, whole.lens[photos],
         )  # fmt: skip
-        part = adjust(part, seen, spread=self.spread)
+        part = adjust(part, seen, spread=self.spread, steps=30 if final else 12, tolerance=1e-5 if final else 1e-3)
         rotations, translations, everything = whole.rotations.copy(), whole.translations.copy(), whole.points.copy()
         rotations[photos], translations[photos], everything[points] = part.rotations, part.translations, part.points
         self.bundle = Bundle(rotations, translations, everything, part.log_focal, whole.lens)
@@ -244,8 +248,13 @@ class _Growing:
             bundle.points[points],
             list(np.split(seen.photo[order], cuts)),
             float(np.median(np.linalg.norm(errors(bundle, seen), axis=1))),
-            int(supported[seen.photo].sum()),
+            score(np.linalg.norm(errors(bundle, seen[supported[seen.photo]]), axis=1)),
         )
+
+
+def score(error: Float[np.ndarray, " k"]) -> float:
+    """Sum of 1 - (error / WIDEST_ERROR)^2 over the sightings that are nearer than that (MSAC)."""
+    return float((1 - (error / WIDEST_ERROR) ** 2).clip(0).sum())
 
 
 def triangulated(bundle: Bundle, seen: Sightings) -> Float[np.ndarray, "m 3"]:
