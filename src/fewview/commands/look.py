@@ -38,7 +38,7 @@ class Render:
     path: Annotated[str, arg(metavar="orbit|spiral|FILE")] = "orbit"
     """Around the object, in a spiral, or the cameras of a transforms.json; with --frames, a path through them."""
     up: Up = None
-    """x, y, z, -x, -y or -z of the scene; what its cameras stand around unless given, and -y for files of splats."""
+    """Axis of the scene, such as z or (--up=-y) -y; what its cameras stand around unless given, -y for splat files."""
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Height of the pictures; that of the path's cameras unless given."""
     frames: Annotated[int | None, arg(metavar="N")] = None
@@ -86,7 +86,7 @@ class Export:
     format: Annotated[str | None, arg(name="as", metavar="NAME")] = None
     """Format by name, where the ending does not tell it."""
     up: Up = None
-    """x, y, z, -x, -y or -z of the scene, which becomes +y in glTF and .obj; unless given, as for render."""
+    """Axis of the scene that becomes +y in glTF and .obj, such as z or (--up=-y) -y; unless given, as for render."""
     overwrite: bool = False
     """Replace OUT."""
 
@@ -108,7 +108,7 @@ def open_scene(path: Path, up: str | None = None) -> Opened:
     from fewview.paths import CameraPrior
 
     if up is not None and up not in AXES:
-        raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)}.")
+        raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)} (--up=-y, for example).")
     if path.is_dir():
         asset, folder = load_scene(path)
         cameras = read_cameras(folder / "transforms.json")
