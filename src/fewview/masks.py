@@ -1,4 +1,4 @@
-"""The object in photos without masks: a saliency model that the user points to, or GrabCut seeded by all views together.
+"""Masks for photos that have none: a saliency model that the user points to, or GrabCut seeded by all views together.
 
 GrabCut: Rother et al., SIGGRAPH 2004, in OpenCV.
 """
@@ -124,7 +124,7 @@ def _first_guess(
             low, high = (drawn.quantile(q, dim=0) for q in (0.03, 0.97))
             at, reach = (low + high) / 2, ((high - low) * 0.75).clamp(min=0.15 * height, max=0.55 * max(height, width))
         distance = np.hypot((x - float(at[0])) / float(reach[0]), (y - float(at[1])) / float(reach[1]))
-        guesses.append((distance < 1.25, distance < 0.25))
+        guesses.append((distance < 1.4, distance < 0.25))
     return guesses
 
 
@@ -179,7 +179,7 @@ def shared_hull(
         column, row = pixels[i][solid & seen[i]].long().unbind(-1)
         drawn[i, 0, row, column] = 1
     cell = 2 * REACH * max(cameras.width, cameras.height) / GRID  # px, where a cell stands at the middle
-    reach = round(cell * 1.5)
+    reach = round(cell * 2.5)
     return torch.nn.functional.max_pool2d(drawn, 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0
 
 

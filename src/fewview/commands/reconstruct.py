@@ -28,10 +28,10 @@ SPLAT_SIZE, SPLAT_VIEWS = 128, 36
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Two to six posed photos of an object in, a 3D scene out: field, mesh, splats, video and report."""
+    """Two to six photos of an object in, a 3D scene out: field, mesh, splats, video and report."""
 
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
-    """Folder with transforms.json, a COLMAP model, or a sequence of CO3Dv2."""
+    """Photos or a video, or photos with cameras: transforms.json, COLMAP, CO3Dv2 and others."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results; it is written whole at the end, or not at all."""
     method: Literal["sparsefusion", "no-prior"] = "sparsefusion"
@@ -40,6 +40,8 @@ class Reconstruct:
     """Shipped weights by name, or a model folder of your own."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None
     """Numbers of the photos to use, from 0."""
+    mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
+    """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input (6 where there are more)."""
     preset: Preset = "default"
@@ -74,15 +76,24 @@ class Reconstruct:
 
     def photos(self) -> tuple[list[int], "Views"]:
         """The chosen photos, read and checked."""
-        from fewview.data import check_reconstructable, open_scene
+        from fewview.commands.cameras import cameras_folder, positions, with_cameras, with_masks_said
+        from fewview.data import PhotoScene, check_reconstructable, open_scene
 
         scene = open_scene(self.input)
         say(f"Found: {scene.describe()}")
-        chosen = self.chosen(scene)
-        views = scene.read(chosen)
+        if isinstance(scene, PhotoScene):
+            points, total, chosen = None, len(scene), self.chosen(scene)
+            views = scene.read(chosen)
+        else:
+            asked = None if self.views is None else choose(len(scene), self.views, None)
+            found = with_cameras(scene, cameras_folder(self.out))
+            points, total = found.points, len(found.registered)
+            places = choose(total, None, self.max_views) if asked is None else positions(found.registered, asked)
+            chosen, views = [found.registered[i] for i in places], found.scene.read(places)
+        views = with_masks_said(views, self.mask, points)
         height, width = views.images.shape[-2:]
         masks = "with masks" if views.masks is not None else "without masks"
-        say(f"Using {_listed(chosen, len(scene))}, {width} x {height}, {masks}.")
+        say(f"Using {_listed(chosen, total)}, {width} x {height}, {masks}.")
         check_reconstructable(views, where=str(self.input))
         return chosen, views
 
@@ -104,7 +115,7 @@ class Reconstruct:
         """What the report says about how the scene was made."""
         from fewview.config import to_json
 
-        given = {name: getattr(self, name) for name in ("method", "preset", "seed", "device")}
+        given = {name: getattr(self, name) for name in ("method", "preset", "seed", "device", "mask")}
         given["weights"] = Path(self.weights).name
         perceptual = "LPIPS" if method.perceptual is not None else "none"
         return {**given, "views": list(chosen), "perceptual loss": perceptual, **to_json(method.config)}
@@ -158,7 +169,7 @@ class _RunFolder:
 
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
-        kept = ("method", "weights", "preset", "seed", "device")
+        kept = ("method", "weights", "preset", "seed", "device", "mask")
         self.settings = {name: asdict(command)[name] for name in kept}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume
