@@ -100,16 +100,17 @@ def grabcut(views: Views, points: Float[Tensor, "m 3"] | None = None) -> Float[T
         new = []
         for image, mask, near in zip(small.images, masks, hull):
             allowed = near.numpy()
-            sure = _shrunk(cv2, (mask[0] > 0.5).numpy() & allowed)
-            new.append(_cut(cv2, image, allowed, sure) if sure.any() else mask)
+            likely = (mask[0] > 0.5).numpy() & allowed
+            sure = _shrunk(cv2, likely)
+            new.append(_cut(cv2, image, allowed, likely, sure) if sure.any() else mask)
         masks = torch.stack(new)
     return resize(masks, height, width)
 
 
 def _first_guess(
     views: Views, centre: Float[Tensor, "3"], points: Float[Tensor, "m 3"] | None
-) -> list[tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]]:
-    """What may be the object, and what surely is, in each view: an ellipse about the middle, or about the points."""
+) -> list[tuple[Bool[np.ndarray, "h w"], ...]]:
+    """What may be, likely is and surely is the object in each view: ellipses about the middle, or about the points."""
     height, width = views.images.shape[-2:]
     pixels, _ = views.cameras.project(centre.expand(len(views), 1, 3))
     radii = torch.tensor([width, height]) * CENTRE
@@ -124,7 +125,7 @@ def _first_guess(
             low, high = (drawn.quantile(q, dim=0) for q in (0.03, 0.97))
             at, reach = (low + high) / 2, ((high - low) * 0.75).clamp(min=0.15 * height, max=0.55 * max(height, width))
         distance = np.hypot((x - float(at[0])) / float(reach[0]), (y - float(at[1])) / float(reach[1]))
-        guesses.append((distance < 1.4, distance < 0.25))
+        guesses.append((distance < 1.4, distance < 0.8, distance < 0.25))
     return guesses
 
 
@@ -137,12 +138,16 @@ def _near(points: Float[Tensor, "m 3"], centre: Float[Tensor, "3"], cameras: Cam
 
 
 def _cut(
-    cv2: Any, image: Float[Tensor, "3 h w"], allowed: Bool[np.ndarray, "h w"], sure: Bool[np.ndarray, "h w"]
+    cv2: Any,
+    image: Float[Tensor, "3 h w"],
+    allowed: Bool[np.ndarray, "h w"],
+    likely: Bool[np.ndarray, "h w"],
+    sure: Bool[np.ndarray, "h w"],
 ) -> Float[Tensor, "1 h w"]:
     """GrabCut of one photo: background outside of `allowed`, foreground at `sure`; the parts that touch `sure`."""
     pixels = np.ascontiguousarray((image * 255).round().byte().movedim(0, -1).numpy()[..., ::-1])
-    labels = np.where(allowed, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    labels[sure & allowed] = cv2.GC_PR_FGD if allowed.all() else cv2.GC_FGD
+    labels = np.where(allowed, np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD), cv2.GC_BGD).astype(np.uint8)
+    labels[sure & allowed] = cv2.GC_FGD
     if allowed.all():  # GrabCut needs some background
         labels[[0, -1]] = labels[:, [0, -1]] = cv2.GC_BGD
     cv2.setRNGSeed(0)
