@@ -52,7 +52,7 @@ def tiny() -> GGSConfig:
     """64 px, 16x16x6 latents of the shipped autoencoder: what two CPU cores train in hours and run in seconds."""
     return GGSConfig(
         backbone=MultiViewUNetConfig((96, 144, 192), blocks=1, attention=(False, True, True), heads=4),
-        autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, groups=16, scale=0.79019, chroma_scale=28.55),
+        autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, groups=16, scale=1.0, chroma_scale=28.55),
         epipolar=EpipolarConfig(dim=64, layers=1, heads=4, depth_samples=16, octaves=4),
         splats=SplatConfig(features=24),
         velocity=VelocityConfig(width=96, blocks=2),
