@@ -25,6 +25,7 @@ from fewview.viewer.shown import Posed, Shown
 
 MEAN_DIFFERENCE, OVERLAP = 0.01, 0.95  # of viser's rendering and ours
 OWN_COMPLAINT = "THREE.BufferGeometry.computeBoundingSphere(): Computed radius is NaN"  # viser 1.1.1 with splats
+PANEL = 324  # px, the width of the docked panel
 CAMERAS = ring(3).cropped(7, 0, 240, 320)  # viser's cameras have their principal point in the middle
 
 
@@ -129,7 +130,8 @@ def opened(page: Page, server) -> object:
 def seen(client, camera=None) -> np.ndarray:
     """What the browser draws (RGB on black), from a camera of the page if one is given.
 
-    viser stretches splats in pictures of another shape than its window, so the window has the shape of our cameras.
+    viser stretches splats in pictures of another shape than its window; so the window, without the panel, has the shape
+    of our cameras.
     """
     pose = {}
     if camera is not None:
@@ -141,7 +143,7 @@ def seen(client, camera=None) -> np.ndarray:
 
 @pytest.mark.slow
 def test_the_served_page_shows_what_we_render_and_its_panel_works(served, tmp_path):
-    with chromium(960, 720, accept_downloads=True) as page:
+    with chromium(960 + PANEL, 720, accept_downloads=True) as page:
         client = opened(page, served)
         on_page = CAMERAS.transformed(shown().page_from_world())
         have = seen(client, on_page[1])
@@ -187,7 +189,7 @@ def test_the_served_page_shows_what_we_render_and_its_panel_works(served, tmp_pa
         page.page.wait_for_timeout(1500)
         assert seen(client, on_page[1]).max() == 0, "hidden"
         page.page.get_by_label("Splats").click()
-        page.page.get_by_label("Colours").click()
+        page.page.get_by_label("Disagreement").click()
         page.page.get_by_role("option", name="colour", exact=True).click()
         said("Standard deviation over 2 samples")
         assert not [text for text in page.complaints if not text.startswith(OWN_COMPLAINT)]
@@ -235,7 +237,7 @@ def test_a_quick_browser_gets_all_splats_and_a_slow_one_the_draft(monkeypatch):
     gallery = []
     monkeypatch.setattr(viewer, "PATIENCE", 0)
     monkeypatch.setattr(viewer.Gallery, "_clicks", lambda self: gallery.append(self))
-    server = viewer.serve(exhibits([shown(9000)]), viewer.Place(port=free_port()))
+    server = viewer.serve(exhibits([shown(10_001)]), viewer.Place(port=free_port()))
     try:
         page = gallery[0]
         assert page.hung[0].draft and page.detail.value == "draft"

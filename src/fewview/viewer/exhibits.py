@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 Part = Literal["splats", "mesh", "cameras"]
 KINDS = ("colour", "depth", "both")
-PHOTOGRAPHED = "as photographed"
+OFF = "off"
 UNIT = 16.0  # of the splats' node, whose covariances viser stores in 16 bits: larger numbers lose less
 LARGEST = 6e4  # of 16 bits
+LARGE = 10_000  # splats; of scenes with more, a browser draws a draft first
 DRAFT = 2000  # splats that a browser without a graphics card draws in a third of a second (it pays for every instance)
 FRUSTUM = 0.18  # page units
 CHECKS, CHECK_SIZE = 12, 160  # views and pixels for the disagreement of samples
@@ -62,7 +63,7 @@ def exhibits(scenes: Sequence[Shown], samples: Sequence[Shown] = ()) -> list[Exh
 
 @dataclass
 class Hung:
-    """An exhibit's nodes on the page. `visible` says which parts are shown, `kind` how splats are coloured.
+    """An exhibit's nodes on the page. `visible` says which parts are shown, `kind` the disagreement of samples that colours splats.
 
     A `draft` shows some of many splats, larger.
     """
@@ -71,7 +72,7 @@ class Hung:
     path: str
     server: "viser.ViserServer"
     sample: int = 0
-    kind: str = PHOTOGRAPHED
+    kind: str = OFF
     whole: bool = True
     draft: bool = False
     visible: dict[Part, bool] = field(default_factory=lambda: {"splats": True, "mesh": False, "cameras": False})
@@ -91,7 +92,7 @@ class Hung:
     @property
     def large(self) -> bool:
         """Whether a draft shows less."""
-        return max(len(sample.gaussians) for sample in self.exhibit.samples) > DRAFT
+        return max(len(sample.gaussians) for sample in self.exhibit.samples) > LARGE
 
     def change(self, *, sample: int | None = None, kind: str | None = None, draft: bool | None = None) -> None:
         """Show another sample, its splats in other colours, or more or fewer of them."""
@@ -108,7 +109,7 @@ class Hung:
     def _splats(self) -> Any:
         shown = self.exhibit.samples[self.sample]
         splats = shown.gaussians.transformed(self.exhibit.page_from_world)
-        plain = self.kind == PHOTOGRAPHED or not self.exhibit.scores
+        plain = self.kind == OFF or not self.exhibit.scores
         colours = splats.features if plain else self.exhibit.scores[self.sample].colours(self.kind, self.top())
         splats = replace(splats, features=colours)
         splats = thinned(splats, DRAFT) if self.draft else splats

@@ -13,7 +13,7 @@ import numpy as np
 from fewview.errors import InputError
 from fewview.export.page import middle
 from fewview.geometry.transforms import apply
-from fewview.viewer.exhibits import KINDS, PHOTOGRAPHED, Exhibit, Hung, Part, pose_of
+from fewview.viewer.exhibits import KINDS, OFF, Exhibit, Hung, Part, pose_of
 from fewview.viewer.path_panel import PathPanel, clicked, enter
 from fewview.viewer.shown import APART
 
@@ -45,6 +45,7 @@ def serve(exhibits: Sequence[Exhibit], place: Place) -> "viser.ViserServer":
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it listens, and so do we
         server = viser.ViserServer(host=place.host, port=place.port, label="fewview", verbose=False)
     server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, brand_color=(240, 152, 107))
+    server.gui.main_panel.dock_right()
     gallery = Gallery(server, [Hung(show, f"/{i}", server) for i, show in enumerate(exhibits)], place)
     gallery.build()
     return server
@@ -158,7 +159,7 @@ class Gallery:
         gui = self.server.gui
         with gui.add_folder("Samples"):
             which = gui.add_dropdown("Sample", names)
-            kind = gui.add_dropdown("Colours", (PHOTOGRAPHED, *KINDS))
+            kind = gui.add_dropdown("Disagreement", (OFF, *KINDS))
             legend = gui.add_markdown("")
 
         def update(_: Any) -> None:
@@ -167,7 +168,7 @@ class Gallery:
                 f"Standard deviation over {len(names)} samples: dark is 0, yellow {one.top():.3f} or more, grey is "
                 "seen by no camera. Colour in [0, 1], depth in radii of the scene."
             )
-            legend.content = "" if kind.value == PHOTOGRAPHED else scale
+            legend.content = "" if kind.value == OFF else scale
 
         which.on_update(update)
         kind.on_update(update)

@@ -13,7 +13,7 @@ from fewview.export.page import middle
 from fewview.render.gaussians import GaussianAsset
 from fewview.views import Render
 
-TOLERANCE = 0.05  # scene radii that a splat may lie behind the surface that its own sample shows there
+TOLERANCE = 0.1  # scene radii that a splat may lie behind the surface that its own sample shows there
 UNSEEN = (0.35, 0.35, 0.35)
 
 
