@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
 MOST_VIEWS = 6  # more add little to a method for few photos, and cost time
 SAVE_EVERY = 100  # steps
+POSE_RATE = 5e-4  # radians, and units of the normalised scene
 FILM_SIZE, FILM_FRAMES = 192, 48
 SPLAT_SIZE, SPLAT_VIEWS = 128, 36
 
@@ -42,6 +43,8 @@ class Reconstruct:
     """Numbers of the photos to use, from 0."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
+    refine_poses: bool = False
+    """Let the cameras of the photos move a little while the scene is fitted (slower)."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input (6 where there are more)."""
     preset: Preset = "default"
@@ -108,6 +111,8 @@ class Reconstruct:
         """The method with its weights, on the device, saving often enough to be stopped."""
         method = sparsefusion(self.method, self.weights, self.preset)
         method.config = replace(method.config, distill=replace(method.config.distill, save_every=SAVE_EVERY))
+        if self.refine_poses:
+            method.config = replace(method.config, distill=replace(method.config.distill, pose_rate=POSE_RATE))
         method.model.to(self.device)
         return method
 
@@ -169,7 +174,7 @@ class _RunFolder:
 
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
-        kept = ("method", "weights", "preset", "seed", "device", "mask")
+        kept = ("method", "weights", "preset", "seed", "device", "mask", "refine_poses")
         self.settings = {name: asdict(command)[name] for name in kept}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume

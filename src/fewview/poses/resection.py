@@ -116,7 +116,7 @@ def _first_pairs(matches: Matches, log_focal: np.ndarray, lens: np.ndarray) -> l
     for (i, j), rows in matches.pairs.items():
         if len(rows) < FEWEST_PAIR:
             continue
-        cameras = [_camera(pycolmap, matches, k, np.exp(log_focal[lens[k]])) for k in (i, j)]
+        cameras = [_camera(pycolmap, matches, k, float(np.exp(log_focal[lens[k]]))) for k in (i, j)]
         geometry = pycolmap.estimate_calibrated_two_view_geometry(
             cameras[0], matches.keypoints[i], cameras[1], matches.keypoints[j], rows.astype(np.uint32), options
         )

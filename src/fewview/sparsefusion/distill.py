@@ -16,6 +16,7 @@ from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
 from fewview.geometry.epipolar import sample_epipolar
+from fewview.geometry.transforms import normalise
 from fewview.priors import Prior
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.occupancy import Occupancy
@@ -53,6 +54,7 @@ class DistillConfig:
     opacity_weight: float = 1e-3
     grid_rate: float = 5e-3  # release: ten times the MLP's
     mlp_rate: float = 5e-4  # thesis A.3
+    pose_rate: float = 0.0  # ours: of turns (radians) and shifts of all photos' cameras but the first; 0 trusts them
     save_every: int = 500
     occupancy_every: int = 16  # steps between updates of the occupancy grid
     asset: FieldAssetConfig = field(default_factory=FieldAssetConfig)
@@ -117,6 +119,9 @@ class _Run:
                 self.hull &= guessed
         self.carve()
         groups = self.field.parameter_groups(config.grid_rate, config.mlp_rate)
+        self.moves = torch.zeros(len(evidence.photos), 6, device=evidence.photos.images.device)
+        if config.pose_rate > 0:
+            groups.append({"params": [self.moves.requires_grad_()], "lr": config.pose_rate})
         self.optimiser = torch.optim.Adam(groups, fused=True, eps=1e-15)
         size = (config.render_size, config.render_size)
         photos = evidence.photos.cameras
@@ -159,6 +164,14 @@ class _Run:
         image, alpha = out.features.T.unflatten(-1, shape), out.alpha.unflatten(-1, shape)[None]
         return Render(image, alpha, out.distance.unflatten(-1, shape)[None])
 
+    def moved(self, rays: Rays, index: int) -> Rays:
+        """Rays of a photo whose camera is refined; the first photo stays, so that the world does."""
+        if self.config.pose_rate == 0 or index == 0:
+            return rays
+        turn, shift = self.moves[index].split(3)
+        directions = rays.directions + torch.linalg.cross(turn.expand_as(rays.directions), rays.directions)
+        return Rays(rays.origins + shift, normalise(directions))
+
     def photo_loss(self, draws: torch.Generator) -> Tensor:
         """Colour and silhouette of rays of one input photo (thesis A.3: rendering loss on all input images)."""
         photos, config = self.evidence.photos, self.config
@@ -169,9 +182,9 @@ class _Run:
             target, masks = view.images.flatten(1)[:, chosen].T, None
             if view.masks is not None:
                 masks = view.masks.flatten()[chosen]
-            out = self.see(self.photo_rays[index].flatten()[chosen], draws)
+            out = self.see(self.moved(self.photo_rays[index].flatten()[chosen], index), draws)
             return self._rendering_loss(out.features, out.alpha, target, masks)
-        rendered = self.render(self.photo_rays[index], draws)
+        rendered = self.render(self.moved(self.photo_rays[index], index), draws)
         small = view.resized(*self.photo_rays.shape[1:])
         return self._rendering_loss(rendered.image, rendered.alpha, small.images, small.masks)
 
@@ -267,6 +280,8 @@ class _Run:
         tensors = {f"asset/{name}": tensor for name, tensor in self.asset.state_dict().items()}
         for i, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{i}/{name}": value for name, value in state.items()}
+        if self.config.pose_rate > 0:
+            tensors |= {"poses/moves": self.moves}
         if self.target is not None:
             tensors |= {"target/index": torch.tensor(self.target[0]), "target/latent": self.target[1]}
             tensors |= {"target/weight": self.target[2]}
@@ -290,6 +305,8 @@ class _Run:
             index, key = name.split("/")
             optimiser["state"].setdefault(int(index), {})[key] = value
         self.optimiser.load_state_dict(optimiser)
+        if self.config.pose_rate > 0:
+            self.moves.data.copy_(tensors["poses/moves"])
         target = _part(tensors, "target")
         if target:
             self.target = (int(target["index"]), target["latent"], target["weight"])
