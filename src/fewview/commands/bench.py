@@ -35,15 +35,17 @@ class Bench:
             torch.set_num_threads(self.threads)
         say("  ".join(name.rjust(width) if i else name.ljust(width) for i, (name, width) in enumerate(COLUMNS)))
         rows = []
-        for row in measured(self.kernels):
+        for row in measured(self.kernels, torch.get_num_threads()):
             rows.append(row)
             say("  ".join(_cell(row[name], width, left=i == 0) for i, (name, width) in enumerate(COLUMNS)))
         if self.out is not None:
             write_json(self.out, rows)
 
 
-def measured(kernels: str) -> Iterator[dict[str, Any]]:
+def measured(kernels: str, threads: int) -> Iterator[dict[str, Any]]:
     """Rows of milliseconds, one after the other."""
+    import torch
+
     from fewview import bench
     from fewview.splatting_bench import bench_splat
 
@@ -52,6 +54,7 @@ def measured(kernels: str) -> Iterator[dict[str, Any]]:
     if kernels in ("all", "volume"):
         yield from map(asdict, bench.volume())
     if kernels in ("all", "splats"):
+        torch.set_num_threads(threads)  # numba's first parallel loop may have changed OpenMP's number, which is torch's
         for row in bench_splat(counts=(1000, 10_000), channels=(3, 16)):
             numba_ms, name = row.forward_ms + row.backward_ms, f"splat {row.channels} channels {row.pixels}px"
             times = {"threads": row.threads, "torch_ms": row.twin_ms, "numba_ms": numba_ms, "ratio": row.speedup}
