@@ -65,8 +65,12 @@ def test_a_scene_that_is_too_large_keeps_what_is_seen_most(tmp_path, monkeypatch
     assert (data["count"], data["total"], len(splats)) == (150, 1000, 3000)
 
 
-def test_a_million_splats_would_stay_below_25_megabytes():
-    assert writer.MAX_BYTES < 25e6 + 2**18 and writer.MAX_BYTES // 27 > 900_000
+def test_a_file_stays_below_its_limit_with_all_that_surrounds_the_splats(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "MAX_BYTES", writer.PAGE_BYTES + 150_000)
+    photos = splat(ball(500), ring(24)).image
+    write_viewer_html(tmp_path / "x.html", ball(20_000), ring(24), UP, photos=photos)
+    assert embedded(tmp_path / "x.html")[0]["count"] > 1000
+    assert (tmp_path / "x.html").stat().st_size < writer.MAX_BYTES
 
 
 def test_without_cameras_the_first_view_shows_it_all():

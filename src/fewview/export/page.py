@@ -25,7 +25,7 @@ from fewview.render.gaussians import GaussianAsset, Gaussians
 from fewview.views import resize
 
 SCRIPTS = ("decode.js", "sort.js", "view.js", "renderer.js", "main.js")
-MAX_BYTES = 24 * 2**20  # of the file, less than the 25 MB that hosts and mail take
+MAX_BYTES = 24_900_000  # of the file, less than the 25 MB that hosts and mail take
 PAGE_BYTES = 2**19  # of them for scripts, cameras and what surrounds the splats
 THUMBNAIL = 160  # px, the longest side of a photo in the page
 HOME_SIZE = 512  # px, the picture of the first view where there are no cameras

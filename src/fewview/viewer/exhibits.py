@@ -63,7 +63,7 @@ def exhibits(scenes: Sequence[Shown], samples: Sequence[Shown] = ()) -> list[Exh
 
 @dataclass
 class Hung:
-    """An exhibit's nodes on the page. `visible` says which parts are shown, `kind` the disagreement of samples that colours splats.
+    """An exhibit's nodes on the page. `visible` says which parts are shown, `kind` which disagreement colours splats.
 
     A `draft` shows some of many splats, larger.
     """
