@@ -15,6 +15,7 @@ from fewview.errors import InputError
 from fewview.export.glb import write_glb
 from fewview.export.images import write_png
 from fewview.export.mesh import Mesh
+from fewview.export.page import write_viewer_html
 from fewview.export.ply import write_ply
 from fewview.export.report import Report, html, peak_memory
 from fewview.export.transforms import write_transforms
@@ -28,6 +29,7 @@ FILES = {
     "scene": "the field, for fewview itself",
     "mesh.glb": "mesh with vertex colours, y up",
     "splats.ply": "Gaussian splats (3DGS layout)",
+    "viewer.html": "the splats to turn around, in one file that needs no internet",
     "orbit.mp4": "turntable film",
     "views": "renderings along the orbit",
     "transforms.json": "their poses (nerfstudio)",
@@ -88,11 +90,15 @@ def write_results(
         for name, seen in zip(names, renders):
             write_png(folder / name, seen.image)
         write_transforms(folder / "transforms.json", path, names)
+        up = products.up if products.up is not None else CameraPrior.fit(views.cameras).circle.normal
         if products.mesh is not None:
-            up = products.up if products.up is not None else CameraPrior.fit(views.cameras).circle.normal
             write_glb(folder / "mesh.glb", products.mesh, up)
         if products.splats is not None:
             write_ply(folder / "splats.ply", products.splats)
+            photos = views.on_black().images
+            write_viewer_html(
+                folder / "viewer.html", products.splats, views.cameras, up, photos=photos, name=record.name
+            )
         page = html(_report(folder, views, renders, (asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
 
