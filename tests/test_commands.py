@@ -60,7 +60,8 @@ def tensors(out: Path) -> dict[str, torch.Tensor]:
 
 def test_one_run_leaves_the_whole_package_and_nothing_else(world):
     found = {path.name for path in (world / "out").iterdir()}
-    assert found == {"scene", "mesh.glb", "splats.ply", "orbit.mp4", "views", "transforms.json", "report.html"}
+    films = {"orbit.mp4", "views", "transforms.json"}
+    assert found == {"scene", "mesh.glb", "splats.ply", "viewer.html", "report.html", *films}
     assert {path.name for path in world.iterdir()} == {"photos", "weights", "out"}
     report = (world / "out" / "report.html").read_text()
     assert "distilling the scene" in report and "sparsefusion" in report and str(world) not in report

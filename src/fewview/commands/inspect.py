@@ -86,7 +86,7 @@ class Inspect:
         say(f"Focal lengths: EXIF tells {known} of {len(scene)}" + ("." if known else "; they will be guessed."))
         if len(scene) < 2:
             raise InputError(f"{self.input} has one photo; a reconstruction needs two or more from different places.")
-        say("Cameras are unknown: they must be estimated before it can be reconstructed.")
+        say("Cameras are unknown; `fewview reconstruct` estimates them first (pip install 'fewview[poses]').")
 
     def remarks(self, glances: "Sequence[Glance]", found: "Coverage | None") -> None:
         """What may go wrong with these photos, a line each."""
