@@ -92,9 +92,13 @@ def test_frames_of_a_film_are_read_in_order(tmp_path):
     film(tmp_path / "f.mp4", 3)
     with pytest.raises(InputError, match="has 3 frames"):
         open_clip(tmp_path / "f.txt")
-    (tmp_path / "f.mp4").write_bytes(b"no film")
-    with pytest.raises(InputError, match="not a readable video"):
+    film(tmp_path / "f.mp4", 5)
+    with pytest.raises(InputError, match="has more frames"):
         open_clip(tmp_path / "f.txt")
+    for spoilt in (b"no film", (tmp_path / "f.mp4").read_bytes()[:200], b""):
+        (tmp_path / "f.mp4").write_bytes(spoilt)
+        with pytest.raises(InputError, match="not a whole video|no pictures"):
+            open_clip(tmp_path / "f.txt")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,27 @@ def test_clips_without_pictures_or_poses_are_refused(tmp_path):
         open_clip(path)
     with pytest.raises(InputError, match="does not exist"):
         open_clip(tmp_path / "b.txt")
+
+
+def test_a_picture_that_is_a_link_out_of_the_folder_or_is_truncated_is_refused(tmp_path):
+    path = one_frame(tmp_path)
+    picture = next((tmp_path / "a").glob("0.*"))
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=picture.name):
+        open_clip(path).read([0])
+    outside = tmp_path / f"outside{picture.suffix}"
+    outside.write_bytes(whole)
+    picture.unlink()
+    picture.symlink_to(outside)
+    with pytest.raises(InputError, match="not inside"):
+        open_clip(path)
+
+
+def test_a_pose_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00url")
+    with pytest.raises(InputError, match="not a readable text"):
+        open_clip(tmp_path / "a.txt")
 
 
 def test_clips_of_a_split_come_from_its_folder_or_its_list(tmp_path):

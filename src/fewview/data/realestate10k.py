@@ -8,6 +8,7 @@ is arbitrary; that of our rooms is metres.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, atomic_path
-from fewview.data.images import image_size, open_image
+from fewview.data.images import image_size, open_image, path_inside
 from fewview.data.photos import IMAGE_SUFFIXES, Photo, PhotoScene, cover, pinhole, resampled, rigid
 from fewview.errors import InputError
 from fewview.views import Views
@@ -47,17 +48,14 @@ class Video:
     """A video file whose frames are those of the text file, in order; decoded once, when the first is read."""
 
     path: Path
+    count: int  # frames that the text file has; at most one more is decoded, which bounds the memory
 
     @cached_property
     def frames(self) -> list[np.ndarray]:
-        import av
-        from av.error import FFmpegError
+        from fewview.data.video import decoding
 
-        try:
-            with av.open(str(self.path)) as container:
-                return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        except (OSError, IndexError, FFmpegError) as error:
-            raise InputError(f"{self.path} is not a readable video ({error}); fetch it again.") from None
+        with decoding(self.path) as frames:
+            return [frame.to_ndarray(format="rgb24") for frame in islice(frames, self.count + 1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +125,10 @@ def open_clip(path: Path | str) -> ClipScene:
     film = path.with_suffix(".mp4")
     if not film.is_file():
         raise InputError(f"{path} has no frames: neither the folder {folder} nor {film} exists.")
-    video = Video(film)
-    if len(video.frames) != len(poses.timestamps):
-        raise InputError(
-            f"{film} has {len(video.frames)} frames, {path.name} {len(poses.timestamps)} poses; fetch both again."
-        )
+    video = Video(film, len(poses.timestamps))
+    if len(video.frames) != video.count:
+        found = len(video.frames) if len(video.frames) < video.count else "more"
+        raise InputError(f"{film} has {found} frames, {path.name} {video.count} poses; fetch both again.")
     photos = tuple(
         VideoFrame(poses.camera(i, video.frames[i].shape[:2]), film / str(stamp), None, video, i)
         for i, stamp in enumerate(poses.timestamps)
@@ -210,5 +207,5 @@ def _frame(folder: Path, stamp: int) -> Path:
     for suffix in IMAGE_SUFFIXES:
         path = folder / f"{stamp}{suffix}"
         if path.is_file():
-            return path
+            return path_inside(folder, path.name, where=str(folder))
     raise InputError(f"{folder} has no picture {stamp}.jpg or .png; extract the frame at {stamp} microseconds.")
