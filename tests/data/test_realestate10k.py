@@ -97,7 +97,7 @@ def test_frames_of_a_film_are_read_in_order(tmp_path):
         open_clip(tmp_path / "f.txt")
     for spoilt in (b"no film", (tmp_path / "f.mp4").read_bytes()[:200], b""):
         (tmp_path / "f.mp4").write_bytes(spoilt)
-        with pytest.raises(InputError, match="not a whole video|no pictures"):
+        with pytest.raises(InputError, match=r"not a whole video|no pictures"):
             open_clip(tmp_path / "f.txt")
 
 
