@@ -23,6 +23,7 @@ COMMANDS = (
     "view",
     "demo",
     "bench",
+    "licenses",
 )
 
 

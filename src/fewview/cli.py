@@ -14,6 +14,7 @@ from fewview.commands.console import ERR
 from fewview.commands.data import Data
 from fewview.commands.evaluate import Evaluate, Tables
 from fewview.commands.inspect import Inspect
+from fewview.commands.licenses import Licenses
 from fewview.commands.look import Export, Render
 from fewview.commands.reconstruct import Demo, Reconstruct
 from fewview.commands.train import Train, run_recipe
@@ -32,6 +33,7 @@ Command = (
     | Annotated[Data, subcommand("data")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Bench, subcommand("bench")]
+    | Annotated[Licenses, subcommand("licenses")]
 )
 DESCRIPTION = "A few photographs in, a 3D scene out. `fewview COMMAND --help` tells more."
 
