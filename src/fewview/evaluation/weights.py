@@ -55,17 +55,18 @@ def _from_folder(folder: Path, net: Net) -> State | None:
 
 def _from_file(path: Path, net: Net) -> State | None:
     """The weights in a .pth or .safetensors file, with the lin layers of another file where it has none."""
-    state = _own_names(_read(path))
+    state = _own_names(read_state(path))
     if any(key.startswith("lins.") for key in state):
         return state
     folders = [path.parent, *filter(None, (_in_package(*place) for place in LIN_FOLDERS))]
     for lins in (folder / f"{net}.pth" for folder in folders):
         if lins.exists() and lins != path:
-            return state | _own_names(_read(lins))
+            return state | _own_names(read_state(lins))
     return None
 
 
-def _read(path: Path) -> State:
+def read_state(path: Path) -> State:
+    """The tensors of a .safetensors or .pth file; InputError where it is anything else."""
     if path.suffix == ".safetensors":
         return load_tensors(path)
     try:
