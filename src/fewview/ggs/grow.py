@@ -1,0 +1,236 @@
+"""Scenes of any size: a path in chunks, each generated from photos, from what was generated and the scene so far."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import load_tensors, save_tensors
+from fewview.diffusion.samplers import Callback, euler
+from fewview.diffusion.schedules import COSINE, karras
+from fewview.errors import InputError
+from fewview.fitting import GaussianFitConfig
+from fewview.ggs.compact import compact
+from fewview.ggs.model import GGS
+from fewview.ggs.walks import chosen_references
+from fewview.render.gaussians import Gaussians
+from fewview.render.splatting import splat
+from fewview.views import Views
+
+SVD_SIGMAS = 0.002, 700.0  # 2311.15127 appendix D: the levels that SVD is sampled at
+STATE = "grown.safetensors"
+
+
+@dataclass(frozen=True)
+class GGSMethodConfig:
+    """How a scene is made of photos and a path; ours but for `steps`."""
+
+    steps: int = 30  # of Euler's method (paper)
+    chunk: int = 6  # targets in one go, at most
+    references: int = 2  # given or generated views that a chunk is told
+    reach: float = 4.0  # references are at most so many chunks' walks away
+    decoder: bool = True  # splats of D_3D, or else the denoiser's own
+    conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
+    regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
+    covered: float = 0.9  # later chunks add no splats where the scene covers more than this already
+    faint: float = 0.005  # splats of less opacity go
+    merge: float = 0.5  # edge of the cells in which splats of a later chunk become one, in their deviations; 0: never
+    most: int = 1_000_000  # splats
+    frames: int = 24  # of an automatic path
+    refine: int = 0  # steps of splat fitting on all given and generated views, at the end
+    fit: GaussianFitConfig = field(default_factory=lambda: GaussianFitConfig(count=20_000, steps=1000))  # of No3D
+
+    @staticmethod
+    def preset(name: str) -> "GGSMethodConfig":
+        """`fast`, `default`, `quality` and `thesis` differ in Euler's steps: 10, 30, 60, and the paper's 30."""
+        steps = {"fast": 10, "default": 30, "quality": 60, "thesis": 30}
+        if name not in steps:
+            raise InputError(f"The preset '{name}' does not exist; choose from {', '.join(steps)}.")
+        return GGSMethodConfig(steps=steps[name])
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """What a path has given so far, in the frame in which the scene grows."""
+
+    scene: Gaussians  # colours; empty for a model without splats
+    images: Float[Tensor, "n 3 height width"]  # generated, of the path's first n cameras
+    shown: frozenset[int]  # given views whose splats are in the scene
+    counts: tuple[int, ...]  # splats after each chunk
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Given views and a path of the model's size in the frame of growth; `walk` is what a chunk of it walks."""
+
+    given: Views
+    path: Cameras
+    walk: float
+    seed: int
+
+    def chunks(self, most: int) -> list[tuple[int, int]]:
+        """First frame and end of each chunk: as few as can be, as even as can be."""
+        number = -(-len(self.path) // most)
+        ends = [i * len(self.path) // number for i in range(number + 1)]
+        return list(zip(ends, ends[1:]))
+
+
+def grow(
+    model: GGS,
+    task: Task,
+    config: GGSMethodConfig,
+    *,
+    progress: Callable[[float], None],
+    directory: Path | None = None,
+) -> Grown:
+    """All chunks of a path, going on from the last one that `directory` holds.
+
+    Chunk i draws from (seed, i) alone, so a run that was stopped gives the same bits as one that was not.
+    """
+    chunks = task.chunks(config.chunk)
+    grown = _start(task) if directory is None else _resume(directory, task)
+    done = [end for _, end in chunks].index(len(grown.images)) + 1 if len(grown.images) else 0
+    for i in range(done, len(chunks)):
+        tell = lambda step, _, __, i=i: progress((i + (step + 1) / config.steps) / len(chunks))
+        grown = next_chunk(model, task, config, grown, chunks[i], i, tell)
+        if directory is not None:
+            _save(directory, task, grown)
+    return grown
+
+
+@torch.no_grad()
+def next_chunk(
+    model: GGS,
+    task: Task,
+    config: GGSMethodConfig,
+    grown: Grown,
+    frames: tuple[int, int],
+    number: int,
+    callback: Callback | None = None,
+) -> Grown:
+    """One chunk more: choose references, sample the targets, add what their splats show and the scene does not."""
+    targets = task.path[slice(*frames)]
+    views = Views(
+        torch.cat([task.given.images, grown.images]), Cameras.cat([task.given.cameras, task.path[: frames[0]]])
+    )
+    chosen = chosen_references(views.cameras, targets, config.references, walk=task.walk, reach=config.reach)
+    told = len(grown.scene) > 0 and model.config.scene and config.conditioning != "views"
+    context = views[chosen]
+    z0 = sample(
+        model, context, targets, config.steps, seed=task.seed * 1_000_003 + number,
+        scene=grown.scene if told else None, callback=callback,
+    )  # fmt: skip
+    images = torch.cat([grown.images, model.codec.decode(z0).float().clamp(0, 1)])
+    if model.splats is None:
+        return Grown(grown.scene, images, grown.shown, (*grown.counts, 0))
+    new = model.scene(context, targets, z0, fine=config.decoder).gaussians
+    fresh = [i for i, c in enumerate(chosen) if c < len(task.given) and c not in grown.shown]
+    added = fresh + list(range(len(chosen), len(chosen) + len(targets)))
+    cameras = Cameras.cat([context.cameras, targets])
+    shown = grown.shown | {chosen[i] for i in fresh}
+    scene = _joined(grown.scene, _uncovered(grown.scene, new, cameras, added, config), config)
+    return Grown(scene, images, shown, (*grown.counts, len(scene)))
+
+
+def sample(
+    model: GGS,
+    context: Views,
+    targets: Cameras,
+    steps: int,
+    *,
+    seed: int,
+    scene: Gaussians | None = None,
+    callback: Callback | None = None,
+) -> Float[Tensor, "l c h w"]:
+    """Latents of all targets jointly, from noise along the probability-flow ODE by Euler's method."""
+    config = model.config
+    if config.noise == "lognormal":
+        sigmas = karras(steps, *SVD_SIGMAS)
+    else:
+        sigmas = COSINE.sigmas(torch.linspace(1, 0, steps + 1))
+    shape = len(targets), config.autoencoder.total_channels, *config.cells
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(context.images)
+    return euler(model.condition(context, targets, scene=scene), noise * sigmas[0], sigmas, callback=callback)
+
+
+def _uncovered(
+    scene: Gaussians, new: Gaussians, cameras: Cameras, added: list[int], config: GGSMethodConfig
+) -> Gaussians:
+    """The splats of the views `added` whose pixels see holes in the scene so far. Each view has as many splats."""
+    of_view = torch.arange(len(new)).reshape(len(cameras), -1)
+    if not len(scene):
+        return new[of_view[added].flatten().to(new.means.device)]
+    each = of_view.shape[1]
+    shrink = round((cameras.height * cameras.width / each) ** 0.5)
+    seen = cameras[added].resized(cameras.height // shrink, cameras.width // shrink)
+    holes = splat(scene, seen).alpha.flatten(1) < config.covered
+    return new[of_view[added].to(holes.device)[holes]]
+
+
+def _joined(scene: Gaussians, new: Gaussians, config: GGSMethodConfig) -> Gaussians:
+    """Old and new splats; the first chunk's are the model's own, only later ones are merged."""
+    edge = config.merge if len(scene) else 0.0
+    whole = Gaussians.cat([scene, new]) if len(scene) else new
+    return compact(whole, faint=config.faint, edge=edge, most=config.most)
+
+
+def add_unshown(model: GGS, task: Task, config: GGSMethodConfig, grown: Grown) -> Grown:
+    """Splats of given views that no chunk was told: photos stay in the scene, wherever the path went.
+
+    They are lifted beside the generated views next to them, whose latents are known by now.
+    """
+    if model.splats is None:
+        return grown
+    scene, shown = grown.scene, grown.shown
+    for i in range(len(task.given)):
+        if i in shown:
+            continue
+        near = (task.path.centers - task.given.cameras.centers[i]).norm(dim=-1).argsort(stable=True)[: config.chunk]
+        order = near.sort().values
+        context, targets = task.given[[i]], task.path[order]
+        with torch.no_grad():
+            z0 = model.codec.encode(grown.images[order]).float()
+            new = model.scene(context, targets, z0, fine=config.decoder).gaussians
+        cameras = Cameras.cat([context.cameras, targets])
+        scene, shown = _joined(scene, _uncovered(scene, new, cameras, [0], config), config), shown | {i}
+    return Grown(scene, grown.images, shown, grown.counts)
+
+
+def empty_scene(like: Tensor) -> Gaussians:
+    """No splats at all, of colours."""
+    return Gaussians(*(like.new_zeros(0, *tail) for tail in ((3,), (3,), (4,), (), (3,))))
+
+
+def _start(task: Task) -> Grown:
+    return Grown(empty_scene(task.given.images), task.given.images[:0], frozenset(), ())
+
+
+def _save(directory: Path, task: Task, grown: Grown) -> None:
+    """The whole state in one file, which is replaced at once."""
+    numbers = {
+        "counts": list(grown.counts),
+        "shown": sorted(grown.shown),
+        "run": [task.seed, len(task.path), len(task.given)],
+    }
+    tensors = {name: tensor.cpu() for name, tensor in grown.scene.tensors().items()}
+    tensors |= {name: torch.tensor(values, dtype=torch.int64) for name, values in numbers.items()}
+    save_tensors(directory / STATE, {**tensors, "images": grown.images.cpu(), "poses": task.path.world_from_cam.cpu()})
+
+
+def _resume(directory: Path, task: Task) -> Grown:
+    path = directory / STATE
+    if not path.exists():
+        return _start(task)
+    kept = load_tensors(path)
+    run = kept["run"].tolist()
+    same = run == [task.seed, len(task.path), len(task.given)]
+    if not same or not torch.equal(kept["poses"], task.path.world_from_cam.cpu()):
+        raise InputError(f"{path} is of another run (other photos, path or seed); name another folder, or delete it.")
+    device = task.given.images.device
+    scene = Gaussians(*(kept[name].to(device) for name in ("means", "scales", "quaternions", "opacities", "features")))
+    return Grown(scene, kept["images"].to(device), frozenset(kept["shown"].tolist()), tuple(kept["counts"].tolist()))

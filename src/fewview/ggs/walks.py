@@ -1,0 +1,121 @@
+"""Where scenes grow: cameras as the networks take them, paths that are made where none is given, and their length."""
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.errors import InputError
+from fewview.geometry.transforms import axis_angle
+from fewview.paths import interpolate
+from fewview.views import Views
+
+ZOOM = 1.25  # a path's field of view may differ from the photos' by this factor
+STROLL, GLANCE = 0.5, 0.35  # radius of the walk from one photo, in the world's unit; turn of the head, radians
+
+
+def framed(views: Views, height: int, width: int) -> Views:
+    """Whole photos, without masks, cut about their middle to the shape of height x width, and resampled to it."""
+    h, w, top, left = _window(views.cameras, height, width)
+    images = views.images[..., top : top + h, left : left + w]
+    return Views(images, views.cameras.cropped(left, top, h, w)).resized(height, width)
+
+
+def framed_cameras(cameras: Cameras, height: int, width: int) -> Cameras:
+    """The cameras of `framed` photos."""
+    h, w, top, left = _window(cameras, height, width)
+    return cameras.cropped(left, top, h, w).resized(height, width)
+
+
+def _window(cameras: Cameras, height: int, width: int) -> tuple[int, int, int, int]:
+    """Height, width, top and left of the largest window of the shape of height x width."""
+    scale = min(cameras.height / height, cameras.width / width)
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    return h, w, (cameras.height - h) // 2, (cameras.width - w) // 2
+
+
+def checked_path(path: Cameras, given: Cameras) -> Cameras:
+    """A path of one or more cameras with about the photos' field of view; InputError otherwise. Both are framed."""
+    if len(path.shape) != 1 or len(path) < 1:
+        raise InputError("The path has no camera; give it at least one, or leave it out for an automatic one.")
+    if not (path.world_from_cam.isfinite().all() and path.intrinsics.isfinite().all()):
+        raise InputError("The path has NaN or infinity in its cameras; write it again.")
+    focal, usual = (c.intrinsics[:, [0, 1], [0, 1]] for c in (path, given))
+    ratio = (focal / usual.median(0).values).log().abs().amax(-1)
+    worst = int(ratio.argmax())
+    if ratio[worst] > math.log(ZOOM):
+        factor = float((focal[worst] / usual.median(0).values).mean())
+        raise InputError(
+            f"Camera {worst} of the path has {factor:.2f} times the photos' focal length (in image widths); "
+            "give the path the photos' intrinsics."
+        )
+    return path
+
+
+def automatic_path(given: Cameras, frames: int) -> Cameras:
+    """Cameras strictly between the given ones, in their order; from a single one, a stroll about its place.
+
+    The stroll is one round of a circle through the camera's place, half a unit of the world in radius, that leads to
+    the right, forward and back by the left; the head turns towards the side where it is.
+    """
+    if frames < 1:
+        raise InputError(f"A path of {frames} frames was asked for; ask for at least one.")
+    if len(given) > 1:
+        return interpolate(given, frames + 2)[1:-1]
+    turn = torch.arange(1, frames + 1) * (2 * math.pi / (frames + 1))
+    poses = []
+    for angle in turn.tolist():
+        pose = torch.eye(4)
+        pose[:3, :3] = axis_angle(torch.tensor([0.0, 1.0, 0.0]), torch.tensor(GLANCE * math.sin(angle)))
+        pose[:3, 3] = STROLL * torch.tensor([math.sin(angle), 0.0, 1 - math.cos(angle)])
+        poses.append(pose)
+    moved = given.world_from_cam @ torch.stack(poses).to(given.world_from_cam)
+    return replace(given, world_from_cam=moved, intrinsics=given.intrinsics.expand(frames, 3, 3))
+
+
+def walk_of(given: Cameras, path: Cameras, chunks: int) -> float:
+    """What a chunk of the path walks on average; of a path in one place, the spread of all cameras, else 1."""
+    centers = torch.cat([given.centers, path.centers])
+    spread = float(torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist").max())
+    least = 1e-6 * (1 + float(centers.norm(dim=-1).max()))
+    length = 0.0
+    if len(path):
+        start = (given.centers - path.centers[0]).norm(dim=-1).min()
+        length = float(start + path.centers.diff(dim=0).norm(dim=-1).sum()) / max(chunks, 1)
+    return length if length > least else spread if spread > least else 1.0
+
+
+def chosen_references(
+    candidates: Cameras, targets: Cameras, count: int, *, walk: float, reach: float
+) -> list[int]:
+    """Numbers of at most `count` candidates that leave targets least far from the nearest of them, best first.
+
+    Far means walks of a chunk between the places plus radians between the axes. Of candidates that bring nothing more
+    the earliest is taken, so that a photo goes before a generated view; those more than `reach` walks from any of the
+    targets are not taken, because the frame's unit is the widest distance, unless there is no other.
+    """
+    apart = (targets.centers[:, None] - candidates.centers).norm(dim=-1) / walk
+    angle = (targets.forward @ candidates.forward.mT).clamp(-1, 1).acos()
+    far = apart + angle
+    within = apart.amax(0) <= reach
+    within[far.mean(0).argmin()] = True
+    nearest = torch.full_like(far[:, :1], math.inf)
+    chosen: list[int] = []
+    for _ in range(min(count, int(within.sum()))):
+        cost = torch.minimum(nearest, far).mean(0).masked_fill(~within, math.inf)
+        cost[chosen] = math.inf
+        chosen.append(int(cost.argmin()))
+        nearest = torch.minimum(nearest, far[:, chosen[-1:]])
+    return chosen
+
+
+def growth_frame(given: Cameras, walk: float, *, metric: bool) -> Float[Tensor, "4 4"]:
+    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's, its unit is a chunk's walk.
+
+    So thresholds that are lengths (the renderer's near plane, for one) do not depend on the world's scale.
+    """
+    unit = 1.0 if metric else walk
+    return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])
