@@ -1,7 +1,6 @@
 """The commands from photos to files, with the smallest networks and seconds of work."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import worlds
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import formats, products, reconstruct
+from fewview.commands import reconstruct
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -21,21 +20,9 @@ def quick():
     """Presets, splats, mesh and film of toy size."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(method.PRESETS, "fast", worlds.quick().distill)
-        patch.setattr(products, "SPLATS", replace(products.SPLATS, count=100, steps=2))
-        patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
-        for name, value in {"FILM_SIZE": 16, "FILM_FRAMES": 4, "SPLAT_SIZE": 16, "SPLAT_VIEWS": 3}.items():
-            patch.setattr(reconstruct, name, value)
-        for name, value in {
-            "ORBIT": 3,
-            "AROUND": 6,
-            "FIT_SIZE": 16,
-            "FIELD_SIZE": 16,
-            "SPLAT_SIZE": 32,
-            "TEXTURE": 32,
-        }.items():
-            patch.setattr(formats, name, value)
+        worlds.quick_exports(patch)
         patch.setattr(reconstruct, "SAVE_EVERY", 2)
-        patch.setattr("fewview.evaluation.perceptual.find_lpips", lambda *_, **__: None)
+        patch.setattr("fewview.pipeline.methods.find_lpips", lambda *_, **__: None)
         yield
 
 
@@ -60,7 +47,7 @@ def tensors(out: Path) -> dict[str, torch.Tensor]:
 
 def test_one_run_leaves_the_whole_package_and_nothing_else(world):
     found = {path.name for path in (world / "out").iterdir()}
-    films = {"orbit.mp4", "views", "transforms.json"}
+    films = {"orbit.mp4", "views", "transforms.json", "inputs"}
     assert found == {"scene", "mesh.glb", "splats.ply", "viewer.html", "report.html", *films}
     assert {path.name for path in world.iterdir()} == {"photos", "weights", "out"}
     report = (world / "out" / "report.html").read_text()

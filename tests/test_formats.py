@@ -12,13 +12,13 @@ import worlds
 from PIL import Image
 from test_cli import fewview, refused
 
-from fewview.commands import formats, products
-from fewview.commands.look import open_scene
 from fewview.data import open_scene as open_photos
 from fewview.export.depth import depth_unit_of, read_depth_png
 from fewview.export.ply import write_ply
 from fewview.export.scenes import READERS, load_scene
 from fewview.fitting import surface_gaussians
+from fewview.pipeline import formats, products, reconstruction
+from fewview.pipeline.reconstruction import Reconstruction
 from fewview.render.gaussians import Gaussians
 
 
@@ -26,8 +26,9 @@ from fewview.render.gaussians import Gaussians
 def quick():
     """Films and surfaces of toy size."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"ORBIT": 3, "AROUND": 12, "SPLAT_SIZE": 48, "TEXTURE": 64}.items():
-            patch.setattr(formats, name, value)
+        patch.setattr(formats, "ORBIT", 3)
+        for name, value in {"AROUND": 12, "SPLAT_SIZE": 48, "TEXTURE": 64}.items():
+            patch.setattr(reconstruction, name, value)
         patch.setattr(products, "FUSED", replace(products.FUSED, resolution=24))
         yield
 
@@ -44,7 +45,7 @@ def scene(tmp_path_factory) -> Path:
 
 
 def test_a_file_of_splats_is_rendered_from_cameras_that_see_all_of_it(scene, tmp_path):
-    opened = open_scene(scene, "z")
+    opened = Reconstruction.open(scene, "z")
     means = opened.asset.gaussians.means
     pixels, depth = opened.cameras.project(means.expand(len(opened.cameras), -1, 3))
     framed = ((pixels >= 0) & (pixels <= opened.cameras.height)).all(-1) & (depth > 0)
@@ -89,7 +90,7 @@ def test_films_and_splats_in_gltf(scene, tmp_path):
 def test_folders_of_renderings_are_read_back_as_photos_with_cameras(scene, tmp_path, name):
     assert fewview("export", scene, "-o", tmp_path / "out", "--as", name, "--up", "z") == 0
     photos = open_photos(tmp_path / "out").read([0, 1, 2])
-    opened = open_scene(scene, "z")
+    opened = Reconstruction.open(scene, "z")
     from fewview.paths import orbit
 
     cameras = orbit(opened.cameras, 3)

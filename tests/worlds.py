@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from fewview.cameras import Cameras
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
+from fewview.pipeline import formats, products, reconstruction
 from fewview.recipes.sparsefusion import tiny
 from fewview.render.asset import FieldAssetConfig
 from fewview.render.field import FieldConfig
@@ -165,3 +167,13 @@ def quick() -> SparseFusionConfig:
     config = SparseFusionConfig.preset("fast")
     small = replace(config.distill, steps=8, bootstrap_steps=4, pseudo_views=2, render_size=16, asset=asset)
     return replace(config, distill=replace(small, max_evaluations=2, input_rays=64), photo_size=32)
+
+
+def quick_exports(patch: pytest.MonkeyPatch) -> None:
+    """Splats, meshes, textures and films of toy size."""
+    patch.setattr(products, "SPLATS", replace(products.SPLATS, count=100, steps=2))
+    patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
+    patch.setattr(formats, "ORBIT", 3)
+    small = {"FILM_SIZE": 16, "FILM_FRAMES": 4, "AROUND": 6, "FIT_SIZE": 16, "FIELD_SIZE": 16, "SPLAT_SIZE": 32}
+    for name, value in {**small, "TEXTURE": 32}.items():
+        patch.setattr(reconstruction, name, value)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from fewview.export.package import write_results
     from fewview.fitting import fit_field, fit_gaussians
     from fewview.paths import CameraPrior, interpolate, orbit, spiral
+    from fewview.pipeline.methods import SparseFusion
+    from fewview.pipeline.reconstruction import Reconstruction
     from fewview.priors import Codec, IdentityCodec, Prior
     from fewview.render.asset import FieldAsset
     from fewview.render.gaussians import GaussianAsset, Gaussians
     from fewview.sparsefusion.distill import DistillConfig, Evidence, distill
-    from fewview.sparsefusion.method import EFTImages, SparseFusion, SparseFusionConfig, VLDMSamples
+    from fewview.sparsefusion.method import EFTImages, SparseFusionConfig, VLDMSamples
     from fewview.views import Asset, Reconstructor, Render, Scene, Views
 
 _HOME = {
@@ -32,17 +34,19 @@ _HOME = {
     "fitting": ("fit_field", "fit_gaussians"),
     "paths": ("CameraPrior", "interpolate", "orbit", "spiral"),
     "priors": ("Codec", "IdentityCodec", "Prior"),
+    "pipeline.methods": ("SparseFusion",),
+    "pipeline.reconstruction": ("Reconstruction",),
     "render.asset": ("FieldAsset",),
     "render.gaussians": ("GaussianAsset", "Gaussians"),
     "sparsefusion.distill": ("DistillConfig", "Evidence", "distill"),
-    "sparsefusion.method": ("EFTImages", "SparseFusion", "SparseFusionConfig", "VLDMSamples"),
+    "sparsefusion.method": ("EFTImages", "SparseFusionConfig", "VLDMSamples"),
     "views": ("Asset", "Reconstructor", "Render", "Scene", "Views"),
 }
 _MODULE = {name: f"fewview.{module}" for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Asset", "CameraPrior", "Cameras", "Codec", "DistillConfig", "EFTImages", "Evidence", "FieldAsset",
-    "GaussianAsset", "Gaussians", "IdentityCodec", "InputError", "Prior", "Protocol", "Reconstructor",
+    "GaussianAsset", "Gaussians", "IdentityCodec", "InputError", "Prior", "Protocol", "Reconstruction", "Reconstructor",
     "Render", "Scene", "SparseFusion", "SparseFusionConfig", "VLDMSamples", "Views", "distill", "evaluate",
     "fit_field", "fit_gaussians", "interpolate", "open_scene", "orbit", "spiral", "write_results",
 ]  # fmt: skip

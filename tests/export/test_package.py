@@ -9,7 +9,7 @@ import torch
 from fewview.cameras import Cameras
 from fewview.errors import InputError
 from fewview.export.mesh import Mesh
-from fewview.export.package import Products, Record, write_results
+from fewview.export.package import FILES, Products, Record, write_results
 from fewview.export.ply import read_ply
 from fewview.export.report import Report, html
 from fewview.render.gaussians import GaussianAsset, Gaussians
@@ -69,8 +69,7 @@ def test_everything_is_there_and_can_be_read(tmp_path, asset, views):
     record = Record("chair", {"distill": {"steps": 3, "rates": [0.1, 0.2]}}, {"distil": 3.0, "mesh": 1.0})
     write_results(tmp_path / "out", asset, views, products=products, record=record)
     out = tmp_path / "out"
-    names = {"scene", "mesh.glb", "splats.ply", "orbit.mp4", "views", "transforms.json", "report.html", "viewer.html"}
-    assert {path.name for path in out.iterdir()} == names
+    assert {path.name for path in out.iterdir()} == set(FILES)
     assert torch.equal(GaussianAsset.load(out / "scene").gaussians.means, asset.gaussians.means)
     assert len(read_ply(out / "splats.ply")) == 40
     frames = json.loads((out / "transforms.json").read_text())["frames"]

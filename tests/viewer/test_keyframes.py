@@ -4,7 +4,7 @@ import pytest
 import torch
 from viewer.scenes import UP, ball, ring
 
-from fewview.commands.look import read_cameras
+from fewview.data.camera_file import read_cameras
 from fewview.render.gaussians import GaussianAsset
 from fewview.viewer.exhibits import pose_of
 from fewview.viewer.keyframes import MOST_KEYFRAMES, Keyframe, KeyframePath

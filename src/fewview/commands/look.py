@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import effort, say, stages
-from fewview.commands.formats import FORMATS, Job, Opened, choose
 from fewview.errors import InputError
+from fewview.pipeline.formats import FORMATS, choose
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fewview.cameras import Cameras
-    from fewview.render.asset import FieldAsset
-    from fewview.render.gaussians import GaussianAsset
     from fewview.views import Asset
 
 SceneFile = Annotated[Positional[Path], arg(metavar="SCENE")]
 Up = Annotated[str | None, arg(metavar="AXIS")]
-AXES = {sign + axis: tuple(s * float(axis == x) for x in "xyz") for sign, s in (("", 1), ("-", -1)) for axis in "xyz"}
-FILM_SIZE = 480  # pixels, of scenes without cameras of their own
 LISTING = "".join(f"\n  {each.ending or '--as ' + each.name}: {each.about}" for each in FORMATS)
 
 
@@ -53,7 +49,9 @@ class Render:
         if min(self.frames or 1, self.fps, self.size or 1) < 1:
             raise InputError("--frames, --fps and --size must be at least 1.")
         refuse_existing(self.out, self.overwrite)
-        scene = open_scene(self.scene, self.up)
+        from fewview.pipeline.reconstruction import Reconstruction
+
+        scene = Reconstruction.open(self.scene, self.up)
         cameras = self.cameras(scene.cameras)
         with stages() as report:
             write_film(self.out, scene.asset, cameras, self.fps, lambda done: report("rendering", done))
@@ -61,8 +59,9 @@ class Render:
 
     def cameras(self, inputs: "Cameras") -> "Cameras":
         """The path, at the wanted size."""
-        from fewview.commands.products import sized
+        from fewview.data.camera_file import read_cameras
         from fewview.paths import interpolate, orbit, spiral
+        from fewview.pipeline.products import sized
 
         if self.path in ("orbit", "spiral"):
             cameras = (orbit if self.path == "orbit" else spiral)(inputs, self.frames or 72)
@@ -93,31 +92,11 @@ class Export:
     def run(self) -> None:
         chosen = choose(self.out, self.format)
         refuse_existing(self.out, self.overwrite)
-        scene = open_scene(self.scene, self.up)
+        from fewview.pipeline.reconstruction import Reconstruction
+
         with stages() as report:
-            chosen.write(self.out, Job(scene, report))
+            chosen.write(self.out, Reconstruction.open(self.scene, self.up, progress=report))
         say(f"The scene is in {self.out}: {chosen.about}.")
-
-
-def open_scene(path: Path, up: str | None = None) -> Opened:
-    """A results folder with its cameras, or a file of splats with cameras all around it."""
-    import torch
-
-    from fewview.commands.products import surrounding
-    from fewview.export.scenes import load_scene as load_file
-    from fewview.paths import CameraPrior
-
-    if up is not None and up not in AXES:
-        raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)} (--up=-y, for example).")
-    if path.is_dir():
-        asset, folder = load_scene(path)
-        cameras = read_cameras(folder / "transforms.json")
-        axis = CameraPrior.fit(cameras).circle.normal if up is None else torch.tensor(AXES[up])
-        return Opened(asset, cameras, axis)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
-    asset, axis = load_file(path), torch.tensor(AXES[up or "-y"])
-    return Opened(asset, surrounding(asset.gaussians, axis, FILM_SIZE), axis)
 
 
 def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress: Callable[[float], None]) -> None:
@@ -140,50 +119,6 @@ def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress
     with atomic_folder(out) as folder:
         for i, image in enumerate(images()):
             write_png(folder / f"{i:04d}.png", image)
-
-
-def load_scene(folder: Path) -> "tuple[FieldAsset | GaussianAsset, Path]":
-    """The asset of a result folder, or of the scene folder in it, and the result folder."""
-    from fewview.checkpoint import read_json
-    from fewview.render.asset import FieldAsset
-    from fewview.render.gaussians import GaussianAsset
-
-    scene = folder / "scene" if (folder / "scene").is_dir() else folder
-    header = scene / "config.json"
-    if not header.exists():
-        raise InputError(f"{folder} holds no scene (scene/config.json); name the results of `fewview reconstruct`.")
-    kinds = {"FieldAsset": FieldAsset, "GaussianAsset": GaussianAsset}
-    data = read_json(header)
-    kind = data.get("class") if isinstance(data, dict) else None
-    if kind not in kinds:
-        raise InputError(f"{header} does not describe a scene; name the results of `fewview reconstruct`.")
-    return kinds[kind].load(scene), scene.parent
-
-
-def read_cameras(path: Path) -> "Cameras":
-    """Cameras of a transforms.json, whose images need not exist; all get the size of the first."""
-    import numpy as np
-
-    from fewview.cameras import Cameras
-    from fewview.checkpoint import read_json
-    from fewview.data.fields import array, field
-    from fewview.data.photos import pinhole, rigid
-
-    data = read_json(path)
-    cameras = []
-    for i, frame in enumerate(field(data, "frames", list, where=str(path))):
-        where = f"{path}: frame {i}"
-        entry = {**data, **frame} if isinstance(frame, dict) else frame
-        fx, cx, cy, w, h = (field(entry, key, float, where=where) for key in ("fl_x", "cx", "cy", "w", "h"))
-        fy = field(entry, "fl_y", float, where=where) if "fl_y" in entry else fx
-        if min(fx, fy, w, h) <= 0:
-            raise InputError(f"{where}: focal lengths and image size must be positive.")
-        pose = rigid(array(entry, "transform_matrix", (4, 4), where=where), where=f"{where}: 'transform_matrix'")
-        opencv = pose * np.array([1.0, -1.0, -1.0, 1.0])  # from OpenGL's axes: y up, z backward
-        cameras.append(pinhole(opencv, np.array([fx, fy]), np.array([cx, cy]), (int(h), int(w))))
-    if not cameras:
-        raise InputError(f"{path} has no frames; list at least one camera.")
-    return Cameras.stack([camera.resized(cameras[0].height, cameras[0].width) for camera in cameras])
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:

@@ -8,7 +8,7 @@ from fewview.commands.console import say
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
-    from fewview.sparsefusion.method import SparseFusion
+    from fewview.pipeline.methods import SparseFusion
     from fewview.views import Reconstructor
 
 Preset = Literal["fast", "default", "quality", "thesis"]
@@ -24,15 +24,15 @@ METHODS = (*SEEKING, "eft", "vldm")
 
 def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
     """One of the methods that make a field."""
-    from fewview.evaluation.perceptual import find_lpips
     from fewview.evaluation.weights import HELP
-    from fewview.sparsefusion.method import SparseFusion, SparseFusionConfig
+    from fewview.pipeline.methods import SparseFusion
+    from fewview.sparsefusion.method import SparseFusionConfig
 
     config = replace(SparseFusionConfig.preset(preset), seeking=SEEKING[name])
-    perceptual = find_lpips("vgg") if config.distill.perceptual_weight > 0 and name == "sparsefusion" else None
-    if perceptual is None and name == "sparsefusion":
+    method = SparseFusion.from_pretrained(weights, config)
+    if method.perceptual is None and config.seeking == "mode":
         say(f"Distilling without the perceptual loss. {HELP}")
-    return SparseFusion.from_pretrained(weights, config, perceptual)
+    return method
 
 
 def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[str, "Reconstructor"]:

@@ -15,16 +15,14 @@ from fewview.errors import InputError
 
 if TYPE_CHECKING:
     from fewview.data import PhotoScene, UnposedPhotos
-    from fewview.render.asset import FieldAsset
-    from fewview.sparsefusion.method import SparseFusion
+    from fewview.pipeline.methods import SparseFusion
+    from fewview.pipeline.reconstruction import Reconstruction
     from fewview.views import Views
 
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
 MOST_VIEWS = 6  # more add little to a method for few photos, and cost time
 SAVE_EVERY = 100  # steps
 POSE_RATE = 5e-4  # radians, and units of the normalised scene
-FILM_SIZE, FILM_FRAMES = 192, 48
-SPLAT_SIZE, SPLAT_VIEWS = 128, 36
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,9 @@ class Reconstruct:
         with stages() as report, _RunFolder(self, chosen) as folder:
             generator = torch.Generator().manual_seed(self.seed)
             views = views.to(self.device)
-            asset = method.reconstruct(views, generator=generator, progress=report, directory=folder)
-            self.write(asset, views, report, self.settings(method, chosen))
+            name = self.input.resolve().name
+            scene = method(views, name=name, generator=generator, progress=report, directory=folder)
+            self.write(scene, report, self.settings(method, chosen))
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
         say(f"Took {effort(start)}.")
 
@@ -125,28 +124,12 @@ class Reconstruct:
         perceptual = "LPIPS" if method.perceptual is not None else "none"
         return {**given, "views": list(chosen), "perceptual loss": perceptual, **to_json(method.config)}
 
-    def write(self, asset: "FieldAsset", views: "Views", report: Stages, settings: dict) -> None:
+    def write(self, scene: "Reconstruction", report: Stages, settings: dict) -> None:
         """Splats, mesh, film, pictures and report, beside the field itself."""
-        import torch
+        from fewview.export.package import Record
 
-        from fewview.commands import products
-        from fewview.export.package import Products, Record, write_results
-        from fewview.framing import crop_to_object
-        from fewview.paths import orbit
-
-        near = crop_to_object(views, FILM_SIZE).cameras
-        generator = torch.Generator().manual_seed(self.seed)
-        seen_from = products.around(near, SPLAT_VIEWS, SPLAT_SIZE)
-        tell = lambda fraction: report("fitting splats", fraction)
-        splats = products.splats(asset, seen_from, generator=generator, progress=tell)
-        report("taking the surface", 0)
-        mesh = products.mesh(asset, splats, seen_from)
-        report("taking the surface", 1)
-        report("rendering and writing", 0)
-        made = Products(mesh, splats, orbit(near, FILM_FRAMES))
-        record = Record(self.input.resolve().name, settings, dict(report.seconds))
-        write_results(self.out, asset, views, products=made, record=record)
-        report("rendering and writing", 1)
+        _ = scene.mesh  # and the splats, so that the record knows how long they took
+        scene.save(self.out, Record(scene.name, settings, dict(report.seconds)))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,9 @@ FILES = {
     "orbit.mp4": "turntable film",
     "views": "renderings along the orbit",
     "transforms.json": "their poses (nerfstudio)",
+    "inputs": "the photos, with masks and poses",
 }
+INPUT_SIZE = 1024  # pixels, the longest side of the photos that are kept
 STILLS = 8  # renderings of the orbit that the report shows
 
 
@@ -90,6 +92,7 @@ def write_results(
         for name, seen in zip(names, renders):
             write_png(folder / name, seen.image)
         write_transforms(folder / "transforms.json", path, names)
+        write_inputs(folder / "inputs", views)
         up = products.up if products.up is not None else CameraPrior.fit(views.cameras).circle.normal
         if products.mesh is not None:
             write_glb(folder / "mesh.glb", products.mesh, up)
@@ -101,6 +104,17 @@ def write_results(
             )
         page = html(_report(folder, views, renders, (asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def write_inputs(folder: Path, views: Views) -> None:
+    """Photos as PNG (their masks as alpha), no larger than INPUT_SIZE, and transforms.json: readable as an input."""
+    shrink = min(1.0, INPUT_SIZE / max(views.images.shape[-2:]))
+    views = views.resized(*(max(1, round(side * shrink)) for side in views.images.shape[-2:]))
+    names = [f"images/{i:03d}.png" for i in range(len(views))]
+    pictures = views.images if views.masks is None else torch.cat([views.images, views.masks], dim=1)
+    for name, picture in zip(names, pictures):
+        write_png(folder / name, picture)
+    write_transforms(folder / "transforms.json", views.cameras, names)
 
 
 def check_free(out: Path) -> None:

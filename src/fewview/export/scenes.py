@@ -8,6 +8,9 @@ from fewview.export.splat import read_splat
 from fewview.export.spz import read_spz
 from fewview.render.gaussians import GaussianAsset
 
+AXES = {sign + axis: tuple(s * float(axis == x) for x in "xyz") for sign, s in (("", 1), ("-", -1)) for axis in "xyz"}
+"""Directions by name; files of splats do not say which one is up, and most have -y."""
+
 READERS = {
     ".ply": lambda path: GaussianAsset(read_ply(path)),
     ".spz": read_spz,

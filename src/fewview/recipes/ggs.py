@@ -21,6 +21,8 @@ from fewview.sparsefusion.tasks import AutoencoderTask, Perceptual
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.training import TrainConfig, train
 
+Progress = Callable[[int, dict[str, float]], None]
+
 FRAMES = 8  # the paper's input views, references included
 
 
@@ -80,13 +82,14 @@ def train_codec(
     *,
     autoencoder: Path = WEIGHTS / "sparsefusion-tiny",
     perceptual: Perceptual | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Stage 0: a trained autoencoder learns other pictures, and <directory>/model, for `start`, is returned.
 
     SparseFusion's has seen objects on black alone: it gives 30 dB there, and 11 dB on pictures that fill the frame.
     """
     model = _autoencoder(autoencoder).requires_grad_(True)
-    train(AutoencoderTask(model, images, held_out, perceptual=perceptual), training, directory)
+    train(AutoencoderTask(model, images, held_out, perceptual=perceptual), training, directory, progress=progress)
     save_model(directory / "model", model, unit_latents(model, held_out))
     return directory / "model"
 

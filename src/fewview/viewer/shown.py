@@ -11,7 +11,7 @@ from fewview.cameras import Cameras
 from fewview.data import PhotoScene, open_scene
 from fewview.errors import InputError
 from fewview.export.page import first_view, middle
-from fewview.export.scenes import load_scene
+from fewview.export.scenes import AXES, load_scene
 from fewview.paths import CameraPrior
 from fewview.render.gaussians import GaussianAsset, Gaussians
 from fewview.views import resize
@@ -19,14 +19,6 @@ from fewview.views import resize
 MOST_CAMERAS = 24  # more frusta hide the scene
 PHOTO_SIZE = 256  # px, the longest side
 APART = 2.6  # between the middles of neighbouring scenes, whose radius is about one
-AXES = {
-    "x": (1.0, 0, 0),
-    "y": (0, 1.0, 0),
-    "z": (0, 0, 1.0),
-    "-x": (-1.0, 0, 0),
-    "-y": (0, -1.0, 0),
-    "-z": (0, 0, -1.0),
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,153 @@
+"""What a reconstruction can be written as, by the ending of the file or by name."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewview.errors import InputError
+
+if TYPE_CHECKING:
+    from fewview.pipeline.reconstruction import Reconstruction
+    from fewview.views import Render
+
+ORBIT, FPS = 72, 24
+
+
+@dataclass(frozen=True)
+class Format:
+    """A name, the ending of its files (none for folders), one line about it, and what writes it."""
+
+    name: str
+    ending: str
+    about: str
+    write: Callable[[Path, "Reconstruction"], None]
+
+
+def choose(out: Path, name: str | None) -> Format:
+    """The format of that name, or else of the file's ending; InputError where they disagree or none fits."""
+    if name is not None:
+        chosen = next((each for each in FORMATS if each.name == name), None)
+        if chosen is None:
+            raise InputError(f"--as is '{name}'; it is one of {', '.join(each.name for each in FORMATS)}.")
+        if chosen.ending.rpartition(".")[2] != out.suffix.lower()[1:]:
+            raise InputError(f"{out} ends in '{out.suffix}'; as {name} name {chosen.ending or 'a folder'}.")
+        return chosen
+    for each in FORMATS:
+        if each.ending and out.name.lower().endswith(each.ending):
+            return each
+    endings = ", ".join(each.ending for each in FORMATS if each.ending)
+    folders = ", ".join(each.name for each in FORMATS if not each.ending)
+    raise InputError(f"{out} ends in '{out.suffix}'; name a file in {endings}, or a folder with --as {folders}.")
+
+
+def _film(scene: "Reconstruction") -> "Iterator[Render]":
+    """What the cameras of an orbit see."""
+    from fewview.export.video import render_path
+
+    for i, seen in enumerate(render_path(scene.asset, scene.orbit(ORBIT))):
+        yield seen
+        scene.report("rendering", (i + 1) / ORBIT)
+
+
+def _ply(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.ply import write_ply
+
+    write_ply(out, scene.splats)
+
+
+def _spz(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.spz import write_spz
+
+    write_spz(out, scene.splats, antialiased=getattr(scene.asset, "antialiased", False))
+
+
+def _splat(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.splat import write_splat
+
+    write_splat(out, scene.splats)
+
+
+def _splat_glb(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.glb import write_splat_glb
+
+    write_splat_glb(out, scene.splats, scene.up)
+
+
+def _glb(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.glb import write_glb
+
+    write_glb(out, scene.textured_mesh, scene.up)
+
+
+def _obj(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.obj import write_obj
+
+    write_obj(out, scene.textured_mesh, scene.up)
+
+
+def _mp4(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.video import write_video
+
+    write_video(out, (seen.image.clamp(0, 1) for seen in _film(scene)), fps=FPS)
+
+
+def _webp(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.images import straight
+    from fewview.export.video import write_webp
+
+    write_webp(out, (straight(seen) for seen in _film(scene)), fps=FPS)
+
+
+def _posed(folder: Path, scene: "Reconstruction", depths: bool = False) -> list[str]:
+    """Renderings of the orbit with alpha in folder/images (and depth maps); their names."""
+    from fewview.export.depth import depth_unit, write_depth_png, write_exr
+    from fewview.export.images import straight, write_png
+
+    seen = list(_film(scene))
+    names = [f"{i:04d}" for i in range(len(seen))]
+    unit = depth_unit(max(float(view.depth.max()) for view in seen))
+    for name, view in zip(names, seen):
+        write_png(folder / "images" / f"{name}.png", straight(view))
+        if depths:
+            write_depth_png(folder / "depth" / f"{name}.png", view.depth, unit)
+            write_exr(folder / "depth" / f"{name}.exr", {"Z": view.depth[0]})
+    return [f"{name}.png" for name in names]
+
+
+def _colmap(out: Path, scene: "Reconstruction", text: bool = False) -> None:
+    from fewview.checkpoint import atomic_folder
+    from fewview.export.colmap import write_sparse
+
+    splats = scene.splats
+    with atomic_folder(out) as folder:
+        write_sparse(folder / "sparse" / "0", scene.orbit(ORBIT), _posed(folder, scene), splats, text=text)
+
+
+def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
+    from fewview.checkpoint import atomic_folder
+    from fewview.export.depth import depth_unit_of
+    from fewview.export.transforms import write_transforms
+
+    with atomic_folder(out) as folder:
+        names = _posed(folder, scene, depths=True)
+        images, depths = ([f"{part}/{name}" for name in names] for part in ("images", "depth"))
+        unit = depth_unit_of(folder / depths[0])
+        write_transforms(
+            folder / "transforms.json", scene.orbit(ORBIT), images, depths=depths, depth_unit_scale_factor=unit
+        )
+
+
+FORMATS = (
+    Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply),
+    Format("spz", ".spz", "splats, compressed to a quarter or less", _spz),
+    Format("splat", ".splat", "splats of 32 bytes each", _splat),
+    Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb),
+    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb),
+    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj),
+    Format("mp4", ".mp4", "film of an orbit", _mp4),
+    Format("webp", ".webp", "the same as an animated picture, transparent around the object", _webp),
+    Format("nerfstudio", "", "folder: renderings of the orbit, depth (PNG, EXR), transforms.json", _nerfstudio),
+    Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap),
+    Format("colmap-text", "", "the same, as text", lambda out, scene: _colmap(out, scene, text=True)),
+)

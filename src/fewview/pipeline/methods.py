@@ -1,0 +1,68 @@
+"""The methods as functions of photos: `pipe = SparseFusion.from_pretrained("tiny"); scene = pipe(views)`."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from fewview.evaluation.perceptual import find_lpips
+from fewview.pipeline.reconstruction import Progress, Reconstruction
+from fewview.render.asset import FieldAsset
+from fewview.render.gaussians import GaussianAsset
+from fewview.sparsefusion import method
+from fewview.sparsefusion.distill import Perceptual
+from fewview.sparsefusion.method import SparseFusionConfig
+from fewview.views import Views
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A Reconstructor that says how far it is, and that goes on in a directory where it was stopped."""
+
+    def reconstruct(
+        self,
+        views: Views,
+        *,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> FieldAsset | GaussianAsset: ...
+
+
+class Pipeline:
+    """Makes a Method callable."""
+
+    def __call__(
+        self: Method,
+        views: Views,
+        *,
+        name: str = "scene",
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> Reconstruction:
+        """The scene of two to six photos, in their world, with all that can be made of it.
+
+        The same generator seed gives the same scene on the same machine. `progress` is told (stage, fraction), now and
+        when the scene is exported; with a `directory` a killed run continues from there.
+        """
+        asset = self.reconstruct(views, generator=generator, progress=progress, directory=directory)
+        return Reconstruction.of(asset, views, name=name, progress=progress)
+
+
+class SparseFusion(Pipeline, method.SparseFusion):
+    """EFT, VLDM and diffusion distillation, with the perceptual loss where its weights are found."""
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path = "tiny", config: SparseFusionConfig | None = None, perceptual: Perceptual | None = None
+    ) -> "SparseFusion":
+        """Weights by name or from a model folder; presets are `SparseFusionConfig.preset(name)`, by default `default`.
+
+        `perceptual` defaults to LPIPS (`fewview.evaluation.weights` says where it is looked for), or goes without.
+        """
+        made = super().from_pretrained(source, config, perceptual)
+        assert isinstance(made, SparseFusion)
+        if perceptual is None and made.config.distill.perceptual_weight > 0 and made.config.seeking == "mode":
+            made.perceptual = find_lpips("vgg")
+        return made

@@ -1,0 +1,172 @@
+"""A reconstructed scene as its users hold it: to be looked at, and written in any format."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.checkpoint import read_json
+from fewview.data.camera_file import read_cameras
+from fewview.errors import InputError
+from fewview.export.mesh import Mesh, TexturedMesh
+from fewview.export.notebook import turntable_html
+from fewview.export.package import Products, Record, write_results
+from fewview.export.scenes import AXES, load_scene
+from fewview.export.texture import textured
+from fewview.framing import crop_to_object
+from fewview.paths import CameraPrior, orbit
+from fewview.pipeline import formats, products
+from fewview.render.asset import FieldAsset
+from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.views import Render, Views
+
+Progress = Callable[[str, float], None]
+"""(stage, fraction done in [0, 1])."""
+
+FILM_SIZE, FILM_FRAMES = 192, 48  # pixels and pictures of the film among the results
+SPLAT_FILE_SIZE = 480  # pixels of cameras around splats that have none of their own
+AROUND = 36  # cameras that splats, surfaces and textures are made from
+FIT_SIZE, FIELD_SIZE, SPLAT_SIZE = 128, 256, 512  # their pixels: for splats and surface; for textures of fields, splats
+TEXTURE = 1024  # texels
+
+
+class Reconstruction:
+    """An asset, cameras (batch shape (n,)) that look at it, and the direction up, all in one world.
+
+    `views` are the photos that it was made from, where they are known. Splats and meshes take a while: they are made
+    when they are first asked for, and `progress` is told.
+    """
+
+    def __init__(
+        self,
+        asset: FieldAsset | GaussianAsset,
+        cameras: Cameras,
+        *,
+        up: Float[Tensor, "3"] | None = None,
+        views: Views | None = None,
+        name: str = "scene",
+        progress: Progress | None = None,
+    ) -> None:
+        self.asset, self.cameras, self.views, self.name = asset, cameras, views, name
+        self.up = CameraPrior.fit(cameras).circle.normal if up is None else up
+        self.report: Progress = progress or (lambda stage, fraction: None)
+
+    @staticmethod
+    def of(
+        asset: FieldAsset | GaussianAsset, views: Views, *, name: str = "scene", progress: Progress | None = None
+    ) -> "Reconstruction":
+        """What a method made of masked photos; its cameras are theirs, cropped to the object."""
+        cameras = crop_to_object(views, FILM_SIZE).cameras
+        return Reconstruction(asset, cameras, views=views, name=name, progress=progress)
+
+    @staticmethod
+    def open(path: Path, up: str | None = None, *, progress: Progress | None = None) -> "Reconstruction":
+        """Results of `fewview reconstruct` or `save`, or a .ply, .spz or .splat file; InputError for anything else.
+
+        `up` is x, y, z, -x, -y or -z; by default what the cameras stand around, and -y for files of splats.
+        """
+        if up is not None and up not in AXES:
+            raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)} (--up=-y, for example).")
+        if path.is_dir():
+            asset, folder = load_asset(path)
+            axis = None if up is None else torch.tensor(AXES[up])
+            cameras = read_cameras(folder / "transforms.json")
+            return Reconstruction(asset, cameras, up=axis, name=folder.resolve().name, progress=progress)
+        if not path.exists():
+            raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
+        asset, axis = load_scene(path), torch.tensor(AXES[up or "-y"])
+        cameras = products.surrounding(asset.gaussians, axis, SPLAT_FILE_SIZE)
+        return Reconstruction(asset, cameras, up=axis, name=path.stem, progress=progress)
+
+    def render(self, cameras: Cameras) -> Render:
+        """What cameras (batch shape (n,)) of the scene's world see: premultiplied RGB, alpha, z-depth."""
+        return products.renders(self.asset, cameras)
+
+    def orbit(self, count: int) -> Cameras:
+        """So many cameras on a turn around what the scene's cameras look at."""
+        return orbit(self.cameras, count)
+
+    @cached_property
+    def splats(self) -> Gaussians:
+        """Those of the scene, or some that are fitted to its field; coloured."""
+        tell = lambda done: self.report("fitting splats", done)
+        generator = torch.Generator().manual_seed(0)
+        made = products.splats(self.asset, self._around(FIT_SIZE), generator=generator, progress=tell)
+        if made.features.shape[1] != 3:
+            raise InputError("The splats of the scene have latent features instead of colours, which no file holds.")
+        return made
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The surface, with colours at its vertices."""
+        splats, cameras = self.splats, self._around(FIT_SIZE)
+        self.report("taking the surface", 0)
+        mesh = products.mesh(self.asset, splats, cameras)
+        self.report("taking the surface", 1)
+        return mesh
+
+    @cached_property
+    def textured_mesh(self) -> TexturedMesh:
+        """The surface, unwrapped, with its colours in a texture."""
+        cameras = self._around(FIELD_SIZE if isinstance(self.asset, FieldAsset) else SPLAT_SIZE)
+        splats = self.splats
+        self.report("taking the surface", 0)
+        seen = self.render(cameras)
+        surface = products.mesh(self.asset, splats, cameras, seen)
+        self.report("taking the surface", 1)
+        self.report("painting the texture", 0)
+        mesh = textured(surface, seen, cameras, size=TEXTURE)
+        self.report("painting the texture", 1)
+        return mesh
+
+    def _around(self, size: int) -> Cameras:
+        return products.around(self.cameras, AROUND, size)
+
+    def export(self, out: str | Path, format: str | None = None) -> None:
+        """Write a file whose ending says what it is (.glb, .ply, .mp4 and others), or a folder, by the format's name.
+
+        A file that is there is replaced. InputError for an unknown format, or a folder with something in it.
+        """
+        out = Path(out)
+        chosen = formats.choose(out, format)
+        if out.is_dir() and any(out.iterdir()):
+            raise InputError(f"{out} is a folder with something in it; name an empty or a new one.")
+        chosen.write(out, self)
+
+    def save(self, out: str | Path, record: Record | None = None) -> None:
+        """The folder of results that `fewview reconstruct` leaves, whole or not at all; former results are replaced.
+
+        InputError for a scene whose photos are not known, and for a folder that holds anything else.
+        """
+        if self.views is None:
+            raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
+        made = Products(self.mesh, self.splats, self.orbit(FILM_FRAMES), up=self.up)
+        self.report("rendering and writing", 0)
+        write_results(Path(out), self.asset, self.views, products=made, record=record or Record(self.name))
+        self.report("rendering and writing", 1)
+
+    def __repr__(self) -> str:
+        photos = "" if self.views is None else f" of {len(self.views)} photos"
+        return f"<{type(self).__name__} '{self.name}'{photos}: {type(self.asset).__name__}>"
+
+    def _repr_html_(self) -> str:
+        """A small turning picture, in notebooks."""
+        return turntable_html(self.asset, self.cameras)
+
+
+def load_asset(folder: Path) -> tuple[FieldAsset | GaussianAsset, Path]:
+    """The asset of a result folder, or of the scene folder in it, and the result folder."""
+    scene = folder / "scene" if (folder / "scene").is_dir() else folder
+    header = scene / "config.json"
+    if not header.exists():
+        raise InputError(f"{folder} holds no scene (scene/config.json); name the results of `fewview reconstruct`.")
+    kinds = {"FieldAsset": FieldAsset, "GaussianAsset": GaussianAsset}
+    data = read_json(header)
+    kind = data.get("class") if isinstance(data, dict) else None
+    if kind not in kinds:
+        raise InputError(f"{header} does not describe a scene; name the results of `fewview reconstruct`.")
+    return kinds[kind].load(scene), scene.parent

@@ -1,0 +1,98 @@
+"""Methods as functions of photos, and what is made of the scenes they return."""
+
+import pytest
+import torch
+import trimesh
+import worlds
+
+import fewview
+from fewview.errors import InputError
+from fewview.pipeline import methods
+from fewview.pipeline.reconstruction import Reconstruction
+from fewview.render.gaussians import GaussianAsset
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with pytest.MonkeyPatch.context() as patch:
+        worlds.quick_exports(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def views():
+    return worlds.photograph(worlds.ring(3, size=16))
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return fewview.SparseFusion(worlds.smallest_model(), worlds.quick())
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[str, float]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def scene(pipe, views, told) -> Reconstruction:
+    generator = torch.Generator().manual_seed(3)
+    return pipe(views, generator=generator, name="balls", progress=lambda stage, done: told.append((stage, done)))
+
+
+def test_a_call_gives_what_reconstruct_gives(pipe, views, scene):
+    field = pipe.reconstruct(views, generator=torch.Generator().manual_seed(3))
+    want = field.render(views.cameras)
+    assert torch.equal(scene.render(views.cameras).image, want.image)
+    assert repr(scene) == "<Reconstruction 'balls' of 3 photos: FieldAsset>"
+
+
+def test_progress_is_told_to_the_end_of_every_stage(scene, told, tmp_path):
+    scene.export(tmp_path / "x.ply")
+    last = dict(told)
+    assert {"distilling the scene", "fitting splats"} <= set(last) and all(done == 1 for done in last.values())
+
+
+def test_exports_go_by_the_ending_and_replace_files_but_not_folders(scene, tmp_path):
+    (tmp_path / "x.glb").write_text("before")
+    scene.export(tmp_path / "x.glb")
+    assert isinstance(trimesh.load(tmp_path / "x.glb"), trimesh.Scene)
+    scene.export(str(tmp_path / "films" / "x.webp"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match="something in it"):
+        scene.export(tmp_path / "full", "colmap")
+    with pytest.raises(InputError, match="name a file in"):
+        scene.export(tmp_path / "x.stl")
+    assert (tmp_path / "full" / "mine.txt").exists()
+
+
+def test_saved_results_are_opened_again_and_their_photos_are_an_input(scene, views, tmp_path):
+    scene.save(tmp_path / "out")
+    again = Reconstruction.open(tmp_path / "out")
+    assert torch.equal(again.render(views.cameras).image, scene.render(views.cameras).image)
+    with pytest.raises(InputError, match="photos of out are not known"):
+        again.save(tmp_path / "twice")
+    photos = fewview.open_scene(tmp_path / "out" / "inputs").read([0, 1, 2])
+    torch.testing.assert_close(photos.cameras.world_from_cam, views.cameras.world_from_cam, atol=1e-5, rtol=0)
+    torch.testing.assert_close(photos.on_black().images, views.on_black().images, atol=0.01, rtol=0)
+
+
+def test_a_notebook_shows_it_turning(scene):
+    assert scene._repr_html_().startswith('<img src="data:image/webp;base64,')
+
+
+def test_splats_are_their_own_splats(scene, views):
+    asset = GaussianAsset(scene.splats)
+    assert Reconstruction.of(asset, views).splats is asset.gaussians
+
+
+def test_pretrained_weights_come_with_the_perceptual_loss_where_it_helps(pipe, tmp_path, monkeypatch):
+    loss = torch.nn.L1Loss()
+    monkeypatch.setattr(methods, "find_lpips", lambda kind: loss)
+    pipe.save_pretrained(tmp_path)
+    made = fewview.SparseFusion.from_pretrained(tmp_path)
+    assert isinstance(made, fewview.SparseFusion) and made.perceptual is loss
+    assert torch.equal(made.model.eft.colour.weight, pipe.model.eft.colour.weight)
+    without = fewview.SparseFusionConfig(seeking="photos")
+    assert fewview.SparseFusion.from_pretrained(tmp_path, without).perceptual is None
