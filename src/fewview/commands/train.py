@@ -1,4 +1,4 @@
-"""`fewview train`: the stages of SparseFusion, or any importable recipe."""
+"""`fewview train`: the stages of SparseFusion and of GGS, or any importable recipe."""
 
 import importlib
 import sys
@@ -18,10 +18,12 @@ from fewview.errors import InputError
 class Train:
     """Train the networks, stage by stage, or go on with it; `train my_package.recipes:my_run` runs any recipe."""
 
-    stage: Positional[Literal["autoencoder", "eft", "unet", "joint"]]
-    """What to train: each stage starts from the one before; at paper size joint alone will do."""
+    stage: Positional[Literal["autoencoder", "eft", "unet", "joint", "codec", "denoiser", "decoder"]]
+    """What to train: autoencoder, eft, unet, joint of SparseFusion (at paper size joint alone will do), or codec,
+    denoiser, decoder of GGS. Each stage starts from the one before."""
     data: Annotated[Path, arg(metavar="ROOT")]
-    """Folder in the layout of CO3Dv2, as `fewview data build` writes it."""
+    """Folder in the layout of CO3Dv2, as `fewview data build` writes it; for GGS in RealEstate10K's, as `fewview data
+    rooms` does."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="RUNS")]
     """Folder of the runs, one for each stage; a run that is there goes on from its last checkpoint."""
     size: Literal["tiny", "small", "paper"] = "tiny"
@@ -36,24 +38,31 @@ class Train:
     """Of the first weights and of every batch."""
     autoencoder: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """A trained autoencoder to take instead: a model folder, or Stable Diffusion's vae folder."""
-
+    variant: Literal["full", "no-3d", "regressor", "no-novel", "no-depth"] = "full"
+    """Of GGS: the paper's control without splats, a feed-forward regressor, or a loss left out."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train."""
 
     def run(self) -> None:
-        from fewview.recipes.stages import run_stage, schedule
+        from fewview.recipes import ggs_stages, stages
 
         check_device(self.device)
+        of_ggs = self.stage in ggs_stages.STAGES
+        if self.variant != "full" and not of_ggs:
+            raise InputError("--variant belongs to GGS; leave it out, or train its denoiser or decoder.")
+        family = ggs_stages if of_ggs else stages
         given = {"steps": self.steps, "minutes": self.minutes, "learning_rate": self.learning_rate, "seed": self.seed}
         training = replace(
-            schedule(self.stage, self.size), **{name: value for name, value in given.items() if value is not None}
+            family.schedule(self.stage, self.size),  # type: ignore[arg-type]
+            **{name: value for name, value in given.items() if value is not None},
         )
         if training.steps < 1 or training.learning_rate <= 0:
             raise InputError("--steps and --learning-rate must be positive.")
         say(f"Training {self.stage} ({self.size}) for {training.steps} steps; log and checkpoints in {self.out}.")
+        more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
         with counted(self.stage, training.steps) as tell:
-            folder = run_stage(
-                self.stage,
+            folder = family.run_stage(
+                self.stage,  # type: ignore[arg-type]
                 self.data,
                 self.out,
                 size=self.size,
@@ -61,6 +70,7 @@ class Train:
                 autoencoder=self.autoencoder,
                 device=self.device,
                 progress=lambda step, row: tell(step, _note(row)),
+                **more,
             )
         say(f"The run is in {folder}.")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Float16, Int, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
@@ -41,6 +42,18 @@ class RoomClips:
     def views(self, frames: Int[Tensor, "*batch"]) -> Views:
         """Frames by their number, in the clips' own worlds."""
         return Views(self.images[frames].float() / 255, self.cameras[frames])
+
+    def resized(self, size: int) -> "RoomClips":
+        """Images averaged over, and depth taken near the middle of, whole blocks; InputError where they do not fit."""
+        full = self.images.shape[-1]
+        if size == full:
+            return self
+        if size < 1 or full % size:
+            raise InputError(f"The packed frames are {full} pixels wide, no multiple of {size}; pack them again.")
+        block = full // size
+        images = torch.cat([F.avg_pool2d(part.float(), block).round().byte() for part in self.images.split(256)])
+        depth = self.depth[:, block // 2 :: block, block // 2 :: block].clone()
+        return RoomClips(images, depth, self.cameras.resized(size, size), self.starts, self.counts)
 
     def pick(
         self, clips: Int[Tensor, " batch"], count: int, *, gap: int, generator: torch.Generator | None = None

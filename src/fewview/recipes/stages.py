@@ -78,7 +78,8 @@ def run_stage(
     training = training or schedule(stage, size)
     config, directory = SIZES[size](), out / stage
     model = None if stage == "autoencoder" else start(stage, config, out, seed=training.seed, autoencoder=autoencoder)
-    _describe(directory, stage, size, config.autoencoder if model is None else model.config, training)
+    recipe = f"sparsefusion/{stage}"
+    describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
     batching = (
         Batching(scenes=2, queries=1) if size == "paper" else Batching(scenes=8, max_context=3)
@@ -118,10 +119,10 @@ def _autoencoder(folder: Path) -> Autoencoder:
     return load_stable_diffusion(folder)
 
 
-def _describe(directory: Path, stage: Stage, size: Size, model: object, training: TrainConfig) -> None:
+def describe(directory: Path, recipe: str, size: Size, model: object, training: TrainConfig) -> None:
     """config.json of a run; InputError where the folder holds the run of another model."""
     path = directory / "config.json"
-    header = {"recipe": f"sparsefusion/{stage}", "size": size, "model": to_json(model)}
+    header = {"recipe": recipe, "size": size, "model": to_json(model)}
     if path.exists():
         before = read_json(path)
         if {key: before.get(key) for key in header} != header:
