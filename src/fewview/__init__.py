@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fewview.evaluation.splits import Protocol
     from fewview.export.package import write_results
     from fewview.fitting import fit_field, fit_gaussians
+    from fewview.ggs.method import GenerativeGaussianSplatting
     from fewview.paths import CameraPrior, interpolate, orbit, spiral
     from fewview.pipeline.methods import SparseFusion
     from fewview.pipeline.reconstruction import Reconstruction
@@ -32,6 +33,7 @@ _HOME = {
     "evaluation.splits": ("Protocol",),
     "export.package": ("write_results",),
     "fitting": ("fit_field", "fit_gaussians"),
+    "ggs.method": ("GenerativeGaussianSplatting",),
     "paths": ("CameraPrior", "interpolate", "orbit", "spiral"),
     "priors": ("Codec", "IdentityCodec", "Prior"),
     "pipeline.methods": ("SparseFusion",),
@@ -46,9 +48,10 @@ _MODULE = {name: f"fewview.{module}" for module, names in _HOME.items() for name
 
 __all__ = [
     "Asset", "CameraPrior", "Cameras", "Codec", "DistillConfig", "EFTImages", "Evidence", "FieldAsset",
-    "GaussianAsset", "Gaussians", "IdentityCodec", "InputError", "Prior", "Protocol", "Reconstruction", "Reconstructor",
-    "Render", "Scene", "SparseFusion", "SparseFusionConfig", "VLDMSamples", "Views", "distill", "evaluate",
-    "fit_field", "fit_gaussians", "interpolate", "open_scene", "orbit", "spiral", "write_results",
+    "GaussianAsset", "Gaussians", "GenerativeGaussianSplatting", "IdentityCodec", "InputError", "Prior", "Protocol",
+    "Reconstruction", "Reconstructor", "Render", "Scene", "SparseFusion", "SparseFusionConfig", "VLDMSamples", "Views",
+    "distill", "evaluate", "fit_field", "fit_gaussians", "interpolate", "open_scene", "orbit", "spiral",
+    "write_results",
 ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import Stages, check_device, effort, say, stages
+from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
 from fewview.errors import InputError
 
@@ -27,16 +28,22 @@ POSE_RATE = 5e-4  # radians, and units of the normalised scene
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Two to six photos of an object in, a 3D scene out: field, mesh, splats, video and report."""
+    """A few photos of an object or a room in, a 3D scene out: splats, mesh, video and report."""
 
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
     """Photos or a video, or photos with cameras: transforms.json, COLMAP, CO3Dv2 and others."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results; it is written whole at the end, or not at all."""
-    method: Literal["sparsefusion", "no-prior"] = "sparsefusion"
-    """SparseFusion, or the same field fitted to the photos alone."""
+    method: Literal["sparsefusion", "no-prior", "ggs"] = "sparsefusion"
+    """SparseFusion for objects, or the same field fitted to the photos alone; GGS for rooms, from one photo on."""
     weights: str = "tiny"
-    """Shipped weights by name, or a model folder of your own."""
+    """Shipped weights of the method by name, or a model folder of your own."""
+    path: Annotated[str, arg(metavar="auto|FILE")] = "auto"
+    """Where ggs generates: between the photos (about the only one), or the cameras of a transforms.json."""
+    frames: Annotated[int | None, arg(metavar="N")] = None
+    """Cameras of the path of ggs: 24, or those of a FILE, unless given."""
+    refine: Annotated[int, arg(metavar="N")] = 0
+    """Steps of fitting the splats of ggs to all photos and generated views."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None
     """Numbers of the photos to use, from 0."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
@@ -46,7 +53,7 @@ class Reconstruct:
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input (6 where there are more)."""
     preset: Preset = "default"
-    """How long to distill: some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU."""
+    """How long to distill (some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU) or, with ggs, to sample."""
     seed: int = 0
     """The same seed gives the same scene on the same machine."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -59,20 +66,15 @@ class Reconstruct:
     interrupted: ClassVar[str] = "the same command with --resume goes on from the last saved step"
 
     def run(self) -> None:
-        import torch
-
         start = time.monotonic()
         check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
+        check_options(self)
         say(f"Reading {self.input}")
         chosen, views = self.photos()
-        method = self.prepared()
+        make = generation(self, views) if self.method == "ggs" else self.distillation()
         with stages() as report, _RunFolder(self, chosen) as folder:
-            generator = torch.Generator().manual_seed(self.seed)
-            views = views.to(self.device)
-            name = self.input.resolve().name
-            scene = method(views, name=name, generator=generator, progress=report, directory=folder)
-            self.write(scene, report, self.settings(method, chosen))
+            make(chosen, views, report, folder)
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
         say(f"Took {effort(start)}.")
 
@@ -92,11 +94,12 @@ class Reconstruct:
             points, total = found.points, len(found.registered)
             places = choose(total, None, self.max_views) if asked is None else positions(found.registered, asked)
             chosen, views = [found.registered[i] for i in places], found.scene.read(places)
-        views = with_masks_said(views, self.mask, points)
+        views = with_masks_said(views, "none" if self.method == "ggs" else self.mask, points)
         height, width = views.images.shape[-2:]
         masks = "with masks" if views.masks is not None else "without masks"
         say(f"Using {_listed(chosen, total)}, {width} x {height}, {masks}.")
-        check_reconstructable(views, where=str(self.input))
+        if len(views) > 1 or self.method != "ggs":
+            check_reconstructable(views, where=str(self.input))
         return chosen, views
 
     def chosen(self, scene: "PhotoScene | UnposedPhotos") -> list[int]:
@@ -105,6 +108,21 @@ class Reconstruct:
         if self.views is None and inputs:
             return [inputs[i] for i in choose(len(inputs), None, self.max_views)]
         return choose(len(scene), self.views, self.max_views)
+
+    def distillation(self) -> "Callable[[Sequence[int], Views, Stages, Path], None]":
+        """What makes a field of the photos, and writes the results."""
+        import torch
+
+        method = self.prepared()
+
+        def make(chosen: Sequence[int], views: "Views", report: Stages, folder: Path) -> None:
+            generator = torch.Generator().manual_seed(self.seed)
+            name = self.input.resolve().name
+            views = views.to(self.device)
+            scene = method(views, name=name, generator=generator, progress=report, directory=folder)
+            self.write(scene, report, self.settings(method, chosen))
+
+        return make
 
     def prepared(self) -> "SparseFusion":
         """The method with its weights, on the device, saving often enough to be stopped."""
@@ -157,7 +175,7 @@ class _RunFolder:
 
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
-        kept = ("method", "weights", "preset", "seed", "device", "mask", "refine_poses")
+        kept = ("method", "weights", "preset", "seed", "device", "mask", "refine_poses", "path", "frames", "refine")
         self.settings = {name: asdict(command)[name] for name in kept}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,7 @@ class GGSMethodConfig:
     regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
     covered: float = 0.9  # later chunks add no splats where the scene covers more than this already
     faint: float = 0.005  # splats of less opacity go
-    merge: float = 0.5  # edge of the cells in which splats of a later chunk become one, in their deviations; 0: never
+    merge: float = 1.5  # edge of the cells in which splats of a later chunk become one, in their deviations; 0: never
     most: int = 1_000_000  # splats
     frames: int = 24  # of an automatic path
     refine: int = 0  # steps of splat fitting on all given and generated views, at the end
@@ -77,7 +78,7 @@ class Task:
         """First frame and end of each chunk: as few as can be, as even as can be."""
         number = -(-len(self.path) // most)
         ends = [i * len(self.path) // number for i in range(number + 1)]
-        return list(zip(ends, ends[1:]))
+        return list(pairwise(ends))
 
 
 def grow(

@@ -1,4 +1,4 @@
-"""Images to splats by optimisation: how scenes are refined, and how samples of a model without splats become a scene."""
+"""Images to splats by optimisation: scenes are refined so, and samples of a model without splats become one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,9 +25,7 @@ def refine(
 ) -> GaussianAsset:
     """`config.steps` steps of splat fitting from `scene` on whole photos, which are opaque everywhere."""
     tell = lambda step, _: progress(step / config.steps)
-    return optimise_gaussians(
-        scene, _opaque(views), views.cameras, config, generator=generator, progress=tell
-    )  # fmt: skip
+    return optimise_gaussians(scene, _opaque(views), views.cameras, config, generator=generator, progress=tell)
 
 
 def lift(

@@ -1,4 +1,4 @@
-"""GGS from end to end: posed photos and a path to a scene of Gaussian splats, and to the images generated on the way."""
+"""GGS from end to end: posed photos and a path to a scene of splats, and to the images generated on the way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -88,9 +88,7 @@ def walk_of(given: Cameras, path: Cameras, chunks: int) -> float:
     return length if length > least else spread if spread > least else 1.0
 
 
-def chosen_references(
-    candidates: Cameras, targets: Cameras, count: int, *, walk: float, reach: float
-) -> list[int]:
+def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, walk: float, reach: float) -> list[int]:
     """Numbers of at most `count` candidates that leave targets least far from the nearest of them, best first.
 
     Far means walks of a chunk between the places plus radians between the axes. Of candidates that bring nothing more

@@ -1,0 +1,139 @@
+"""`fewview reconstruct --method ggs`: whole photos and a path in, a scene of splats out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewview.commands.console import Stages
+from fewview.errors import InputError
+
+if TYPE_CHECKING:
+    from fewview.cameras import Cameras
+    from fewview.commands.reconstruct import Reconstruct
+    from fewview.ggs.method import GenerativeGaussianSplatting
+    from fewview.render.gaussians import GaussianAsset
+    from fewview.views import Views
+
+AUTO = "auto"
+FILM_SIZE, FILM_FRAMES = 192, 48  # height in pixels, and least number of pictures, of the film
+
+
+def check_options(command: "Reconstruct") -> None:
+    """InputError for options that belong to other methods, and for numbers that make no sense."""
+    ours = {"--path": command.path != AUTO, "--frames": command.frames is not None, "--refine": command.refine != 0}
+    given = [name for name, is_given in ours.items() if is_given]
+    if command.method != "ggs":
+        if given:
+            raise InputError(f"{given[0]} is an option of --method ggs; leave it out.")
+        return
+    if command.mask not in ("auto", "none"):
+        raise InputError(f"--mask {command.mask}: ggs takes whole photos; leave it out.")
+    if command.refine_poses:
+        raise InputError("--refine-poses is an option of --method sparsefusion; leave it out.")
+    if command.frames is not None and command.frames < 1:
+        raise InputError(f"--frames is {command.frames}; ask for at least one.")
+    if command.refine < 0:
+        raise InputError(f"--refine is {command.refine}; give a number of steps, or leave it out.")
+
+
+def generation(command: "Reconstruct", views: "Views") -> "Generation":
+    """The method with its weights, on the device, and its path; InputError where these do not fit the photos."""
+    from fewview.ggs.grow import GGSMethodConfig
+    from fewview.ggs.method import GenerativeGaussianSplatting
+
+    config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine)
+    if command.frames is not None:
+        config = replace(config, frames=command.frames)
+    method = GenerativeGaussianSplatting.from_pretrained(command.weights, config)
+    path = method.path(views) if command.path == AUTO else cameras_of(Path(command.path), command.frames)
+    method.check()
+    method.prepared(views, path)
+    method.model.to(command.device)
+    return Generation(command, method, path)
+
+
+def cameras_of(path: Path, frames: int | None) -> "Cameras":
+    """Cameras of a .json file (transforms.json), whose images need not exist, or of any posed photos.
+
+    With `frames`, so many cameras on the way through them.
+    """
+    from fewview.cameras import Cameras
+    from fewview.data import PhotoScene, open_scene
+    from fewview.data.camera_file import read_cameras
+    from fewview.paths import interpolate
+
+    if path.suffix.lower() == ".json":
+        cameras = read_cameras(path)
+    else:
+        scene = open_scene(path)
+        if not isinstance(scene, PhotoScene):
+            raise InputError(f"--path {path} has no cameras; name a transforms.json or posed photos.")
+        first = scene.cameras[0]
+        cameras = Cameras.stack([camera.resized(first.height, first.width) for camera in scene.cameras])
+    if frames is None:
+        return cameras
+    if len(cameras) < 2:
+        raise InputError(f"{path} has one camera; a path through it needs two, so leave out --frames.")
+    return interpolate(cameras, frames)
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """A method and a path, ready for the photos."""
+
+    command: "Reconstruct"
+    method: "GenerativeGaussianSplatting"
+    path: "Cameras"
+
+    def __call__(self, chosen: Sequence[int], views: "Views", report: Stages, folder: Path) -> None:
+        """Makes the scene and writes the results; `folder` keeps what a stopped run needs to go on."""
+        import torch
+
+        device = self.command.device
+        asset = self.method.reconstruct(
+            views.to(device),
+            path=self.path.to(device),
+            generator=torch.Generator().manual_seed(self.command.seed),
+            progress=report,
+            directory=folder,
+        )
+        self.write(asset.to("cpu"), views, report, self.settings(chosen))
+
+    def write(self, asset: "GaussianAsset", views: "Views", report: Stages, settings: dict) -> None:
+        """Scene, splats, viewer, a film along the path, and the report; rooms get no mesh."""
+        from fewview.export.package import Products, Record, write_results
+        from fewview.geometry.transforms import normalise
+
+        report("rendering and writing", 0)
+        up = normalise(views.cameras.up.mean(0))
+        made = Products(splats=asset.gaussians, orbit=self.film(views.cameras), up=up)
+        record = Record(self.command.input.resolve().name, settings, dict(report.seconds))
+        write_results(self.command.out, asset, views, products=made, record=record)
+        report("rendering and writing", 1)
+
+    def film(self, photos: "Cameras") -> "Cameras":
+        """A flight along the path; from the first photo where the path is a single camera."""
+        from fewview.cameras import Cameras
+        from fewview.ggs.walks import framed_cameras
+        from fewview.paths import interpolate
+        from fewview.pipeline.products import sized
+
+        shape = self.method.model.config.height, self.method.model.config.width
+        path, start = framed_cameras(self.path, *shape), framed_cameras(photos[:1], *shape)
+        keyframes = path if len(path) > 1 else Cameras.cat([start, path])
+        return sized(interpolate(keyframes, max(FILM_FRAMES, len(keyframes))), FILM_SIZE)
+
+    def settings(self, chosen: Sequence[int]) -> dict:
+        """What the report says about how the scene was made."""
+        from fewview.config import to_json
+
+        given = {name: getattr(self.command, name) for name in ("method", "preset", "seed", "device")}
+        named = {"weights": Path(self.command.weights).name, "path": Path(self.command.path).name}
+        return {
+            **given,
+            **named,
+            "views": list(chosen),
+            "path's cameras": len(self.path),
+            **to_json(self.method.config),
+        }
