@@ -44,14 +44,14 @@ def test_decibels_are_those_of_psnr():
 
 def test_the_map_of_lpips_has_its_mean_and_knows_where(net):
     a, b = _pair()
-    full = lpips_map(net, a[None], b[None])
-    assert full.shape == (1, 32, 32)
+    value, full = lpips_map(net, a[None], b[None])
+    assert full.shape == (1, 32, 32) and value.item() == pytest.approx(net(a[None], b[None]).item(), rel=1e-5)
     assert full.mean().item() == pytest.approx(net(a[None], b[None]).item(), rel=0.02)
     patched = a.clone()
     patched[:, :4, :4] = b[:, :4, :4]
-    local = lpips_map(net, patched[None], a[None])[0]
+    local = lpips_map(net, patched[None], a[None])[1][0]
     assert local[:4, :4].mean() > 20 * local[24:, 24:].mean()
-    assert (lpips_map(net, a[None], a[None]) == 0).all()
+    assert (lpips_map(net, a[None], a[None])[1] == 0).all()
 
 
 def _render(depth, alpha) -> Render:

@@ -119,7 +119,8 @@ class BlockE(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ h w"]:
         one, two = self.branch3x3_1(x), _run(self, "branch3x3dbl", x)
-        spread = [self.branch3x3_2a(one), self.branch3x3_2b(one), self.branch3x3dbl_3a(two), self.branch3x3dbl_3b(two)]
+        ends = [("branch3x3_2", one), ("branch3x3dbl_3", two)]
+        spread = [getattr(self, name + side)(y) for name, y in ends for side in "ab"]
         pooled = max_pool2d(x, 3, 1, 1) if self.maximum else _mean(x)
         return torch.cat([self.branch1x1(x), *spread, self.branch_pool(pooled)], dim=1)
 

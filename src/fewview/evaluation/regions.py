@@ -56,17 +56,19 @@ def decibels(squared_error: float) -> float:
 @torch.no_grad()
 def lpips_map(
     net: Lpips, images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"]
-) -> Float[Tensor, "batch height width"]:
-    """LPIPS before its mean over space: each slice's distances, bilinear to the images' size, summed.
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch height width"]]:
+    """LPIPS, and what it is the mean of: each slice's distances, bilinear to the images' size, summed.
 
-    This is the spatial output of the lpips package. A pixel's value depends on its surroundings too (the receptive
-    fields reach some tens of pixels), so a class' mean is softly bounded.
+    The maps are the spatial output of the lpips package; their means equal LPIPS but for the resampling. A pixel's
+    value depends on its surroundings too (receptive fields reach tens of pixels), so a class' mean is softly bounded.
     """
     size = tuple(images.shape[-2:])
-    total = images.new_zeros(len(images), 1, *size)
+    values, maps = images.new_zeros(len(images)), images.new_zeros(len(images), 1, *size)
     for lin, a, b in zip(net.lins, net.slices(images), net.slices(truth)):
-        total += interpolate(lin((a - b).square()), size, mode="bilinear", align_corners=False)
-    return total[:, 0]
+        distances = lin((a - b).square())
+        values += distances.mean((1, 2, 3))
+        maps += interpolate(distances, size, mode="bilinear", align_corners=False)
+    return values, maps[:, 0]
 
 
 def depth_score(render: Render, truth: Float[Tensor, "h w"]) -> DepthScore | None:

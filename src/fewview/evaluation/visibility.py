@@ -59,7 +59,7 @@ def unproject(cameras: Cameras, depth: Float[Tensor, "batch height width"]) -> F
     return rays.origins + rays.directions * (depth[..., None] / along)
 
 
-def mask_of(regions: UInt8[Tensor, "batch h w"], region: Region) -> Bool[Tensor, "batch h w"]:
+def mask_of(regions: UInt8[Tensor, "*batch h w"], region: Region) -> Bool[Tensor, "*batch h w"]:
     """The pixels of one class."""
     return regions == int(region)
 
