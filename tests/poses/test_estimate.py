@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import worlds
 from PIL import Image
 
 from fewview.cameras import Cameras
@@ -15,10 +16,11 @@ from fewview.geometry.transforms import apply
 from fewview.poses import Estimated, estimate_cameras
 from fewview.poses.cache import read_cache, write_cache
 from fewview.poses.estimate import match_table, registration_words
-from fewview.poses.evaluate import judge, relative_errors
+from fewview.poses.evaluate import judge, relative_errors, write_both
 from fewview.poses.frame import DISTANCE, scene_from_world
 from fewview.poses.matching import Matches, _groups
 from fewview.poses.resection import Tracks, place
+from fewview.views import Views
 
 CAPTURE = Path(__file__).parents[3] / "shared" / "data" / "nerd_maryRose"
 SIZE = (300, 400)
@@ -181,3 +183,24 @@ def test_three_photos_of_a_real_object_are_registered():
     found, errors = judge(scene, [0, 2, 4], threads=1)
     assert found.registered == (0, 1, 2)
     assert errors.rotation.median() < 3 and errors.direction.median() < 5
+
+
+def posed(root: Path) -> PhotoScene:
+    scene = open_scene(root)
+    assert isinstance(scene, PhotoScene)
+    return scene
+
+
+def test_photos_are_written_twice_for_a_comparison_of_cameras(tmp_path):
+    views = worlds.photograph(worlds.ring(4, size=16))
+    worlds.write_transforms(tmp_path / "given", views)
+    scene = posed(tmp_path / "given")
+    moved = views.cameras.transformed(torch.diag(torch.tensor([2.0, 2, 2, 1])))[1:]
+    worlds.write_transforms(tmp_path / "estimated", Views(views.images[1:], moved, views.masks[1:]))
+    own = posed(tmp_path / "estimated")
+    found = Estimated(own, (1, 2, 3), ("a", "b", "c", "d"), np.zeros((4, 4), int), torch.zeros(0, 3), 0.0)
+    write_both(scene, [0, 1, 2, 3], found, tmp_path / "both")
+    for name, cameras in (("given", views.cameras[1:]), ("own", moved)):
+        again = posed(tmp_path / "both" / name).read([0, 1, 2])
+        torch.testing.assert_close(again.cameras.centers, cameras.centers, atol=1e-4, rtol=0)
+        torch.testing.assert_close(again.on_black().images, views[1:].on_black().images, atol=0.01, rtol=0)

@@ -9,9 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fewview.checkpoint import atomic_folder
 from fewview.data import PhotoScene, UnposedPhotos, open_scene
 from fewview.errors import InputError
+from fewview.export.package import write_inputs
 from fewview.poses.estimate import Estimated, estimate_cameras
+from fewview.views import Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,17 @@ def judge(scene: PhotoScene, chosen: list[int], *, threads: int = -1) -> tuple[E
     return estimated, relative_errors(found, given)
 
 
+def write_both(scene: PhotoScene, chosen: list[int], estimated: Estimated, folder: Path) -> None:
+    """The registered photos twice, as inputs of `fewview evaluate`: folder/given and folder/own, by their cameras."""
+    places = list(estimated.registered)
+    given = scene.read([chosen[i] for i in places])
+    own = estimated.scene.read(range(len(places)))
+    own = Views(own.images, own.cameras, given.masks)
+    for name, views in {"given": given, "own": own}.items():
+        with atomic_folder(folder / name) as temporary:
+            write_inputs(temporary, views)
+
+
 def main() -> None:
     """A row for each capture and choice of photos."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -59,6 +73,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int, default=None, help="end of the range, exclusive; all of the capture")
     parser.add_argument("--threads", type=int, default=-1)
+    parser.add_argument("--write", type=Path, help="write the registered photos with given and with own cameras there")
     parser.add_argument("--table", action="store_true", help="print the table of matches too")
     options = parser.parse_args()
     print(
@@ -78,6 +93,8 @@ def main() -> None:
         except InputError as error:
             print(f"| {path.name} | {count} | none: {error} |", flush=True)
             continue
+        if options.write:
+            write_both(scene, chosen, estimated, options.write / path.name)
         pair = lambda values: f"{values.median():.2f} / {values.max():.2f}"
         focal = (
             estimated.scene.cameras[0].intrinsics[0, 0]
