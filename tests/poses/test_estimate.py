@@ -195,6 +195,7 @@ def test_photos_are_written_twice_for_a_comparison_of_cameras(tmp_path):
     views = worlds.photograph(worlds.ring(4, size=16))
     worlds.write_transforms(tmp_path / "given", views)
     scene = posed(tmp_path / "given")
+    assert views.masks is not None
     moved = views.cameras.transformed(torch.diag(torch.tensor([2.0, 2, 2, 1])))[1:]
     worlds.write_transforms(tmp_path / "estimated", Views(views.images[1:], moved, views.masks[1:]))
     own = posed(tmp_path / "estimated")
