@@ -1,4 +1,4 @@
-"""Pictures of docs/conventions.md: `python docs/images/axes.py [FOLDER]` draws them. A test holds FRAMES to the readers."""
+"""Pictures of docs/conventions.md: `python docs/images/axes.py [FOLDER]`. A test compares FRAMES with the readers."""
 
 import sys
 from functools import partial
