@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -12,64 +12,104 @@ from fewview.commands.methods import Preset, reconstructors, trained_size
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
+    from fewview.evaluation.perceptual import Lpips
+    from fewview.evaluation.rows import Failure
     from fewview.views import Scene
+
+T = TypeVar("T")
+DEFAULT = "no-prior,eft,vldm,sparsefusion"
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Reconstruct scenes from a few views and judge the others: PSNR, SSIM, LPIPS, tables and pictures."""
+    """Reconstruct scenes from a few views and judge the others: PSNR, SSIM, LPIPS, tables and pictures; rooms also by
+    what the views had seen, KID, FID, TSED and depth."""
 
     data: Annotated[Positional[Path], arg(metavar="DATA")]
-    """A set in the layout of CO3Dv2, or one scene of any format."""
+    """Objects: a set in the layout of CO3Dv2, or one scene of any format. Rooms: a set in the format of RealEstate10K,
+    one clip of it (.txt), or a packed set (.safetensors)."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """Folder for results.jsonl, tables.md and pictures; results that are there are kept, and not made again."""
-    methods: Annotated[str, arg(metavar="A,B")] = "no-prior,eft,vldm,sparsefusion"
-    """Which to compare: sparsefusion, eft, vldm, no-prior, and the fields fitted to images: eft-field, vldm-field."""
+    """Folder for the results (JSONL), tables.md and pictures; results that are there are kept, and not made again."""
+    methods: Annotated[str | None, arg(metavar="A,B")] = None
+    """Which to compare. Objects: sparsefusion, eft, vldm, no-prior (these by default), and the fields fitted to images,
+    eft-field and vldm-field. Rooms: [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), no3d, regressor,
+    regressor-d3d and ggs-distill."""
     scenes: Annotated[int | None, arg(metavar="N")] = None
     """Take N scenes, spread evenly over the set."""
     views: Annotated[int, arg(metavar="N")] = 2
     """Input views of each scene."""
-    frames: Annotated[int, arg(metavar="N")] = 32
-    """Evenly spread frames of each scene that input and held-out views are drawn from."""
+    frames: Annotated[int | None, arg(metavar="N")] = None
+    """Objects: evenly spread frames of each scene that input and held-out views are drawn from (32). Rooms: frames of a
+    clip that are given or generated, evenly spread over a window (8); those between are judged too."""
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Side of the judged images; the size of the weights unless given."""
     weights: str = "tiny"
     """Shipped weights by name, or a model folder."""
     preset: Preset = "default"
-    """How long to distill."""
+    """How long to distill, or to denoise."""
     seed: int = 0
     """Of the choice of input views, and of the methods."""
     subset: str = "fewview_dev"
     """Set list of CO3Dv2, and ..."""
     split: str = "test"
-    """... the part of it."""
+    """... the part of it, or of a set of rooms."""
+    inception: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Rooms: pytorch-fid's weights of Inception v3 for KID and FID, which are taken of VGG16's features without."""
 
     interrupted: ClassVar[str] = "the same command goes on with the scenes that are missing"
 
     def run(self) -> None:
         from fewview.checkpoint import atomic_path
         from fewview.evaluation.perceptual import find_lpips
-        from fewview.evaluation.protocol import evaluate
-        from fewview.evaluation.splits import Protocol
-        from fewview.evaluation.tables import summary
+        from fewview.evaluation.room_windows import is_room_set
         from fewview.evaluation.weights import HELP
 
-        methods = reconstructors([name.strip() for name in self.methods.split(",")], self.weights, self.preset)
-        size = self.size or trained_size(self.weights)
-        scenes = self.chosen(size)
-        protocol = Protocol(context=self.views, views=self.frames, size=size, seed=self.seed)
         lpips = find_lpips("vgg")
         if lpips is None:
             say(HELP)
-        say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        failures = evaluate(methods, scenes, protocol, self.out, lpips=lpips, progress=say)
-        text = summary(self.out)
+        rooms = not any(self.data.glob("*/frame_annotations.jgz")) and is_room_set(self.data)
+        failures = self.rooms(lpips) if rooms else self.objects(lpips)
+        text = summary_of(self.out)
         with atomic_path(self.out / "tables.md") as temporary:
             temporary.write_text(text)
         print(f"\n{text}")
         say(f"Rows, tables and pictures are in {self.out}.")
         if failures:
             raise SystemExit(1)
+
+    def objects(self, lpips: "Lpips | None") -> "list[Failure]":
+        """Scenes of one object each."""
+        from fewview.evaluation.protocol import evaluate
+        from fewview.evaluation.splits import Protocol
+
+        if self.inception is not None:
+            raise InputError("--inception is for KID and FID, which are taken of rooms; leave it out.")
+        names = (self.methods or DEFAULT).split(",")
+        methods = reconstructors([name.strip() for name in names], self.weights, self.preset)
+        size = self.size or trained_size(self.weights)
+        scenes = self.chosen(size)
+        protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
+        say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
+        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, progress=say)
+
+    def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
+        """Walks through rooms."""
+        from fewview.commands import room_methods
+        from fewview.evaluation.room_protocol import evaluate_rooms
+        from fewview.evaluation.room_windows import RoomProtocol, open_walks
+        from fewview.evaluation.trunks import inception_trunk, vgg_trunk
+
+        text = self.methods or room_methods.DEFAULT
+        methods, height = room_methods.room_reconstructors(text, self.weights, self.preset)
+        protocol = RoomProtocol(self.views, self.frames or 8, size=self.size or height, seed=self.seed)
+        walks = spread(open_walks(self.data, self.split), self.scenes)
+        trunk = None if lpips is None else vgg_trunk(lpips)
+        if self.inception is not None:
+            trunk = inception_trunk(self.inception)
+        if trunk is None:
+            say("There is no KID and no FID either: their features are those of LPIPS' VGG16, or of --inception FILE.")
+        say(f"Evaluating {', '.join(methods)} on {len(walks)} rooms, {self.views} references, {protocol.size} pixels")
+        return evaluate_rooms(methods, walks, protocol, self.out, lpips=lpips, trunk=trunk, progress=say)
 
     def chosen(self, size: int) -> "Sequence[Scene]":
         """The scenes to judge."""
@@ -81,11 +121,7 @@ class Evaluate:
         scenes = open_co3d(self.data, None, self.subset, self.split, size=size)
         if not scenes:
             raise InputError(f"{self.data} has no scene in '{self.split}' of {self.subset}; name another --split.")
-        if self.scenes is None or self.scenes >= len(scenes):
-            return scenes
-        if self.scenes < 1:
-            raise InputError("--scenes must be at least 1.")
-        return [scenes[i * len(scenes) // self.scenes] for i in range(self.scenes)]
+        return spread(scenes, self.scenes)
 
 
 @dataclass(frozen=True)
@@ -96,9 +132,24 @@ class Tables:
     """The folder of an evaluation, or its results.jsonl."""
 
     def run(self) -> None:
-        from fewview.evaluation.tables import summary
-
         folder = self.results.parent if self.results.suffix == ".jsonl" else self.results
-        if not (folder / "results.jsonl").exists():
+        if not any((folder / name).exists() for name in ("results.jsonl", "rooms.jsonl")):
             raise InputError(f"{folder / 'results.jsonl'} does not exist; name the folder of `fewview evaluate`.")
-        print(summary(folder), end="")
+        print(summary_of(folder), end="")
+
+
+def spread(items: "Sequence[T]", count: int | None) -> "Sequence[T]":
+    """`count` of the items, evenly spread; all without a count."""
+    if count is None or count >= len(items):
+        return items
+    if count < 1:
+        raise InputError("--scenes must be at least 1.")
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def summary_of(folder: Path) -> str:
+    """The tables of an evaluation's folder, of objects or of rooms."""
+    from fewview.evaluation import room_tables, tables
+    from fewview.evaluation.room_plan import is_rooms
+
+    return room_tables.summary(folder) if is_rooms(folder) else tables.summary(folder)
