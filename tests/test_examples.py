@@ -80,3 +80,9 @@ def test_splats_of_any_program_go_out_to_others(tmp_path):
     assert example.main(tmp_path / "a", size=24, frames=2) == 400
     assert example.main(tmp_path / "b", tmp_path / "a" / "scene.spz", size=24, frames=2) == 400
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"scene.spz", "scene.gs.glb", "turn.webp"}
+
+
+def test_a_room_grows_and_goes_on_where_it_stopped(tmp_path, capsys):
+    counts = load("08").main(tmp_path, frames=3, steps=2)
+    assert len(counts) == 2 and 0 < counts[0] <= 3 * 64 * 64
+    assert "going on" in capsys.readouterr().out and (tmp_path / "splats.ply").stat().st_size > 10_000

@@ -15,7 +15,7 @@ from fewview.ggs.lift import lift, swept_depth
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
 from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, walk_of
-from fewview.render.gaussians import Gaussians
+from fewview.render.gaussians import GaussianAsset, Gaussians
 from fewview.render.splatting import splat
 from fewview.views import Views
 
@@ -204,6 +204,24 @@ def test_images_come_in_the_order_of_the_path(monkeypatch):
     grown = grow(model, task, QUICK, progress=lambda _: None)
     want = model.codec.decode(model.codec.encode(painted(task.path).images)).clamp(0, 1)
     torch.testing.assert_close(grown.images, want)
+
+
+def test_chunks_of_true_depth_join_to_one_wall(monkeypatch):
+    """An oracle in place of the networks: a long walk is a wall that later chunks only extend."""
+    model = model_of()
+    monkeypatch.setattr("fewview.ggs.grow.sample", lambda model, context, targets, steps, **_: targets)
+    monkeypatch.setattr(model.codec, "decode", lambda targets: painted(targets).images)
+    truth = lambda context, targets, z0, fine: GaussianAsset(
+        splats_of_depth(painted(c := Cameras.cat([context.cameras, targets])), plane_depth(c))
+    )
+    monkeypatch.setattr(model, "scene", truth)
+    cameras = along([0.3 * i for i in range(13)], size=32)
+    task = Task(painted(cameras[:1]), cameras[1:], 1.0, 0)
+    grown = grow(model, task, replace(QUICK, chunk=4, merge=1.5), progress=lambda _: None)
+    between = along([0.45, 1.35, 2.55, 3.15], size=32)
+    assert psnr(splat(grown.scene, between).image, painted(between).images) > 30
+    pixels = 32 * 32
+    assert grown.counts[0] == 5 * pixels and grown.counts[-1] < 7 * pixels  # of 13 views
 
 
 def test_samples_depend_on_their_seed_and_follow_the_ode(generator):
