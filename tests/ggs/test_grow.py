@@ -251,8 +251,14 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     assert all(torch.equal(getattr(again.scene, n), t) for n, t in whole.scene.tensors().items())
     done = grow(model, task, QUICK, progress=steps.append, directory=tmp_path)
     assert len(steps) == 4 and torch.equal(done.scene.means, whole.scene.means)
-    with pytest.raises(InputError, match="another run"):
-        grow(model, replace(task, seed=4), QUICK, progress=steps.append, directory=tmp_path)
+    moved = replace(task, path=task.path[[0, 1, 2, 3, 4, 6, 5]])
+    darker = replace(task, given=Views(task.given.images / 2, task.given.cameras))
+    others = [("settings", replace(task, seed=4), QUICK), ("settings", task, replace(QUICK, chunk=2))]
+    for what, other, config in [*others, ("path", moved, QUICK), ("photos", darker, QUICK)]:
+        with pytest.raises(InputError, match=f"another run .its {what} differ"):
+            grow(model, other, config, progress=steps.append, directory=tmp_path)
+    grow(model, task, replace(QUICK, refine=5), progress=steps.append, directory=tmp_path)
+    assert len(steps) == 4
 
 
 def test_the_scene_grows_at_most_linearly_and_stops_where_all_is_seen():

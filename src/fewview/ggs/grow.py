@@ -1,7 +1,8 @@
 """Scenes of any size: a path in chunks, each generated from photos, from what was generated and the scene so far."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
+from fewview.config import to_json
 from fewview.diffusion.samplers import Callback, euler
 from fewview.diffusion.schedules import COSINE, karras
 from fewview.errors import InputError
@@ -34,7 +36,7 @@ class GGSMethodConfig:
     steps: int = 30  # of Euler's method (paper)
     chunk: int = 6  # targets in one go, at most
     references: int = 2  # given or generated views that a chunk is told
-    reach: float = 4.0  # references are at most so many chunks' walks away
+    reach: float = 6.0  # references are at most so many chunks' walks away
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
     regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
@@ -94,13 +96,13 @@ def grow(
     Chunk i draws from (seed, i) alone, so a run that was stopped gives the same bits as one that was not.
     """
     chunks = task.chunks(config.chunk)
-    grown = _start(task) if directory is None else _resume(directory, task)
+    grown = _start(task) if directory is None else _resume(directory, task, config)
     done = [end for _, end in chunks].index(len(grown.images)) + 1 if len(grown.images) else 0
     for i in range(done, len(chunks)):
         tell = lambda step, _, __, i=i: progress((i + (step + 1) / config.steps) / len(chunks))
         grown = next_chunk(model, task, config, grown, chunks[i], i, tell)
         if directory is not None:
-            _save(directory, task, grown)
+            _save(directory, task, config, grown)
     return grown
 
 
@@ -211,27 +213,30 @@ def _start(task: Task) -> Grown:
     return Grown(empty_scene(task.given.images), task.given.images[:0], frozenset(), ())
 
 
-def _save(directory: Path, task: Task, grown: Grown) -> None:
+def _run_of(task: Task, config: GGSMethodConfig) -> dict[str, Tensor]:
+    """What two runs must share for one to go on with the other."""
+    growth = replace(config, frames=0, refine=0, fit=GaussianFitConfig())  # these come before and after
+    settings = json.dumps({"seed": task.seed, **to_json(growth)}).encode()
+    tensors = {"photos": task.given.images.mean((2, 3)), "path": task.path.world_from_cam}
+    return {"settings": torch.tensor(list(settings)), **{name: tensor.cpu() for name, tensor in tensors.items()}}
+
+
+def _save(directory: Path, task: Task, config: GGSMethodConfig, grown: Grown) -> None:
     """The whole state in one file, which is replaced at once."""
-    numbers = {
-        "counts": list(grown.counts),
-        "shown": sorted(grown.shown),
-        "run": [task.seed, len(task.path), len(task.given)],
-    }
+    numbers = {"counts": list(grown.counts), "shown": sorted(grown.shown)}
     tensors = {name: tensor.cpu() for name, tensor in grown.scene.tensors().items()}
     tensors |= {name: torch.tensor(values, dtype=torch.int64) for name, values in numbers.items()}
-    save_tensors(directory / STATE, {**tensors, "images": grown.images.cpu(), "poses": task.path.world_from_cam.cpu()})
+    save_tensors(directory / STATE, {**tensors, "images": grown.images.cpu(), **_run_of(task, config)})
 
 
-def _resume(directory: Path, task: Task) -> Grown:
+def _resume(directory: Path, task: Task, config: GGSMethodConfig) -> Grown:
     path = directory / STATE
     if not path.exists():
         return _start(task)
     kept = load_tensors(path)
-    run = kept["run"].tolist()
-    same = run == [task.seed, len(task.path), len(task.given)]
-    if not same or not torch.equal(kept["poses"], task.path.world_from_cam.cpu()):
-        raise InputError(f"{path} is of another run (other photos, path or seed); name another folder, or delete it.")
+    for name, tensor in _run_of(task, config).items():
+        if name not in kept or not torch.equal(kept[name], tensor):
+            raise InputError(f"{path} is of another run (its {name} differ); name another folder, or delete it.")
     device = task.given.images.device
     scene = Gaussians(*(kept[name].to(device) for name in ("means", "scales", "quaternions", "opacities", "features")))
     return Grown(scene, kept["images"].to(device), frozenset(kept["shown"].tolist()), tuple(kept["counts"].tolist()))

@@ -102,16 +102,17 @@ class GenerativeGaussianSplatting:
         return automatic_path(framed_cameras(views.cameras, config.height, config.width), self.config.frames)
 
     def prepared(self, views: Views, path: Cameras | None) -> tuple[Views, Cameras]:
-        """Photos and path of the model's size, in the world."""
+        """Photos and path of the model's size and on its device, in the world."""
         size = self.model.config.height, self.model.config.width
+        device = next(self.model.parameters()).device
         if len(views) < 1:
             raise InputError("There is no photo; a scene needs one or more.")
-        given = framed(views, *size)
+        given = framed(views, *size).to(device)
         if self.config.regressor:
             return given, given.cameras[:0]
         if path is None:
             return given, automatic_path(given.cameras, self.config.frames)
-        return given, checked_path(framed_cameras(path, *size).to(given.images.device), given.cameras)
+        return given, checked_path(framed_cameras(path, *size).to(device), given.cameras)
 
     def check(self) -> None:
         """InputError where the config asks for what cannot be done, or not with this model."""
@@ -141,7 +142,7 @@ class GenerativeGaussianSplatting:
         generator = torch.Generator().manual_seed(task.seed)
         seen = Views(torch.cat([task.given.images, grown.images]), Cameras.cat([task.given.cameras, task.path]))
         if model.splats is None:
-            near, far = model.config.splats.near * task.walk, model.config.splats.far * task.walk
+            near, far = model.config.splats.near, model.config.splats.far  # of chunks' frames, about that of growth
             tell = lambda fraction: report("fitting splats", fraction)
             fit = replace(config.fit, steps=config.fit.steps + config.refine)
             return lift(seen, near, far, fit, generator=generator, progress=tell)
