@@ -19,14 +19,14 @@ from fewview.export.scenes import READERS, load_scene
 from fewview.fitting import surface_gaussians
 from fewview.pipeline import formats, products, reconstruction
 from fewview.pipeline.reconstruction import Reconstruction
-from fewview.render.gaussians import Gaussians
+from fewview.render.gaussians import GaussianAsset, Gaussians
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     """Films and surfaces of toy size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "ORBIT", 3)
+        patch.setattr(formats, "FRAMES", 3)
         for name, value in {"AROUND": 12, "SPLAT_SIZE": 48, "TEXTURE": 64}.items():
             patch.setattr(reconstruction, name, value)
         patch.setattr(products, "FUSED", replace(products.FUSED, resolution=24))
@@ -46,6 +46,7 @@ def scene(tmp_path_factory) -> Path:
 
 def test_a_file_of_splats_is_rendered_from_cameras_that_see_all_of_it(scene, tmp_path):
     opened = Reconstruction.open(scene, "z")
+    assert isinstance(opened.asset, GaussianAsset)
     means = opened.asset.gaussians.means
     pixels, depth = opened.cameras.project(means.expand(len(opened.cameras), -1, 3))
     framed = ((pixels >= 0) & (pixels <= opened.cameras.height)).all(-1) & (depth > 0)

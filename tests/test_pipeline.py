@@ -4,12 +4,14 @@ import pytest
 import torch
 import trimesh
 import worlds
+from torch.nn import functional as F
 
 import fewview
+from fewview.cameras import Cameras
 from fewview.errors import InputError
 from fewview.pipeline import methods
 from fewview.pipeline.reconstruction import Reconstruction
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.gaussians import GaussianAsset, Gaussians
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,6 +82,26 @@ def test_saved_results_are_opened_again_and_their_photos_are_an_input(scene, vie
 
 def test_a_notebook_shows_it_turning(scene):
     assert scene._repr_html_().startswith('<img src="data:image/webp;base64,')
+
+
+def test_a_walk_is_filmed_along_itself_and_remembered(views, tmp_path):
+    turns = F.normalize(torch.randn(50, 4), dim=-1)
+    splats = Gaussians(torch.randn(50, 3), torch.full((50, 3), 0.1), turns, torch.rand(50), torch.rand(50, 3))
+    asset = GaussianAsset(splats)
+    path = Cameras.look_at(
+        torch.tensor([[0.0, 0, -4], [1, 0, -4], [2, 0, -3]]), torch.zeros(3), torch.tensor([0, -1.0, 0]),
+        focal=16, height=16, width=20,
+    )  # fmt: skip
+    room = Reconstruction.along(asset, path, views, name="room")
+    torch.testing.assert_close(room.path(3).centers, path.centers)
+    room.save(tmp_path / "room")
+    assert not (tmp_path / "room" / "mesh.glb").exists()
+    again = Reconstruction.open(tmp_path / "room")
+    assert again.walk and isinstance(again.asset, GaussianAsset)
+    assert torch.equal(again.asset.gaussians.means, splats.means)
+    torch.testing.assert_close(again.path(5).centers[[0, -1]], path.centers[[0, -1]], atol=1e-5, rtol=0)
+    single = Reconstruction.along(asset, path[:1], views)
+    torch.testing.assert_close(single.path(2).centers, torch.stack([views.cameras.centers[0], path.centers[0]]))
 
 
 def test_splats_are_their_own_splats(scene, views):

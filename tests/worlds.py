@@ -173,7 +173,7 @@ def quick_exports(patch: pytest.MonkeyPatch) -> None:
     """Splats, meshes, textures and films of toy size."""
     patch.setattr(products, "SPLATS", replace(products.SPLATS, count=100, steps=2))
     patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
-    patch.setattr(formats, "ORBIT", 3)
+    patch.setattr(formats, "FRAMES", 3)
     small = {"FILM_SIZE": 16, "FILM_FRAMES": 4, "AROUND": 6, "FIT_SIZE": 16, "FIELD_SIZE": 16, "SPLAT_SIZE": 32}
     for name, value in {**small, "TEXTURE": 32}.items():
         patch.setattr(reconstruction, name, value)

@@ -83,9 +83,9 @@ def test_everything_is_there_and_can_be_read(tmp_path, asset, views):
 
 def test_a_failure_leaves_the_former_result_as_it_was(tmp_path, asset, views):
     orbit = views.cameras[:1]
-    write_results(tmp_path / "out", asset, views, products=Products(orbit=orbit))
+    write_results(tmp_path / "out", asset, views, products=Products(path=orbit))
     before = (tmp_path / "out" / "report.html").read_bytes()
-    broken = Products(orbit=orbit, splats=Gaussians(*asset.gaussians.tensors().values())[:0])
+    broken = Products(path=orbit, splats=Gaussians(*asset.gaussians.tensors().values())[:0])
     object.__setattr__(broken.splats, "features", torch.zeros(0, 9))
     with pytest.raises(ValueError, match="colour channels"):
         write_results(tmp_path / "out", asset, views, products=broken)

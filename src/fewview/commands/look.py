@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewview.cameras import Cameras
+    from fewview.pipeline.reconstruction import Reconstruction
     from fewview.views import Asset
 
 SceneFile = Annotated[Positional[Path], arg(metavar="SCENE")]
@@ -32,7 +33,8 @@ class Render:
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """A .mp4 or .webp file, or a folder for pictures."""
     path: Annotated[str, arg(metavar="orbit|spiral|FILE")] = "orbit"
-    """Around the object, in a spiral, or the cameras of a transforms.json; with --frames, a path through them."""
+    """Around the object (along the walk, in a room), in a spiral, or the cameras of a transforms.json; with --frames, a
+    path through them."""
     up: Up = None
     """Axis of the scene, such as z or (--up=-y) -y; what its cameras stand around unless given, -y for splat files."""
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
@@ -52,19 +54,20 @@ class Render:
         from fewview.pipeline.reconstruction import Reconstruction
 
         scene = Reconstruction.open(self.scene, self.up)
-        cameras = self.cameras(scene.cameras)
+        cameras = self.cameras(scene)
         with stages() as report:
             write_film(self.out, scene.asset, cameras, self.fps, lambda done: report("rendering", done))
         say(f"{len(cameras)} pictures of {cameras.width} x {cameras.height} are in {self.out}. Took {effort(start)}.")
 
-    def cameras(self, inputs: "Cameras") -> "Cameras":
+    def cameras(self, scene: "Reconstruction") -> "Cameras":
         """The path, at the wanted size."""
         from fewview.data.camera_file import read_cameras
-        from fewview.paths import interpolate, orbit, spiral
+        from fewview.paths import interpolate, spiral
         from fewview.pipeline.products import sized
 
         if self.path in ("orbit", "spiral"):
-            cameras = (orbit if self.path == "orbit" else spiral)(inputs, self.frames or 72)
+            frames = self.frames or 72
+            cameras = scene.path(frames) if self.path == "orbit" else spiral(scene.cameras, frames)
         else:
             cameras = read_cameras(Path(self.path))
             if self.frames is not None and len(cameras) < 2:

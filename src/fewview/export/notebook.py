@@ -8,25 +8,23 @@ import torch
 from fewview.cameras import Cameras
 from fewview.export.images import picture
 from fewview.export.video import render_path
-from fewview.paths import orbit
 from fewview.views import Asset
 
-SIZE, FRAMES, SECONDS = 160, 24, 3.0
+SIZE, SECONDS = 160, 3.0
 
 
-def turntable_html(asset: Asset, cameras: Cameras, *, frames: int = FRAMES, size: int = SIZE) -> str:
-    """An <img> of a turn around what `cameras` (batch shape (n,)) look at, as animated WebP, `size` pixels high."""
-    data = base64.b64encode(turntable_webp(asset, cameras, frames=frames, size=size)).decode()
+def film_html(asset: Asset, path: Cameras, *, size: int = SIZE) -> str:
+    """An <img> of what the cameras of a path (batch shape (n,)) see, as animated WebP, `size` pixels high."""
+    data = base64.b64encode(film_webp(asset, path, size=size)).decode()
     return f'<img src="data:image/webp;base64,{data}" height="{size}" alt="the scene, turning">'
 
 
 @torch.no_grad()
-def turntable_webp(asset: Asset, cameras: Cameras, *, frames: int = FRAMES, size: int = SIZE) -> bytes:
-    """An endless animated WebP of `frames` RGB renderings on an orbit; a turn takes three seconds."""
-    width = max(1, round(size * cameras.width / cameras.height))
-    path = orbit(cameras.resized(size, width), frames)
-    first, *others = [picture(seen.image) for seen in render_path(asset, path)]
+def film_webp(asset: Asset, path: Cameras, *, size: int = SIZE) -> bytes:
+    """An endless animated WebP of RGB renderings along a path, three seconds long."""
+    width = max(1, round(size * path.width / path.height))
+    first, *others = [picture(seen.image) for seen in render_path(asset, path.resized(size, width))]
     buffer = io.BytesIO()
-    duration = round(1000 * SECONDS / frames)
+    duration = round(1000 * SECONDS / len(path))
     first.save(buffer, format="WEBP", save_all=True, append_images=others, duration=duration, loop=0, quality=80)
     return buffer.getvalue()

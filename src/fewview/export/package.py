@@ -30,11 +30,12 @@ FILES = {
     "mesh.glb": "mesh with vertex colours, y up",
     "splats.ply": "Gaussian splats (3DGS layout)",
     "viewer.html": "the splats to turn around, in one file that needs no internet",
-    "orbit.mp4": "turntable film",
-    "views": "renderings along the orbit",
+    "orbit.mp4": "film of a turn around it, or of a walk through it",
+    "views": "renderings along the same path",
     "transforms.json": "their poses (nerfstudio)",
     "inputs": "the photos, with masks and poses",
 }
+ORBIT, WALK = "orbit", "walk"  # what transforms.json calls the path of the film
 INPUT_SIZE = 1024  # pixels, the longest side of the photos that are kept
 STILLS = 8  # renderings of the orbit that the report shows
 
@@ -50,11 +51,15 @@ class SavedAsset(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """What has been made of the asset besides itself; all in the asset's world. `up` defaults to the inputs' axis."""
+    """What has been made of the asset besides itself; all in the asset's world. `up` defaults to the inputs' axis.
+
+    The film's path is an orbit, or a `walk` through the scene.
+    """
 
     mesh: Mesh | None = None
     splats: Gaussians | None = None
-    orbit: Cameras | None = None
+    path: Cameras | None = None
+    walk: bool = False
     truth: Views | None = None
     up: Float[Tensor, "3"] | None = None
 
@@ -83,7 +88,7 @@ def write_results(
     """
     products, record = products or Products(), record or Record()
     check_free(out)
-    path = products.orbit if products.orbit is not None else orbit(views.cameras, 72)
+    path = products.path if products.path is not None else orbit(views.cameras, 72)
     with atomic_folder(out) as folder:
         asset.save(folder / "scene")
         renders = list(render_path(asset, path))
@@ -91,7 +96,7 @@ def write_results(
         names = [f"views/{i:03d}.png" for i in range(len(renders))]
         for name, seen in zip(names, renders):
             write_png(folder / name, seen.image)
-        write_transforms(folder / "transforms.json", path, names)
+        write_transforms(folder / "transforms.json", path, names, camera_path=WALK if products.walk else ORBIT)
         write_inputs(folder / "inputs", views)
         up = products.up if products.up is not None else CameraPrior.fit(views.cameras).circle.normal
         if products.mesh is not None:

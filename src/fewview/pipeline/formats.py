@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.reconstruction import Reconstruction
     from fewview.views import Render
 
-ORBIT, FPS = 72, 24
+FRAMES, FPS = 72, 24
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ def choose(out: Path, name: str | None) -> Format:
 
 
 def _film(scene: "Reconstruction") -> "Iterator[Render]":
-    """What the cameras of an orbit see."""
+    """What the cameras of an orbit, or of the walk, see."""
     from fewview.export.video import render_path
 
-    for i, seen in enumerate(render_path(scene.asset, scene.orbit(ORBIT))):
+    for i, seen in enumerate(render_path(scene.asset, scene.path(FRAMES))):
         yield seen
-        scene.report("rendering", (i + 1) / ORBIT)
+        scene.report("rendering", (i + 1) / FRAMES)
 
 
 def _ply(out: Path, scene: "Reconstruction") -> None:
@@ -121,7 +121,7 @@ def _colmap(out: Path, scene: "Reconstruction", text: bool = False) -> None:
 
     splats = scene.splats
     with atomic_folder(out) as folder:
-        write_sparse(folder / "sparse" / "0", scene.orbit(ORBIT), _posed(folder, scene), splats, text=text)
+        write_sparse(folder / "sparse" / "0", scene.path(FRAMES), _posed(folder, scene), splats, text=text)
 
 
 def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
@@ -134,7 +134,7 @@ def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
         images, depths = ([f"{part}/{name}" for name in names] for part in ("images", "depth"))
         unit = depth_unit_of(folder / depths[0])
         write_transforms(
-            folder / "transforms.json", scene.orbit(ORBIT), images, depths=depths, depth_unit_scale_factor=unit
+            folder / "transforms.json", scene.path(FRAMES), images, depths=depths, depth_unit_scale_factor=unit
         )
 
 
@@ -145,7 +145,7 @@ FORMATS = (
     Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb),
     Format("mesh", ".glb", "mesh with a texture, in glTF", _glb),
     Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj),
-    Format("mp4", ".mp4", "film of an orbit", _mp4),
+    Format("mp4", ".mp4", "film of an orbit, or of the walk through a room", _mp4),
     Format("webp", ".webp", "the same as an animated picture, transparent around the object", _webp),
     Format("nerfstudio", "", "folder: renderings of the orbit, depth (PNG, EXR), transforms.json", _nerfstudio),
     Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap),

@@ -13,12 +13,13 @@ from fewview.checkpoint import read_json
 from fewview.data.camera_file import read_cameras
 from fewview.errors import InputError
 from fewview.export.mesh import Mesh, TexturedMesh
-from fewview.export.notebook import turntable_html
-from fewview.export.package import Products, Record, write_results
+from fewview.export.notebook import film_html
+from fewview.export.package import WALK, Products, Record, write_results
 from fewview.export.scenes import AXES, load_scene
 from fewview.export.texture import textured
 from fewview.framing import crop_to_object
-from fewview.paths import CameraPrior, orbit
+from fewview.geometry.transforms import normalise
+from fewview.paths import CameraPrior, interpolate, orbit
 from fewview.pipeline import formats, products
 from fewview.render.asset import FieldAsset
 from fewview.render.gaussians import GaussianAsset, Gaussians
@@ -28,6 +29,7 @@ Progress = Callable[[str, float], None]
 """(stage, fraction done in [0, 1])."""
 
 FILM_SIZE, FILM_FRAMES = 192, 48  # pixels and pictures of the film among the results
+TURN_FRAMES = 24  # pictures that a notebook shows
 SPLAT_FILE_SIZE = 480  # pixels of cameras around splats that have none of their own
 AROUND = 36  # cameras that splats, surfaces and textures are made from
 FIT_SIZE, FIELD_SIZE, SPLAT_SIZE = 128, 256, 512  # their pixels: for splats and surface; for textures of fields, splats
@@ -37,8 +39,9 @@ TEXTURE = 1024  # texels
 class Reconstruction:
     """An asset, cameras (batch shape (n,)) that look at it, and the direction up, all in one world.
 
-    `views` are the photos that it was made from, where they are known. Splats and meshes take a while: they are made
-    when they are first asked for, and `progress` is told.
+    The cameras stand around an object, or, with `walk`, lead through a room. `views` are the photos that it was made
+    from, where they are known. Splats and meshes take a while: they are made when they are first asked for, and
+    `progress` is told.
     """
 
     def __init__(
@@ -47,12 +50,15 @@ class Reconstruction:
         cameras: Cameras,
         *,
         up: Float[Tensor, "3"] | None = None,
+        walk: bool = False,
         views: Views | None = None,
         name: str = "scene",
         progress: Progress | None = None,
     ) -> None:
-        self.asset, self.cameras, self.views, self.name = asset, cameras, views, name
-        self.up = CameraPrior.fit(cameras).circle.normal if up is None else up
+        self.asset, self.cameras, self.walk, self.views, self.name = asset, cameras, walk, views, name
+        if up is None:
+            up = normalise(cameras.up.mean(0)) if walk else CameraPrior.fit(cameras).circle.normal
+        self.up = up
         self.report: Progress = progress or (lambda stage, fraction: None)
 
     @staticmethod
@@ -62,6 +68,21 @@ class Reconstruction:
         """What a method made of masked photos; its cameras are theirs, cropped to the object."""
         cameras = crop_to_object(views, FILM_SIZE).cameras
         return Reconstruction(asset, cameras, views=views, name=name, progress=progress)
+
+    @staticmethod
+    def along(
+        asset: FieldAsset | GaussianAsset,
+        path: Cameras,
+        views: Views,
+        *,
+        name: str = "scene",
+        progress: Progress | None = None,
+    ) -> "Reconstruction":
+        """What a method made of whole photos along a path of one or more cameras; up is that of the photos."""
+        up = normalise(views.cameras.up.mean(0))
+        if len(path) < 2:
+            path = Cameras.cat([views.cameras[:1].resized(path.height, path.width), path])
+        return Reconstruction(asset, path, up=up, walk=True, views=views, name=name, progress=progress)
 
     @staticmethod
     def open(path: Path, up: str | None = None, *, progress: Progress | None = None) -> "Reconstruction":
@@ -74,8 +95,10 @@ class Reconstruction:
         if path.is_dir():
             asset, folder = load_asset(path)
             axis = None if up is None else torch.tensor(AXES[up])
-            cameras = read_cameras(folder / "transforms.json")
-            return Reconstruction(asset, cameras, up=axis, name=folder.resolve().name, progress=progress)
+            poses = folder / "transforms.json"
+            cameras, walk = read_cameras(poses), read_json(poses).get("camera_path") == WALK
+            name = folder.resolve().name
+            return Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
         if not path.exists():
             raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
         asset, axis = load_scene(path), torch.tensor(AXES[up or "-y"])
@@ -86,9 +109,9 @@ class Reconstruction:
         """What cameras (batch shape (n,)) of the scene's world see: premultiplied RGB, alpha, z-depth."""
         return products.renders(self.asset, cameras)
 
-    def orbit(self, count: int) -> Cameras:
-        """So many cameras on a turn around what the scene's cameras look at."""
-        return orbit(self.cameras, count)
+    def path(self, count: int) -> Cameras:
+        """So many cameras on a turn around what the scene's cameras look at, or on the walk."""
+        return interpolate(self.cameras, count) if self.walk else orbit(self.cameras, count)
 
     @cached_property
     def splats(self) -> Gaussians:
@@ -124,6 +147,8 @@ class Reconstruction:
         return mesh
 
     def _around(self, size: int) -> Cameras:
+        if self.walk:
+            return products.sized(interpolate(self.cameras, AROUND), size)
         return products.around(self.cameras, AROUND, size)
 
     def export(self, out: str | Path, format: str | None = None) -> None:
@@ -144,7 +169,9 @@ class Reconstruction:
         """
         if self.views is None:
             raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
-        made = Products(self.mesh, self.splats, self.orbit(FILM_FRAMES), up=self.up)
+        mesh = None if self.walk else self.mesh
+        path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
+        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up)
         self.report("rendering and writing", 0)
         write_results(Path(out), self.asset, self.views, products=made, record=record or Record(self.name))
         self.report("rendering and writing", 1)
@@ -155,7 +182,7 @@ class Reconstruction:
 
     def _repr_html_(self) -> str:
         """A small turning picture, in notebooks."""
-        return turntable_html(self.asset, self.cameras)
+        return film_html(self.asset, self.path(TURN_FRAMES))
 
 
 def load_asset(folder: Path) -> tuple[FieldAsset | GaussianAsset, Path]:
