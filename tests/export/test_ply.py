@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from plyfile import PlyData
+from plyfile import PlyData, PlyElement
 
 from fewview.errors import InputError
 from fewview.export.ply import SH_DC, read_ply, write_ply
+from fewview.export.ply_table import read_vertices
 from fewview.render.gaussians import Gaussians
 
 
@@ -59,6 +60,22 @@ def test_an_independent_reader_sees_the_same_splats(tmp_path, splats):
     np.testing.assert_allclose(np.squeeze(theirs.sh0), ((splats.features - 0.5) / SH_DC).numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", [{"text": True}, {"byte_order": "<"}, {"byte_order": ">"}], ids=str)
+def test_tables_of_another_writer_are_read_in_every_form(tmp_path, form):
+    rng = np.random.default_rng(0)
+    places = np.array([(1, 2.5), (3, 4.5)], [("id", "u1"), ("weight", "f8")])
+    vertices = np.zeros(5, [("x", "f4"), ("y", "f8"), ("label", "i2")])
+    for name in ("x", "y", "label"):
+        vertices[name] = (100 * rng.standard_normal(5)).astype(vertices.dtype[name])
+    faces = np.array([([0, 1, 2],), ([2, 3, 4],)], dtype=[("vertex_indices", "i4", (3,))])
+    elements = [PlyElement.describe(places, "place"), PlyElement.describe(vertices, "vertex")]
+    PlyData([*elements, PlyElement.describe(faces, "face")], comments=["a word"], **form).write(tmp_path / "x.ply")
+    table = read_vertices(tmp_path / "x.ply")
+    assert table.dtype.names == ("x", "y", "label")
+    for name in ("x", "y", "label"):
+        np.testing.assert_allclose(table[name], vertices[name], rtol=1e-6)
+
+
 def test_opacities_of_zero_and_one_and_flat_scales_stay_finite(tmp_path, splats):
     extreme = Gaussians(
         splats.means[:2], torch.zeros(2, 3), splats.quaternions[:2], torch.tensor([0.0, 1.0]), splats.features[:2]
@@ -83,6 +100,13 @@ def test_latent_features_are_no_splat_file(tmp_path, splats):
         b"not a ply",
         b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\nend_header\n123",
         b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n",
+        b"ply\nformat binary_little_endian 1.0\nelement vertex 99999999999999\nproperty float x\nend_header\n123",
+        b"ply\nformat ascii 1.0\nelement vertex -1\nproperty float x\nend_header\n1\n",
+        b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nend_header\n1 2\n3\n",
+        b"ply\nformat ascii 1.0\nelement vertex 1\nproperty quaternion x\nend_header\n1\n",
+        b"ply\nelement vertex 1\nproperty float x\nend_header\n1\n",
+        b"ply\nformat ascii 1.0\nelement vertex 1\nproperty list uchar int x\nend_header\n1 1\n",
+        b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float x\nend_header\n1 1\n",
         b"ply\nformat ascii 1.0\nelement face 0\nproperty list uchar int vertex_indices\nend_header\n",
     ],
 )

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from plyfile import PlyData, PlyParseError
 from torch import Tensor
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
+from fewview.export.ply_table import read_vertices
 from fewview.render.gaussians import Gaussians
 
 SH_DC = 0.28209479177387814  # 1 / (2 sqrt(pi))
-HEADER_BYTES = 2**16
 LOGIT_EPS = 1e-6  # opacities of 0 and 1 have no logit
 COLUMNS = {
     "means": ("x", "y", "z"),
@@ -60,15 +59,11 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
 def read_ply(path: Path) -> Gaussians:
     """Splats of a file in this layout. View-dependent colour (f_rest_*) is dropped. InputError if it is damaged."""
     try:
-        _check_counts(path)
-        data = PlyData.read(str(path))
+        vertices = read_vertices(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
-    except (PlyParseError, ValueError, OSError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a whole PLY file ({error}); export it again.") from None
-    if "vertex" not in data:
-        raise InputError(f"{path} has no vertices; a file of Gaussian splats is needed.")
-    vertices = data["vertex"].data
     means, features, logits, logs, quaternions = (
         _columns(vertices, name, path) for name in ("means", "features", "opacities", "scales", "quaternions")
     )
@@ -85,23 +80,6 @@ def checked(gaussians: Gaussians, path: Path) -> Gaussians:
         if len(bad):
             raise InputError(f"{path}: splat {int(bad[0])} has '{name}' that are not finite; export it again.")
     return gaussians
-
-
-def _check_counts(path: Path) -> None:
-    """ValueError if the header asks for more values than the file has bytes, before memory is taken for them."""
-    with path.open("rb") as file:
-        header, end, _ = file.read(HEADER_BYTES).partition(b"end_header")
-    if not header.startswith(b"ply") or not end:
-        raise ValueError("it has no PLY header")
-    elements: list[list[int]] = []  # [count, properties]
-    for line in header.splitlines():
-        word, *more = line.split() or [b""]
-        if word == b"element":
-            elements.append([int(more[-1] if more else 0), 0])
-        elif word == b"property" and elements:
-            elements[-1][1] += 1
-    if sum(abs(count) * max(1, properties) for count, properties in elements) > path.stat().st_size:
-        raise ValueError("it ends before the values that its header announces")
 
 
 def _logit(opacities: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
