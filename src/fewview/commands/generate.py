@@ -107,7 +107,7 @@ class Generation:
 
         report("rendering and writing", 0)
         up = normalise(views.cameras.up.mean(0))
-        made = Products(splats=asset.gaussians, orbit=self.film(views.cameras), up=up)
+        made = Products(splats=asset.gaussians, path=self.film(views.cameras), walk=True, up=up)
         record = Record(self.command.input.resolve().name, settings, dict(report.seconds))
         write_results(self.command.out, asset, views, products=made, record=record)
         report("rendering and writing", 1)
