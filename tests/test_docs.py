@@ -16,7 +16,7 @@ import pytest
 import torch
 import worlds
 from PIL import Image
-from test_readme import PAGES, ROOT
+from test_readme import PAGES, ROOT, blocks
 
 import fewview
 from fewview import cli
@@ -30,12 +30,6 @@ from fewview.training import last_checkpoint
 DOCS = ROOT / "docs"
 PLACES = (ROOT, DOCS, ROOT / "src" / "fewview", ROOT / "src" / "fewview" / "commands")
 FOREIGN = {"--depth-unit-scale-factor", "--no-deps", "--no-binary"}  # nerfstudio's, pip's
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Fenced blocks of a page; a closing fence is never taken for an opening one."""
-    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, name, text in found if name == language]
 
 
 def anchors(page: Path) -> set[str]:
