@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hint = getattr(command, "interrupted", "")
             command.run()
     except InputError as error:
-        ERR.print(f"fewview: {error}")
+        ERR.print(f"fewview: {_printable(str(error))}")
         return 2
     except KeyboardInterrupt:
         ERR.print(f"fewview: stopped{'; ' + hint if hint else ''}.")
@@ -62,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0
+
+
+def _printable(text: str) -> str:
+    """One line without characters that a terminal would obey: names in files may hold any."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def parse(words: Sequence[str]) -> Command:

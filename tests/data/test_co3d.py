@@ -158,6 +158,13 @@ def test_depth_that_is_not_finite_is_unknown(root):
     assert scene.read_depth([0], scene.read([0]).cameras).abs().sum() == 0
 
 
+@pytest.mark.parametrize("name", ["gone.png", "x" * 10_000, "\0", "\ud800"])
+def test_frames_whose_depth_is_not_there_have_none(root, name):
+    edit(lambda entry: entry["depth"].update(path=name))(root)
+    (scene,) = open_co3d(root)
+    assert scene.photos[0].depth is None and scene.photos[1].depth is not None
+
+
 def test_without_crop_the_photo_is_cut_about_its_centre(root):
     (scene,) = open_co3d(root, crop=False, size=40)
     views = scene.read([0])

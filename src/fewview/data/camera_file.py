@@ -24,7 +24,8 @@ def read_cameras(path: Path) -> Cameras:
             raise InputError(f"{where}: focal lengths and image size must be positive.")
         pose = rigid(array(entry, "transform_matrix", (4, 4), where=where), where=f"{where}: 'transform_matrix'")
         opencv = pose * np.array([1.0, -1.0, -1.0, 1.0])  # from OpenGL's axes: y up, z backward
-        cameras.append(pinhole(opencv, np.array([fx, fy]), np.array([cx, cy]), (int(h), int(w))))
+        size = int(h), int(w)
+        cameras.append(pinhole(opencv, np.array([fx, fy]), np.array([cx, cy]), size, where=where))
     if not cameras:
         raise InputError(f"{path} has no frames; list at least one camera.")
     return Cameras.stack([camera.resized(cameras[0].height, cameras[0].width) for camera in cameras])

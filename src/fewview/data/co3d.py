@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.data.fields import array, field, parse_json
-from fewview.data.images import path_inside, read_half_depth
+from fewview.data.images import is_file, path_inside, read_half_depth
 from fewview.data.photos import Photo, PhotoScene, pinhole, resampled, rigid, stack_views
 from fewview.errors import InputError
 from fewview.framing import crop_to_object
@@ -146,7 +146,7 @@ def camera_from_pytorch3d(viewpoint: Any, height: int, width: int, *, where: str
     unit = np.full(2, half.min()) if convention == "ndc_isotropic" else half
     flip = np.array([-1.0, -1.0, 1.0])
     cam_from_world = rigid(np.column_stack([(rotation * flip).T, translation * flip]), where=f"{where}: the pose")
-    return pinhole(np.linalg.inv(cam_from_world), focal * unit, half - principal * unit, (height, width))
+    return pinhole(np.linalg.inv(cam_from_world), focal * unit, half - principal * unit, (height, width), where=where)
 
 
 def _categories(root: Path) -> list[str]:
@@ -212,7 +212,7 @@ def _photo(root: Path, entry: dict[str, Any], where: str) -> Co3dPhoto | None:
     height, width = array(files["image"], "size", (2,), where=where).astype(int).tolist()
     camera = camera_from_pytorch3d(field(entry, "viewpoint", dict, where=where), height, width, where=where)
     image, mask = (path_inside(root, paths[key], where=where) for key in ("image", "mask"))
-    if "depth" not in files or not (root / paths["depth"]).exists():
+    if "depth" not in files or not is_file(root / paths["depth"]):
         return Co3dPhoto(camera, image, mask, entry["frame_number"])
     scale = field(files["depth"], "scale_adjustment", float, where=where)
     depth = path_inside(root, paths["depth"], where=where)

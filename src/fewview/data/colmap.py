@@ -90,6 +90,10 @@ def open_colmap(root: Path) -> PhotoScene:
     model = read_model(model_folder)
     if not model.images:
         raise InputError(f"{model_folder} has no registered images; run COLMAP with more overlapping photos.")
+    names = [image.name for image in model.images]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{model_folder} has the image {shown(twice)} twice; run COLMAP's mapper again.")
     folder = root / "images"
     if not folder.is_dir():
         raise InputError(f"{root} has no folder 'images' beside its COLMAP model; put the photos there.")
@@ -142,7 +146,7 @@ def write_colmap(
 
 
 def _photo(root: Path, model: ColmapModel, image: ColmapImage, where: Path) -> Photo:
-    who = f"{where}: image '{image.name}'"
+    who = f"{where}: image {shown(image.name)}"
     path = path_inside(root / "images", image.name, where=who)
     camera = model.cameras.get(image.camera)
     if camera is None:
@@ -153,7 +157,8 @@ def _photo(root: Path, model: ColmapModel, image: ColmapImage, where: Path) -> P
         raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); run COLMAP's mapper again.")
     cam_from_world = np.column_stack([rotations(pose[:, :4])[0].numpy(), image.pose[4:]])
     world_from_cam = np.linalg.inv(rigid(cam_from_world, where=who))
-    posed = pinhole(world_from_cam, np.array(lens.focal), np.array(lens.centre), (camera.height, camera.width))
+    size = camera.height, camera.width
+    posed = pinhole(world_from_cam, np.array(lens.focal), np.array(lens.centre), size, where=who)
     mask = find_mask(root, f"images/{image.name}")
     if lens.straight:
         return Photo(posed, path, mask)

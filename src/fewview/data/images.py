@@ -34,7 +34,7 @@ def path_inside(root: Path, name: str, *, where: str) -> Path:
     inside = (root / name) if name and "\0" not in name else root
     try:
         resolved = inside.resolve()
-    except (OSError, RuntimeError):  # a circle of links
+    except (OSError, RuntimeError, ValueError):  # a circle of links; half a character
         resolved = Path("/")
     if inside == root or Path(name).is_absolute() or not resolved.is_relative_to(root.resolve()):
         raise InputError(

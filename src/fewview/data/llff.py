@@ -71,4 +71,5 @@ def _photo(folder: Path, name: str, row: np.ndarray, index: int) -> Photo:
     if abs(scale[0] / scale[1] - 1) > SAME_SHAPE:
         raise InputError(f"{where} says {width:g} x {height:g} pixels, but {path} is {size[1]} x {size[0]}.")
     focals = np.array([focal * scale[1], focal * scale[0]])
-    return Photo(pinhole(world_from_cam, focals, np.array(size[::-1]) / 2, size), path, find_mask(folder, name))
+    camera = pinhole(world_from_cam, focals, np.array(size[::-1]) / 2, size, where=where)
+    return Photo(camera, path, find_mask(folder, name))

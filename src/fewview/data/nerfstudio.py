@@ -72,7 +72,7 @@ def _photo(root: Path, data: dict[str, Any], where: str) -> Photo:
     lens = _lens(data, focal, centre, where)
     shape = (3, 4) if len(field(data, "transform_matrix", list, where=where)) == 3 else (4, 4)
     pose = rigid(array(data, "transform_matrix", shape, where=where), where=f"{where}: 'transform_matrix'")
-    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, (height, width))
+    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, (height, width), where=where)
     return Photo(camera if lens is None else lens.pinhole(camera, where=where), image, mask, lens=lens)
 
 

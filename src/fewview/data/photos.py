@@ -16,6 +16,8 @@ from fewview.errors import InputError
 from fewview.views import Views
 
 RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digits or more
+FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no digits of float32
+LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
 SAME_PHOTO = 0.05  # mean absolute difference
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 
@@ -173,13 +175,26 @@ def rigid(matrix: np.ndarray, *, where: str) -> np.ndarray:
         raise InputError(
             f"{where} is not a rotation and a translation (off by {off:.2g}); remove scale, shear and mirror."
         )
+    if not np.abs(pose[:3, 3]).max() < FARTHEST:
+        raise InputError(f"{where} is more than {FARTHEST:g} away from the origin; move the scene to the origin.")
     u, _, v = np.linalg.svd(rotation)
     pose[:3, :3] = u @ v
     return pose
 
 
-def pinhole(world_from_cam: np.ndarray, focal: np.ndarray, centre: np.ndarray, size: tuple[int, int]) -> Cameras:
-    """One camera (batch shape ()) from its pose, focal lengths and principal point (x, y), and (height, width)."""
+def pinhole(
+    world_from_cam: np.ndarray, focal: np.ndarray, centre: np.ndarray, size: tuple[int, int], *, where: str
+) -> Cameras:
+    """One camera (batch shape ()) from its pose, focal lengths and principal point (x, y), and (height, width).
+
+    InputError where the intrinsics are those of no camera.
+    """
+    sides = focal / max(size)
+    if not ((sides > 1 / LONGEST) & (sides < LONGEST) & (np.abs(centre) < LONGEST * max(size))).all():
+        raise InputError(
+            f"{where} has focal lengths {focal[0]:g}, {focal[1]:g} and centre {centre[0]:g}, {centre[1]:g} "
+            f"for {size[1]} x {size[0]} pixels, as no camera has; calibrate it again."
+        )
     intrinsics = np.diag([*focal, 1.0])
     intrinsics[:2, 2] = centre
     return Cameras(torch.from_numpy(world_from_cam).float(), torch.from_numpy(intrinsics).float(), *size)

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, atomic_path
-from fewview.data.images import image_size, open_image, path_inside
+from fewview.data.images import image_size, is_file, open_image, path_inside
 from fewview.data.photos import IMAGE_SUFFIXES, Photo, PhotoScene, cover, pinhole, resampled, rigid
 from fewview.errors import InputError
 from fewview.views import Views
 
 COLUMNS, JPEG_QUALITY = 19, 95
+MAX_BYTES = 2**26  # a quarter of a million frames
 DEPTH_SUFFIX, MILLIMETRES = ".depth.png", 1000.0
 
 
@@ -32,6 +33,7 @@ DEPTH_SUFFIX, MILLIMETRES = ".depth.png", 1000.0
 class Poses:
     """The contents of one text file: microseconds, fx fy cx cy relative to the picture, world-from-camera."""
 
+    path: Path
     url: str
     timestamps: tuple[int, ...]
     pinholes: Float[np.ndarray, "n 4"]
@@ -40,7 +42,8 @@ class Poses:
     def camera(self, i: int, size: tuple[int, int]) -> Cameras:
         """Frame i as a picture of size (height, width)."""
         scale = np.array([size[1], size[0]])
-        return pinhole(self.world_from_cam[i], self.pinholes[i, :2] * scale, self.pinholes[i, 2:] * scale, size)
+        focal, centre = self.pinholes[i, :2] * scale, self.pinholes[i, 2:] * scale
+        return pinhole(self.world_from_cam[i], focal, centre, size, where=f"{self.path}, frame {i}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +96,12 @@ class ClipScene(PhotoScene):
 
 def read_poses(path: Path) -> Poses:
     """A text file of the data set, checked line by line."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; name the .txt file of a clip.")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; it is no clip.")
     try:
         lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; name the .txt file of a clip.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a readable text file ({error}); fetch it again.") from None
     rows = [_row(line, f"{path}, line {n}") for n, line in enumerate(lines[1:], 2) if line.strip()]
@@ -106,7 +111,7 @@ def read_poses(path: Path) -> Poses:
         )
     table = np.array(rows)
     poses = [rigid(row[7:].reshape(3, 4), where=f"{path}, frame {i}") for i, row in enumerate(table)]
-    return Poses(lines[0].strip(), tuple(int(r[0]) for r in rows), table[:, 1:5], np.linalg.inv(np.stack(poses)))
+    return Poses(path, lines[0].strip(), tuple(int(r[0]) for r in rows), table[:, 1:5], np.linalg.inv(np.stack(poses)))
 
 
 def open_clip(path: Path | str) -> ClipScene:
@@ -206,6 +211,6 @@ def _row(line: str, where: str) -> list[float]:
 def _frame(folder: Path, stamp: int) -> Path:
     for suffix in IMAGE_SUFFIXES:
         path = folder / f"{stamp}{suffix}"
-        if path.is_file():
+        if is_file(path):
             return path_inside(folder, path.name, where=str(folder))
     raise InputError(f"{folder} has no picture {stamp}.jpg or .png; extract the frame at {stamp} microseconds.")

@@ -105,6 +105,8 @@ def decoding(path: Path, seek: int | None = None) -> Iterator[Iterator[av.VideoF
             if not container.streams.video:
                 raise InputError(f"{path} has no pictures in it; name a video.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise InputError(f"{path} has pictures of an unknown kind; convert it to MP4.")
             if not 0 < stream.width * stream.height <= MAX_PIXELS:
                 raise InputError(f"{path} has frames of {stream.width} x {stream.height} pixels; convert it to MP4.")
             stream.thread_type = "AUTO"
