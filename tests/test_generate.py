@@ -10,7 +10,6 @@ from ggs_rooms import MICRO, lively, painted, walk
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import generate
 from fewview.ggs.model import GGS
 from fewview.render.gaussians import GaussianAsset
 from fewview.views import Views
@@ -19,8 +18,7 @@ from fewview.views import Views
 @pytest.fixture(scope="module", autouse=True)
 def small():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generate, "FILM_SIZE", 16)
-        patch.setattr(generate, "FILM_FRAMES", 4)
+        worlds.quick_exports(patch)
         yield
 
 

@@ -4,11 +4,14 @@ import pytest
 import torch
 import trimesh
 import worlds
+from ggs_rooms import MICRO, lively, painted, walk
 from torch.nn import functional as F
 
 import fewview
 from fewview.cameras import Cameras
 from fewview.errors import InputError
+from fewview.ggs.grow import GGSMethodConfig
+from fewview.ggs.model import GGS
 from fewview.pipeline import methods
 from fewview.pipeline.reconstruction import Reconstruction
 from fewview.render.gaussians import GaussianAsset, Gaussians
@@ -101,7 +104,16 @@ def test_a_walk_is_filmed_along_itself_and_remembered(views, tmp_path):
     assert torch.equal(again.asset.gaussians.means, splats.means)
     torch.testing.assert_close(again.path(5).centers[[0, -1]], path.centers[[0, -1]], atol=1e-5, rtol=0)
     single = Reconstruction.along(asset, path[:1], views)
-    torch.testing.assert_close(single.path(2).centers, torch.stack([views.cameras.centers[0], path.centers[0]]))
+    torch.testing.assert_close(single.path(2).centers, path.centers[[0, 0]])
+
+
+def test_a_room_is_made_and_filmed_along_the_path_that_was_asked_for():
+    cameras = walk(1, 6)[0]
+    pipe = fewview.GenerativeGaussianSplatting(lively(GGS(MICRO)), GGSMethodConfig(steps=1, chunk=3))
+    room = pipe(painted(cameras[:2]), path=cameras[2:], name="hall")
+    torch.testing.assert_close(room.path(4).centers, cameras.centers[2:], atol=1e-4, rtol=0)
+    assert room.walk and repr(room) == "<Reconstruction 'hall' of 2 photos: GaussianAsset>"
+    assert len(pipe(painted(cameras[:1]), path=cameras[3:4]).cameras) == 2
 
 
 def test_splats_are_their_own_splats(scene, views):

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from fewview.evaluation.splits import Protocol
     from fewview.export.package import write_results
     from fewview.fitting import fit_field, fit_gaussians
-    from fewview.ggs.method import GenerativeGaussianSplatting
     from fewview.paths import CameraPrior, interpolate, orbit, spiral
-    from fewview.pipeline.methods import SparseFusion
+    from fewview.pipeline.methods import GenerativeGaussianSplatting, SparseFusion
     from fewview.pipeline.reconstruction import Reconstruction
     from fewview.priors import Codec, IdentityCodec, Prior
     from fewview.render.asset import FieldAsset
@@ -33,10 +32,9 @@ _HOME = {
     "evaluation.splits": ("Protocol",),
     "export.package": ("write_results",),
     "fitting": ("fit_field", "fit_gaussians"),
-    "ggs.method": ("GenerativeGaussianSplatting",),
     "paths": ("CameraPrior", "interpolate", "orbit", "spiral"),
     "priors": ("Codec", "IdentityCodec", "Prior"),
-    "pipeline.methods": ("SparseFusion",),
+    "pipeline.methods": ("GenerativeGaussianSplatting", "SparseFusion"),
     "pipeline.reconstruction": ("Reconstruction",),
     "render.asset": ("FieldAsset",),
     "render.gaussians": ("GaussianAsset", "Gaussians"),

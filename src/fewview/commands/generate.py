@@ -11,12 +11,10 @@ from fewview.errors import InputError
 if TYPE_CHECKING:
     from fewview.cameras import Cameras
     from fewview.commands.reconstruct import Reconstruct
-    from fewview.ggs.method import GenerativeGaussianSplatting
-    from fewview.render.gaussians import GaussianAsset
+    from fewview.pipeline.methods import GenerativeGaussianSplatting
     from fewview.views import Views
 
 AUTO = "auto"
-FILM_SIZE, FILM_FRAMES = 192, 48  # height in pixels, and least number of pictures, of the film
 
 
 def check_options(command: "Reconstruct") -> None:
@@ -40,7 +38,7 @@ def check_options(command: "Reconstruct") -> None:
 def generation(command: "Reconstruct", views: "Views") -> "Generation":
     """The method with its weights, on the device, and its path; InputError where these do not fit the photos."""
     from fewview.ggs.grow import GGSMethodConfig
-    from fewview.ggs.method import GenerativeGaussianSplatting
+    from fewview.pipeline.methods import GenerativeGaussianSplatting
 
     config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine)
     if command.frames is not None:
@@ -90,39 +88,18 @@ class Generation:
         """Makes the scene and writes the results; `folder` keeps what a stopped run needs to go on."""
         import torch
 
+        from fewview.export.package import Record
+
         device = self.command.device
-        asset = self.method.reconstruct(
+        scene = self.method(
             views.to(device),
             path=self.path.to(device),
+            name=self.command.input.resolve().name,
             generator=torch.Generator().manual_seed(self.command.seed),
             progress=report,
             directory=folder,
         )
-        self.write(asset.to("cpu"), views, report, self.settings(chosen))
-
-    def write(self, asset: "GaussianAsset", views: "Views", report: Stages, settings: dict) -> None:
-        """Scene, splats, viewer, a film along the path, and the report; rooms get no mesh."""
-        from fewview.export.package import Products, Record, write_results
-        from fewview.geometry.transforms import normalise
-
-        report("rendering and writing", 0)
-        up = normalise(views.cameras.up.mean(0))
-        made = Products(splats=asset.gaussians, path=self.film(views.cameras), walk=True, up=up)
-        record = Record(self.command.input.resolve().name, settings, dict(report.seconds))
-        write_results(self.command.out, asset, views, products=made, record=record)
-        report("rendering and writing", 1)
-
-    def film(self, photos: "Cameras") -> "Cameras":
-        """A flight along the path; from the first photo where the path is a single camera."""
-        from fewview.cameras import Cameras
-        from fewview.ggs.walks import framed_cameras
-        from fewview.paths import interpolate
-        from fewview.pipeline.products import sized
-
-        shape = self.method.model.config.height, self.method.model.config.width
-        path, start = framed_cameras(self.path, *shape), framed_cameras(photos[:1], *shape)
-        keyframes = path if len(path) > 1 else Cameras.cat([start, path])
-        return sized(interpolate(keyframes, max(FILM_FRAMES, len(keyframes))), FILM_SIZE)
+        scene.save(self.command.out, Record(scene.name, self.settings(chosen), dict(report.seconds)))
 
     def settings(self, chosen: Sequence[int]) -> dict:
         """What the report says about how the scene was made."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -19,6 +20,7 @@ from fewview.views import Views
 WEIGHTS = Path(__file__).parents[1] / "weights"
 PREFIX = "ggs-"
 
+Method = TypeVar("Method", bound="GenerativeGaussianSplatting")
 Progress = Callable[[str, float], None]
 """(stage, fraction done in [0, 1])."""
 
@@ -41,8 +43,8 @@ class GenerativeGaussianSplatting:
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path = "ggs-tiny", config: GGSMethodConfig | None = None
-    ) -> "GenerativeGaussianSplatting":
+        cls: type[Method], source: str | Path = "ggs-tiny", config: GGSMethodConfig | None = None
+    ) -> Method:
         """Weights by name (shipped with the package; the "ggs-" may be left out) or from a model folder."""
         return cls(load_model(model_folder(source), GGS, GGSConfig), config)
 

@@ -5,11 +5,13 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from fewview.cameras import Cameras
 from fewview.evaluation.perceptual import find_lpips
+from fewview.ggs import method as ggs_method
 from fewview.pipeline.reconstruction import Progress, Reconstruction
 from fewview.render.asset import FieldAsset
 from fewview.render.gaussians import GaussianAsset
-from fewview.sparsefusion import method
+from fewview.sparsefusion import method as sparsefusion_method
 from fewview.sparsefusion.distill import Perceptual
 from fewview.sparsefusion.method import SparseFusionConfig
 from fewview.views import Views
@@ -50,7 +52,7 @@ class Pipeline:
         return Reconstruction.of(asset, views, name=name, progress=progress)
 
 
-class SparseFusion(Pipeline, method.SparseFusion):
+class SparseFusion(Pipeline, sparsefusion_method.SparseFusion):
     """EFT, VLDM and diffusion distillation, with the perceptual loss where its weights are found."""
 
     @classmethod
@@ -66,3 +68,27 @@ class SparseFusion(Pipeline, method.SparseFusion):
         if perceptual is None and made.config.distill.perceptual_weight > 0 and made.config.seeking == "mode":
             made.perceptual = find_lpips("vgg")
         return made
+
+
+class GenerativeGaussianSplatting(ggs_method.GenerativeGaussianSplatting):
+    """GGS: splats that hold what the photos show and invent, along a path, what they do not."""
+
+    def __call__(
+        self,
+        views: Views,
+        *,
+        path: Cameras | None = None,
+        name: str = "scene",
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> Reconstruction:
+        """The scene of one or more whole photos along a path in their world (by default `self.path(views)`).
+
+        The film of the scene goes along that path. Generator, progress and directory are as those of SparseFusion.
+        """
+        path = self.path(views) if path is None else path
+        asset = self.reconstruct(views, path=path, generator=generator, progress=progress, directory=directory)
+        given, walk = self.prepared(views, path)
+        walk = walk if len(walk) > 1 else Cameras.cat([given.cameras, walk])
+        return Reconstruction.along(asset.to("cpu"), walk.to("cpu"), views.to("cpu"), name=name, progress=progress)

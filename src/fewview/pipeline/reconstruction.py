@@ -78,10 +78,8 @@ class Reconstruction:
         name: str = "scene",
         progress: Progress | None = None,
     ) -> "Reconstruction":
-        """What a method made of whole photos along a path of one or more cameras; up is that of the photos."""
+        """What a method made of whole photos along a path; up is that of the photos."""
         up = normalise(views.cameras.up.mean(0))
-        if len(path) < 2:
-            path = Cameras.cat([views.cameras[:1].resized(path.height, path.width), path])
         return Reconstruction(asset, path, up=up, walk=True, views=views, name=name, progress=progress)
 
     @staticmethod
@@ -111,6 +109,8 @@ class Reconstruction:
 
     def path(self, count: int) -> Cameras:
         """So many cameras on a turn around what the scene's cameras look at, or on the walk."""
+        if len(self.cameras) < 2:
+            return self.cameras[torch.zeros(count, dtype=torch.long)]
         return interpolate(self.cameras, count) if self.walk else orbit(self.cameras, count)
 
     @cached_property
@@ -148,7 +148,7 @@ class Reconstruction:
 
     def _around(self, size: int) -> Cameras:
         if self.walk:
-            return products.sized(interpolate(self.cameras, AROUND), size)
+            return products.sized(self.path(AROUND), size)
         return products.around(self.cameras, AROUND, size)
 
     def export(self, out: str | Path, format: str | None = None) -> None:
