@@ -127,7 +127,7 @@ def is_clip(file: Path) -> bool:
     with file.open("rb") as stream:
         first, _, rest = stream.read(2**12).decode("utf-8", "replace").partition("\n")
     row = rest.partition("\n")[0].split()
-    return first.startswith("http") and len(row) in (18, 19) and all(re.fullmatch(r"[-+.\deE]+", word) for word in row)
+    return bool(re.match(r"[a-z]+:\S", first)) and len(row) in (18, 19) and all(re.fullmatch(r"[-+.\deE]+", word) for word in row)
 
 
 def _clip(file: Path) -> PhotoScene:

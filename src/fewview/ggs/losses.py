@@ -31,7 +31,7 @@ class LossConfig:
     reference: float = 0.2  # of v0, beside the targets' v
     low: float = 5.0  # L_LR: squared errors of colours are small beside those of v
     novel: float = 5.0  # L_nv,LR
-    depth: float = 0.3
+    depth: float = 1.0
     relative_depth: bool = True  # distances to true points over their z-depth; the paper's are plain
     scene_chance: float = 0.7  # of a scene so far, where the model takes one
     regressor: bool = False  # ours: references alone, no noise, no v: a feed-forward per-pixel regressor

@@ -55,8 +55,9 @@ def tiny() -> GGSConfig:
     return GGSConfig(
         backbone=MultiViewUNetConfig((96, 144, 192), blocks=1, attention=(False, True, True), heads=4),
         autoencoder=AutoencoderConfig((32, 64, 96), blocks=1, groups=16, scale=1.0, chroma_scale=28.55),
-        epipolar=EpipolarConfig(dim=64, layers=1, heads=4, depth_samples=16, octaves=4),
-        splats=SplatConfig(features=24),
+        epipolar=EpipolarConfig(dim=64, layers=1, heads=4, depth_samples=16, octaves=4, near=0.4, far=25.0),
+        splats=SplatConfig(features=24, near=0.4, far=25.0),
+        metric=True,  # a room's depth is far better known in metres than in baselines (docs/training-log.md)
         velocity=VelocityConfig(width=96, blocks=2),
         decoder=DecoderConfig((64, 48, 32), blocks=1),
         height=64,
