@@ -14,7 +14,9 @@ from fewview.ggs.grow import GGSMethodConfig
 from fewview.ggs.model import GGS
 from fewview.pipeline import methods
 from fewview.pipeline.reconstruction import Reconstruction
+from fewview.pipeline.scale import ROOM, metres_per_unit
 from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.views import Views
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,6 +116,29 @@ def test_a_room_is_made_and_filmed_along_the_path_that_was_asked_for():
     torch.testing.assert_close(room.path(4).centers, cameras.centers[2:], atol=1e-4, rtol=0)
     assert room.walk and repr(room) == "<Reconstruction 'hall' of 2 photos: GaussianAsset>"
     assert len(pipe(painted(cameras[:1]), path=cameras[3:4]).cameras) == 2
+
+
+def before_a_wall(depth: float, *, count: int = 3, focal: float = 160.0) -> Views:
+    """Photos half a unit apart of a flat wall at a z-depth: windows of one picture, at their parallax."""
+    wall = F.interpolate(torch.rand(1, 3, 40, 90, generator=torch.Generator().manual_seed(2)), scale_factor=4)[0]
+    steps = [round(0.5 * i * focal / depth) for i in range(count)]
+    images = torch.stack([wall[:, :160, x : x + 160] for x in steps])
+    centers = torch.tensor([[0.5 * i, 0.0, 0.0] for i in range(count)])
+    towards = centers + torch.tensor([0, 0, 1.0])
+    cameras = Cameras.look_at(centers, towards, torch.tensor([0, -1.0, 0]), focal=focal, height=160, width=160)
+    return Views(images, cameras)
+
+
+@pytest.mark.parametrize("depth", [4.0, 10.0])
+def test_the_size_of_the_world_is_seen_in_what_photos_share(depth):
+    pytest.importorskip("cv2")
+    assert metres_per_unit(before_a_wall(depth)) == pytest.approx(ROOM / depth, rel=0.15)
+
+
+def test_photos_without_common_points_tell_no_size():
+    views = before_a_wall(4.0)
+    assert metres_per_unit(views[:1]) is None
+    assert metres_per_unit(Views(torch.zeros_like(views.images), views.cameras)) is None
 
 
 def test_splats_are_their_own_splats(scene, views):

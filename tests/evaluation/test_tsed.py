@@ -73,7 +73,7 @@ def test_points_come_back_in_pixels_of_the_small_image():
     from fewview.evaluation import tsed as module
 
     cameras = Cameras.cat([camera(0.0), camera(0.4)])
-    cv2 = module._opencv()
+    cv2 = module.opencv()
     found = [module.keypoints(image, cv2) for image in paint(cameras)]
     first, second = module.matched(found[0], found[1], cv2)
     moved = (first - second).median(0).values

@@ -66,6 +66,20 @@ def test_a_moved_turned_and_scaled_world_has_the_same_scene_moved_turned_and_sca
     assert ratio.median() == pytest.approx(3.0, rel=0.01)
 
 
+def test_a_model_that_sees_metres_is_told_how_many_a_unit_has():
+    config, matrix = replace(MICRO, metric=True), torch.diag(torch.tensor([4.0, 4, 4, 1]))
+    photos, path = scene_of()
+    first = method(config).generate(photos, path)
+    larger, there = Views(photos.images, photos.cameras.transformed(matrix)), path.transformed(matrix)
+    told = method(config, metres=0.25).generate(larger, there)
+    torch.testing.assert_close(told.images.images, first.images.images, atol=1e-3, rtol=0)
+    torch.testing.assert_close(told.scene.gaussians.scales, 4 * first.scene.gaussians.scales, atol=1e-3, rtol=1e-3)
+    untold = method(config).generate(larger, there)
+    assert (untold.images.images - first.images.images).abs().max() > 0.01
+    with pytest.raises(InputError, match="'metres' is -1"):
+        method(config, metres=-1).generate(photos, path)
+
+
 @pytest.mark.parametrize("given", [1, 2, 5])
 def test_one_two_or_five_photos_and_no_path_are_enough(given):
     photos, _ = scene_of(given=given)

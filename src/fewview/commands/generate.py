@@ -19,8 +19,8 @@ AUTO = "auto"
 
 def check_options(command: "Reconstruct") -> None:
     """InputError for options that belong to other methods, and for numbers that make no sense."""
-    ours = {"--path": command.path != AUTO, "--frames": command.frames is not None, "--refine": command.refine != 0}
-    given = [name for name, is_given in ours.items() if is_given]
+    unset = {"--path": AUTO, "--frames": None, "--refine": 0, "--metres": None}
+    given = [name for name, value in unset.items() if getattr(command, name[2:]) != value]
     if command.method != "ggs":
         if given:
             raise InputError(f"{given[0]} is an option of --method ggs; leave it out.")
@@ -40,7 +40,7 @@ def generation(command: "Reconstruct", views: "Views") -> "Generation":
     from fewview.ggs.grow import GGSMethodConfig
     from fewview.pipeline.methods import GenerativeGaussianSplatting
 
-    config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine)
+    config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine, metres=command.metres)
     if command.frames is not None:
         config = replace(config, frames=command.frames)
     method = GenerativeGaussianSplatting.from_pretrained(command.weights, config)

@@ -42,6 +42,8 @@ class Reconstruct:
     """Where ggs generates: between the photos (about the only one), or the cameras of a transforms.json."""
     frames: Annotated[int | None, arg(metavar="N")] = None
     """Cameras of the path of ggs: 24, or those of a FILE, unless given."""
+    metres: Annotated[float | None, arg(metavar="N")] = None
+    """Metres in a unit of the cameras' world, for ggs; estimated from what the photos share unless given."""
     refine: Annotated[int, arg(metavar="N")] = 0
     """Steps of fitting the splats of ggs to all photos and generated views."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None

@@ -56,7 +56,7 @@ def pair_seds(
 ) -> list[PairSed]:
     """The SED of pairs of frames with images in [0, 1]; of all neighbours unless pairs are named."""
     pairs = [(i, i + 1) for i in range(len(images) - 1)] if pairs is None else pairs
-    cv2 = _opencv()
+    cv2 = opencv()
     found = {i: keypoints(images[i], cv2) for i in sorted({i for pair in pairs for i in pair})}
     results = []
     for i, j in pairs:
@@ -130,9 +130,10 @@ def _moved(points: Float[Tensor, "n 3"], matrix: Float[Tensor, "3 3"], to: Float
     return (there[:, :2] / there[:, 2:] - to[:, :2]).norm(dim=-1)
 
 
-def _opencv() -> ModuleType:
+def opencv() -> ModuleType:
+    """The module cv2; InputError with the mend where it is missing."""
     try:
         import cv2
     except ImportError:
-        raise InputError("TSED needs OpenCV's SIFT: pip install opencv-python-headless.") from None
+        raise InputError("Matching points needs OpenCV's SIFT: pip install opencv-python-headless.") from None
     return cv2

@@ -45,6 +45,7 @@ class GGSMethodConfig:
     merge: float = 1.5  # edge of the cells in which splats of a later chunk become one, in their deviations; 0: never
     most: int = 1_000_000  # splats
     frames: int = 24  # of an automatic path
+    metres: float | None = None  # in a unit of the photos' world, for models that see metres; None is taken for 1
     refine: int = 0  # steps of splat fitting on all given and generated views, at the end
     fit: GaussianFitConfig = field(default_factory=lambda: GaussianFitConfig(count=20_000, steps=1000))  # of No3D
 

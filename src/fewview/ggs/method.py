@@ -1,5 +1,6 @@
 """GGS from end to end: posed photos and a path to a scene of splats, and to the images generated on the way."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,10 +85,10 @@ class GenerativeGaussianSplatting:
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         chunks = -(-len(cameras) // self.config.chunk)
         walk = walk_of(given.cameras, cameras, chunks)
-        frame = growth_frame(given.cameras, walk, metric=self.model.config.metric)
+        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else walk
+        frame = growth_frame(given.cameras, unit)
         inside = torch.linalg.inv(frame)
-        unit = walk if self.model.config.metric else 1.0
-        task = Task(_moved(given, inside), cameras.transformed(inside), unit, seed)
+        task = Task(_moved(given, inside), cameras.transformed(inside), walk / unit, seed)
         if self.config.regressor:
             scene, grown = self.regressed(task), None
         else:
@@ -123,6 +124,8 @@ class GenerativeGaussianSplatting:
                 raise InputError(f"The method's '{name}' is {getattr(self.config, name)}; it must be at least 1.")
         if self.config.refine < 0:
             raise InputError(f"The method's 'refine' is {self.config.refine}; it must be 0 or more steps.")
+        if self.config.metres is not None and not 0 < self.config.metres < math.inf:
+            raise InputError(f"The method's 'metres' is {self.config.metres}; it must be a positive length.")
         if self.config.conditioning == "scene" and not self.model.config.scene:
             raise InputError(
                 "These weights take no scene so far (their config says scene: false); take others, or leave the "

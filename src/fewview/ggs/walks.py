@@ -110,10 +110,10 @@ def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, walk
     return chosen
 
 
-def growth_frame(given: Cameras, walk: float, *, metric: bool) -> Float[Tensor, "4 4"]:
-    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's, its unit is a chunk's walk.
+def growth_frame(given: Cameras, unit: float) -> Float[Tensor, "4 4"]:
+    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's.
 
-    So thresholds that are lengths (the renderer's near plane, for one) do not depend on the world's scale.
+    Its unit is what a chunk walks, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
+    do not depend on the world's scale.
     """
-    unit = 1.0 if metric else walk
     return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])

@@ -1,5 +1,6 @@
 """The methods as functions of photos: `pipe = SparseFusion.from_pretrained("tiny"); scene = pipe(views)`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -9,6 +10,7 @@ from fewview.cameras import Cameras
 from fewview.evaluation.perceptual import find_lpips
 from fewview.ggs import method as ggs_method
 from fewview.pipeline.reconstruction import Progress, Reconstruction
+from fewview.pipeline.scale import metres_per_unit
 from fewview.render.asset import FieldAsset
 from fewview.render.gaussians import GaussianAsset
 from fewview.sparsefusion import method as sparsefusion_method
@@ -86,9 +88,13 @@ class GenerativeGaussianSplatting(ggs_method.GenerativeGaussianSplatting):
         """The scene of one or more whole photos along a path in their world (by default `self.path(views)`).
 
         The film of the scene goes along that path. Generator, progress and directory are as those of SparseFusion.
+        Where the model sees metres and `config.metres` is None, the world's size is estimated from what photos share.
         """
         path = self.path(views) if path is None else path
-        asset = self.reconstruct(views, path=path, generator=generator, progress=progress, directory=directory)
+        method = self
+        if self.model.config.metric and self.config.metres is None:
+            method = type(self)(self.model, replace(self.config, metres=metres_per_unit(views)))
+        asset = method.reconstruct(views, path=path, generator=generator, progress=progress, directory=directory)
         given, walk = self.prepared(views, path)
         walk = walk if len(walk) > 1 else Cameras.cat([given.cameras, walk])
         return Reconstruction.along(asset.to("cpu"), walk.to("cpu"), views.to("cpu"), name=name, progress=progress)
