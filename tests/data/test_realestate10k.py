@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from fewview.cameras import Cameras
+from fewview.data import PhotoScene, open_scene
 from fewview.data.realestate10k import list_clips, open_clip, read_poses, write_clip
 from fewview.errors import InputError
 
@@ -161,3 +162,9 @@ def test_clips_of_a_split_come_from_its_folder_or_its_list(tmp_path):
     (tmp_path / "test.txt").write_text("d\n")
     with pytest.raises(InputError, match=r"lists d\.txt"):
         list_clips(tmp_path, "test")
+
+
+def test_a_clip_of_any_source_is_an_input_by_its_text_file(tmp_path):
+    write_clip(tmp_path / "c.txt", pictures(), walk(), url="fewview:rooms/seed=0", suffix=".png")
+    scene = open_scene(tmp_path / "c.txt")
+    assert isinstance(scene, PhotoScene) and scene.kind == "RealEstate10K clip" and len(scene) == 3

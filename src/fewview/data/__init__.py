@@ -127,7 +127,9 @@ def is_clip(file: Path) -> bool:
     with file.open("rb") as stream:
         first, _, rest = stream.read(2**12).decode("utf-8", "replace").partition("\n")
     row = rest.partition("\n")[0].split()
-    return bool(re.match(r"[a-z]+:\S", first)) and len(row) in (18, 19) and all(re.fullmatch(r"[-+.\deE]+", word) for word in row)
+    if not re.match(r"[a-z]+:\S", first) or len(row) not in (18, 19):
+        return False
+    return all(re.fullmatch(r"[-+.\deE]+", word) for word in row)
 
 
 def _clip(file: Path) -> PhotoScene:
