@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import worlds
-from hostile import kit, posed
+from hostile import clips, colmap, furniture, kit, posed, scenes, sets
 from hostile.kit import Reader
 from test_cli import fewview
 
@@ -19,12 +19,30 @@ READERS = {
     "transforms.json": posed.NERFSTUDIO,
     "Blender": posed.BLENDER,
     "splits": posed.SPLITS,
-    "COLMAP text": posed.COLMAP_TEXT,
-    "COLMAP binary": posed.COLMAP_BINARY,
-    "CO3D": posed.CO3D,
-    "RealEstate10K frames": posed.CLIP_FRAMES,
-    "RealEstate10K film": posed.CLIP_FILM,
+    "COLMAP text": colmap.COLMAP_TEXT,
+    "COLMAP binary": colmap.COLMAP_BINARY,
+    "CO3D": clips.CO3D,
+    "RealEstate10K frames": clips.CLIP_FRAMES,
+    "RealEstate10K film": clips.CLIP_FILM,
     "LLFF": posed.LLFF,
+    "photos": sets.PHOTOS,
+    "HEIC": sets.HEIC,
+    "video": sets.VIDEO,
+    "mask model": sets.ONNX,
+    "estimated cameras": sets.CACHE,
+    "depth of clips": sets.CLIP_DEPTH,
+    "depth of CO3D": sets.CO3D_DEPTH,
+    "packed rooms": sets.ROOMS,
+    "packed objects": sets.PACKED,
+    "furniture libraries": furniture.LIBRARY,
+    "furniture models": furniture.PIECES,
+    "PLY": scenes.PLY,
+    "SPZ": scenes.SPZ,
+    ".splat": scenes.SPLAT,
+    "scene of splats": scenes.GAUSSIANS,
+    "scene of a field": scenes.FIELD,
+    "weights": scenes.WEIGHTS,
+    "camera path": scenes.PATH,
 }
 LEAST = 12
 CASES = [pytest.param(name, case, id=f"{name}: {case}") for name, reader in READERS.items() for case in reader.damages]
@@ -45,11 +63,27 @@ def originals(tmp_path_factory):
     return original
 
 
+@pytest.fixture(autouse=True)
+def nothing_long(monkeypatch):
+    """No cameras are estimated and nothing is rendered for a set: what would start that has read its input."""
+
+    def estimated(photos, **_):
+        raise InputError(f"The cameras of {photos.paths[0]} are estimated anew.")
+
+    def rendered(root, config, *_):
+        raise InputError(f"{config.furniture} is rendered.")
+
+    monkeypatch.setattr("fewview.poses.estimate_cameras", estimated)
+    monkeypatch.setattr("fewview.data.synthetic.render_sequences", rendered)
+
+
 @pytest.fixture
 def place(tmp_path, originals):
     """A copy of a reader's valid input, with a picture beside it that is none of its business."""
 
     def copied(name: str) -> Path:
+        for package in READERS[name].needs:
+            pytest.importorskip(package, reason=f"{package} is optional")
         worlds.save_image(tmp_path / kit.SECRET, torch.zeros(3, 16, 16))
         return Path(shutil.copytree(originals(name), tmp_path / "in"))
 

@@ -19,6 +19,9 @@ from fewview.errors import InputError
 
 FORMAT = 1
 SHARD_BYTES = 15 * 2**20
+MAX_JSON_BYTES = 2**28
+MAX_SETTING = 2**20  # of any number in the config of a model
+BUILD_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AssertionError, MemoryError)
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -69,10 +72,11 @@ def write_json(path: Path, data: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """JSON of a file; InputError where it is missing or malformed."""
+    _check_is_file(path)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise InputError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB; write it again.")
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
@@ -87,14 +91,19 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file; InputError where it is missing or malformed."""
+    _check_is_file(path)
     try:
         return load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
+
+
+def _check_is_file(path: Path) -> None:
+    """InputError for a file that is missing, and for pipes, which would be waited for."""
+    if not path.is_file():
+        raise InputError(f"{path} is a folder; name a file." if path.is_dir() else f"{path} does not exist.")
 
 
 def save_model(folder: Path, model: nn.Module, config: Any, *, half: bool = False) -> None:
@@ -121,16 +130,64 @@ def load_model(folder: Path, cls: type[M], config_cls: type) -> M:
         raise InputError(f"{folder / 'config.json'} is not of format {FORMAT}; it was written by another version.")
     if header.get("class") != cls.__name__:
         raise InputError(f"{folder} holds a {header.get('class')}, not a {cls.__name__}.")
-    model = cls(from_json(config_cls, header.get("config"), where=str(folder / "config.json")))
+    config = from_json(config_cls, header.get("config"), where=str(folder / "config.json"))
     state: dict[str, Tensor] = {}
     for path in sorted(folder.glob("model*.safetensors")):
         state.update(load_tensors(path))
+    _check_fit(cls, config, state, where=str(folder))
+    model = cls(config)
     load_state(model, state, where=str(folder))
     return model.eval()
 
 
+def _check_fit(cls: type[M], config: Any, state: dict[str, Tensor], *, where: str) -> None:
+    """InputError where `cls(config)` is not what the tensors belong to, before any memory is taken for it."""
+    left = 64 + 4 * len(state)
+    if not all(abs(number) <= MAX_SETTING for number in _numbers(to_json(config))):
+        raise InputError(f"{where} has a number beyond {MAX_SETTING} in its config; fetch it again.")
+
+    def count(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise InputError(f"{where} asks for more than the {len(state)} tensors that it has; fetch it again.")
+
+    counting = nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            model = cls(config)
+    except InputError:
+        raise
+    except BUILD_ERRORS as error:
+        raise InputError(
+            f"{where}: no {cls.__name__} is made by its config ({type(error).__name__}); fetch it again."
+        ) from None
+    finally:
+        counting.remove()
+    check_state(model, state, where=where)
+
+
+def _numbers(data: Any) -> Iterator[float]:
+    """All numbers in JSON values."""
+    if isinstance(data, dict):
+        data = list(data.values())
+    if isinstance(data, list):
+        for item in data:
+            yield from _numbers(item)
+    elif isinstance(data, (int, float)):
+        yield data
+
+
 def load_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> None:
     """Strict load with one clear sentence on mismatch; values are cast to the model's dtypes."""
+    check_state(model, state, where=where)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(state[name])
+
+
+def check_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> None:
+    """InputError unless the tensors are finite, and just those of the model."""
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or unknown:
@@ -141,9 +198,8 @@ def load_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> Non
             raise InputError(
                 f"{where}: '{name}' is {tuple(state[name].shape)}, the config asks for {tuple(tensor.shape)}."
             )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(state[name])
+        if state[name].is_floating_point() and not bool(state[name].isfinite().all()):
+            raise InputError(f"{where}: '{name}' holds NaN or infinity; fetch it again.")
 
 
 def _shards(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:

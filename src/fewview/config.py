@@ -35,7 +35,11 @@ def from_json(cls: type[T], data: Any, where: str = "config") -> T:
     missing = sorted(required - set(data))
     if missing:
         raise InputError(f"{where} lacks the key '{missing[0]}' of {cls.__name__}.")
-    return cls(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in data.items()})
+    values = {name: _value(hints[name], value, f"{where}.{name}") for name, value in data.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise InputError(f"{where} makes no {cls.__name__}: {error}.") from None
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -25,6 +25,7 @@ REACH = 0.45  # half side of the hull's box, in the cameras' mean distance from 
 CENTRE = 0.36  # radius of the first guess, in the photo's height and width
 MEAN, SPREAD = 0.5, 1.0  # ISNet's normalisation of colours in [0, 1]
 SIDE = 1024  # px: ISNet's input, where the model leaves its size open
+MOST_SIDE = 4096  # px: of the input that a model may ask for
 
 
 def with_masks(views: Views, mode: str = "auto", points: Float[Tensor, "m 3"] | None = None) -> Views:
@@ -48,20 +49,22 @@ def with_masks(views: Views, mode: str = "auto", points: Float[Tensor, "m 3"] | 
 def salient(images: Float[Tensor, "n 3 h w"], model: Path) -> Float[Tensor, "n 1 h w"]:
     """Foreground probabilities by an ONNX model with one image in (n, 3, side, side) and a map out (ISNet, U2-Net)."""
     session = _session(model)
-    entry = session.get_inputs()[0]
-    shape = entry.shape
-    if len(shape) != 4 or (shape[1] not in (3, None) and not isinstance(shape[1], str)):
+    entry = next(iter(session.get_inputs()), None)
+    shape = [] if entry is None else entry.shape
+    if entry is None or len(shape) != 4 or (shape[1] not in (3, None) and not isinstance(shape[1], str)):
         raise InputError(f"{model} takes no RGB image (its input has the shape {shape}); name a saliency model.")
     height, width = (side if isinstance(side, int) and side > 0 else SIDE for side in shape[2:])
+    if max(height, width) > MOST_SIDE:
+        raise InputError(f"{model} asks for photos of {width} x {height} pixels; name a saliency model.")
     masks = []
     for image in images:
         small = (resize(image, height, width) - MEAN) / SPREAD
         try:
-            answer = session.run(None, {entry.name: small[None].numpy()})[0]
+            answer = np.asarray(session.run(None, {entry.name: small[None].numpy()})[0], np.float32)
         except Exception as error:  # onnxruntime's own errors have no common type
             raise InputError(f"{model} does not run on a photo ({type(error).__name__}); name another model.") from None
-        found = torch.from_numpy(np.asarray(answer, np.float32))
-        if found.ndim != 4 or found.shape[1] != 1 or not bool(found.isfinite().all()):
+        found = torch.from_numpy(answer)
+        if found.ndim != 4 or found.shape[:2] != (1, 1) or not found.numel() or not bool(found.isfinite().all()):
             raise InputError(f"{model} answers {tuple(found.shape)} and not one finite map; name a saliency model.")
         low, high = found.amin(), found.amax()
         found = (found - low) / (high - low).clamp(min=1e-6)  # as ISNet's authors do

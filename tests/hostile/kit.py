@@ -38,6 +38,7 @@ class Reader:
     damages: Mapping[str, Damage]
     valid: str | None = None
     names: str | None = None
+    needs: tuple[str, ...] = ()  # optional packages
 
 
 class TooLong(BaseException):

@@ -7,6 +7,7 @@ import numpy as np
 from fewview.cameras import Cameras
 from fewview.checkpoint import read_json
 from fewview.data.fields import array, field
+from fewview.data.images import MAX_PIXELS
 from fewview.data.photos import pinhole, rigid
 from fewview.errors import InputError
 
@@ -20,8 +21,8 @@ def read_cameras(path: Path) -> Cameras:
         entry = {**data, **frame} if isinstance(frame, dict) else frame
         fx, cx, cy, w, h = (field(entry, key, float, where=where) for key in ("fl_x", "cx", "cy", "w", "h"))
         fy = field(entry, "fl_y", float, where=where) if "fl_y" in entry else fx
-        if min(fx, fy, w, h) <= 0:
-            raise InputError(f"{where}: focal lengths and image size must be positive.")
+        if min(fx, fy) <= 0 or min(w, h) < 1 or w * h > MAX_PIXELS:
+            raise InputError(f"{where}: focal lengths and size must be positive, and at most {MAX_PIXELS} pixels.")
         pose = rigid(array(entry, "transform_matrix", (4, 4), where=where), where=f"{where}: 'transform_matrix'")
         opencv = pose * np.array([1.0, -1.0, -1.0, 1.0])  # from OpenGL's axes: y up, z backward
         size = int(h), int(w)

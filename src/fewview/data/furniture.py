@@ -5,21 +5,29 @@ Debian's package sweethome3d-furniture holds five of them, 820 models, CC0 and C
 
 import hashlib
 import io
+import math
 import re
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from fewview.data.fields import shown
+from fewview.data.images import DECODING_ERRORS, FORMATS, MAX_PIXELS
 from fewview.data.meshes import Colour, Material, Mesh, Model, shade
 from fewview.data.palettes import fabric, glaze, near, paint, wood
-from fewview.data.wavefront import Definition, Wavefront, parse_mtl, parse_obj
+from fewview.data.wavefront import MAX_FACES, Definition, Wavefront, parse_mtl, parse_obj
 from fewview.errors import InputError
 
 CATALOGUE = "PluginFurnitureCatalog.properties"
-TEXTURE_SIZE, MAX_FACES = 256, 150_000
+TEXTURE_SIZE = 256
+MAX_BYTES = 2**26  # of one file in an archive, unpacked
+MAX_CENTIMETRES = 1e5
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, KeyError, OSError, EOFError, RuntimeError, ValueError)
 LICENSES = {"BlendSwap-CC-0": "CC0-1.0", "KatorLegaz": "CC-BY-3.0-US", "Reallusion": "CC-BY-3.0-US"}  # others CC BY 3.0
 SKIPPED = re.compile(
     r"light source|plug|switch|socket|parking|^arrow|crossing|carpet|rug\b|^bill |mat$|window|door\b|doors|pool$|blind|"
@@ -80,9 +88,9 @@ def catalogue(folder: Path) -> tuple[Piece, ...]:
 
 def load_piece(piece: Piece) -> Model:
     """The model at its catalogue size, in metres, y up, with its materials and textures."""
-    with zipfile.ZipFile(piece.archive) as archive:
-        text = archive.read(piece.path).decode("latin-1")
-        wavefront = parse_obj(text, PurePosixPath(piece.path).name)
+    with _opened(Path(piece.archive)) as archive:
+        where = f"{piece.archive}: {PurePosixPath(piece.path)}"
+        wavefront = parse_obj(_unpacked(archive, piece.path).decode("latin-1"), where)
         folder = PurePosixPath(piece.path).parent
         definitions = {}
         for library in wavefront.libraries:
@@ -93,7 +101,7 @@ def load_piece(piece: Piece) -> Model:
         for definition in definitions.values():
             name = definition.image
             if name and name not in images and (content := _read(archive, folder / name)) is not None:
-                images[name] = _image(content)
+                images[name] = _image(content, f"{piece.archive}: {folder / name}")
     layers = {name: i for i, name in enumerate(images)}
     materials = []
     for name in wavefront.materials:
@@ -125,15 +133,48 @@ def recoloured(model: Model, rng: np.random.Generator, *, strength: float = 1.0)
     return replace(model, mesh=model.mesh.scaled(*stretch), materials=tuple(materials), images=images)
 
 
-def _pieces(archive: Path) -> list[Piece]:
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive; InputError where it is damaged, now or when it is read."""
+    if not archive.is_file():
+        raise InputError(f"{archive} is no file; download the furniture library again.")
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = {info.filename: info for info in opened.infolist()}
-            text = opened.read(CATALOGUE).decode("latin-1")
-    except (zipfile.BadZipFile, KeyError):
-        raise InputError(f"{archive} is not a furniture library (a zip with {CATALOGUE}); download it again.") from None
+            yield opened
+    except InputError:
+        raise
+    except ARCHIVE_ERRORS as error:
+        raise InputError(
+            f"{archive} is not a furniture library, a whole zip with {CATALOGUE} ({type(error).__name__}); "
+            "download it again."
+        ) from None
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """One file of an archive, no more than MAX_BYTES; KeyError where there is none.
+
+    Methods whose unpacking cannot be stopped half-way (bzip2, LZMA) are refused; these archives are deflated.
+    """
+    info = archive.getinfo(name)
+    if info.file_size > MAX_BYTES or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(
+            f"{archive.filename}: {shown(name)} unpacks to {info.file_size} bytes by method {info.compress_type}, "
+            f"not to {MAX_BYTES >> 20} MiB at most by deflation; download the library again."
+        )
+    with archive.open(info) as file:
+        return file.read(info.file_size)  # the size bounds what is unpacked, which archive.read(info) does not
+
+
+def _pieces(archive: Path) -> list[Piece]:
+    with _opened(archive) as opened:
+        entries = {info.filename: info for info in opened.infolist()}
+        text = _unpacked(opened, CATALOGUE).decode("latin-1")
+    for name in entries:
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if name.startswith("/") or ".." in parts:
+            raise InputError(f"{archive} holds the file {shown(name)}, which is outside of it; download it again.")
     rows: dict[int, dict[str, str]] = {}
-    for key, number, value in re.findall(r"^(\w+)#(\d+)=(.*)$", text, re.MULTILINE):
+    for key, number, value in re.findall(r"^(\w+)#(\d{1,9})=(.*)$", text, re.MULTILINE):
         rows.setdefault(int(number), {})[key] = _unescape(value.strip())
     pieces = []
     for number, row in sorted(rows.items()):
@@ -141,13 +182,30 @@ def _pieces(archive: Path) -> list[Piece]:
         flat = row.get("doorOrWindow") == "true" or row.get("category") == "Doors and windows" or SKIPPED.search(name)
         if flat or path not in entries or "staircaseCutOutShape" in row:
             continue
-        size = (float(row["width"]), float(row["height"]), float(row["depth"]))
-        turn = tuple(float(x) for x in row.get("modelRotation", "1 0 0 0 1 0 0 0 1").split())
+        where = f"{archive}: model {number}"
+        words = " ".join(row.get(key, "-") for key in ("width", "height", "depth"))
+        width, height, depth = _numbers(words, 3, f"{where}, width, height and depth,")
+        if min(width, height, depth) <= 0:
+            raise InputError(f"{where} is {width:g} x {height:g} x {depth:g} cm large; download the library again.")
+        turn = _numbers(row.get("modelRotation", "1 0 0 0 1 0 0 0 1"), 9, f"{where}, modelRotation")
+        if abs(np.linalg.det(np.reshape(turn, (3, 3)))) < 1e-6:
+            raise InputError(f"{where} has a modelRotation that flattens it; download the library again.")
         pieces.append(Piece(
             str(archive), number, name, path, row.get("creator", "unknown"), LICENSES.get(archive.stem, "CC-BY-3.0"),
-            size, turn, entries[path].CRC, group_of(name),
+            (width, height, depth), turn, entries[path].CRC, group_of(name),
         ))  # fmt: skip
     return pieces
+
+
+def _numbers(text: str, count: int, where: str) -> tuple[float, ...]:
+    """So many finite numbers of a sensible size."""
+    try:
+        values = tuple(float(word) for word in text.split())
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(math.isfinite(v) and abs(v) < MAX_CENTIMETRES for v in values):
+        raise InputError(f"{where} is {shown(text)}, not {count} finite numbers; download the library again.")
+    return values
 
 
 def group_of(name: str) -> str:
@@ -173,16 +231,23 @@ def _mesh(wavefront: Wavefront, materials: list[Material], piece: Piece) -> Mesh
 
 def _read(archive: zipfile.ZipFile, path: PurePosixPath) -> bytes | None:
     try:
-        return archive.read(str(path))
+        return _unpacked(archive, str(path))
     except KeyError:
         return None
 
 
-def _image(content: bytes) -> np.ndarray:
+def _image(content: bytes, where: str) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image.convert("RGBA").resize((TEXTURE_SIZE, TEXTURE_SIZE), Image.Resampling.BOX))
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(f"{where} has {image.width} x {image.height} pixels; download the library again.")
+            return np.asarray(image.convert("RGBA").resize((TEXTURE_SIZE, TEXTURE_SIZE), Image.Resampling.BOX))
+    except InputError:
+        raise
+    except DECODING_ERRORS as error:
+        raise InputError(f"{where} is no readable image ({type(error).__name__}); fetch the library again.") from None
 
 
 def _turned(image: np.ndarray, turn: np.ndarray) -> np.ndarray:

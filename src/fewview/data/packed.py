@@ -10,6 +10,9 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
+from fewview.data.fields import shown
+from fewview.data.photos import FARTHEST
+from fewview.errors import InputError
 from fewview.framing import frame_from_silhouettes, silhouette
 from fewview.views import Scene, Views
 
@@ -83,9 +86,38 @@ def save_packed(path: Path, packed: PackedScenes) -> None:
 def load_packed(path: Path) -> PackedScenes:
     """What `save_packed` wrote."""
     tensors = load_tensors(path)
+    check_packed(path, tensors, {"images": "4 size size", "centroids": "2", "deviations": ""})
     size = tensors["images"].shape[-1]
     cameras = Cameras(tensors.pop("world_from_cam"), tensors.pop("intrinsics"), size, size)
     return PackedScenes(cameras=cameras, **tensors)
+
+
+def check_packed(path: Path, tensors: dict[str, Tensor], frames: dict[str, str]) -> None:
+    """InputError unless the file at `path` holds these tensors of all frames, cameras, and runs of frames in them.
+
+    `frames` says the shape of one frame, where `size` is the same number throughout; images are bytes.
+    """
+    layout = {**frames, "world_from_cam": "4 4", "intrinsics": "3 3", "starts": "", "counts": ""}
+    odd = sorted(set(tensors) ^ set(layout))
+    if odd:
+        what = "lacks" if odd[0] in layout else "has the unknown"
+        raise InputError(f"{path} {what} {shown(odd[0])}; pack the set again.")
+    images, sets = tensors["images"], ("starts", "counts")
+    counts = {name: len(tensors["starts" if name in sets else "images"]) if images.ndim else 0 for name in layout}
+    for name, words in layout.items():
+        one = [images.shape[-1] if word == "size" else int(word) for word in words.split()]
+        kind = torch.uint8 if name == "images" else torch.int64 if name in sets else None
+        tensor = tensors[name]
+        right = tensor.is_floating_point() if kind is None else tensor.dtype == kind
+        if not right or tuple(tensor.shape) != (counts[name], *one) or not tensor.numel():
+            raise InputError(f"{path}: '{name}' is {tuple(tensor.shape)} of {tensor.dtype}; pack the set again.")
+        if kind is None and not bool((tensor.abs() < FARTHEST).all()):
+            raise InputError(f"{path}: '{name}' holds NaN, infinity or more than {FARTHEST:g}; pack the set again.")
+    starts, lengths = tensors["starts"], tensors["counts"]
+    if bool(((starts < 0) | (lengths < 1) | (starts > len(images)) | (lengths > len(images) - starts)).any()):
+        raise InputError(f"{path} has runs of frames outside of its {len(images)} frames; pack the set again.")
+    if not bool((tensors["intrinsics"].diagonal(dim1=1, dim2=2) > 0).all()):
+        raise InputError(f"{path} has focal lengths that are not positive; pack the set again.")
 
 
 def recoloured(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
+from fewview.data.packed import check_packed
 from fewview.data.realestate10k import ClipScene
 from fewview.errors import InputError
 from fewview.views import Views
@@ -120,9 +121,7 @@ def save_rooms(path: Path, clips: RoomClips) -> None:
 def load_rooms(path: Path) -> RoomClips:
     """What `save_rooms` wrote."""
     tensors = load_tensors(path)
-    missing = {"images", "depth", "world_from_cam", "intrinsics", "starts", "counts"} - set(tensors)
-    if missing:
-        raise InputError(f"{path} lacks '{min(missing)}'; pack the rooms again.")
+    check_packed(path, tensors, {"images": "3 size size", "depth": "size size"})
     size = tensors["images"].shape[-1]
     cameras = Cameras(tensors.pop("world_from_cam"), tensors.pop("intrinsics"), size, size)
     return RoomClips(cameras=cameras, **tensors)

@@ -84,11 +84,14 @@ class ClipScene(PhotoScene):
     def read_depth(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Float[Tensor, "n 1 h w"]:
         """z-depth in metres of what `read` with the same arguments gives, nearest pixels; 0 is unknown."""
         if not self.depths:
-            raise InputError(f"{self.name} has no depth maps; rooms made by `fewview data rooms` have them.")
+            folder = self.photos[0].image.parent
+            raise InputError(f"{folder} has no depth maps; rooms made by `fewview data rooms` have them.")
         height, width = (size, size) if isinstance(size, int) else size or self.common_size()
         maps = []
         for i in indices:
             depth, camera = read_depth(self.depths[i]), self.photos[i].camera
+            if depth.shape[1:] != (camera.height, camera.width):
+                raise InputError(f"{self.depths[i]} has another size than its picture; fetch the clip again.")
             blank = Views(torch.zeros(3, camera.height, camera.width), camera)
             maps.append(resampled(depth, camera, cover(blank, height, width).cameras))
         return torch.stack(maps)
@@ -126,7 +129,8 @@ def open_clip(path: Path | str) -> ClipScene:
         photos = tuple(Photo(poses.camera(i, sizes[i]), image) for i, image in enumerate(images))
         depths = tuple(folder / f"{stamp}{DEPTH_SUFFIX}" for stamp in poses.timestamps)
         have = all(depth.is_file() for depth in depths)
-        return ClipScene(folder.name, photos, poses.url, depths if have else ())
+        depths = tuple(path_inside(folder, depth.name, where=str(folder)) for depth in depths) if have else ()
+        return ClipScene(folder.name, photos, poses.url, depths)
     film = path.with_suffix(".mp4")
     if not film.is_file():
         raise InputError(f"{path} has no frames: neither the folder {folder} nor {film} exists.")

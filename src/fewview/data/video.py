@@ -114,7 +114,7 @@ def decoding(path: Path, seek: int | None = None) -> Iterator[Iterator[av.VideoF
             if seek is not None:
                 container.seek(seek, stream=stream)
             yield container.decode(stream)
-    except (FFmpegError, OSError, MemoryError) as error:
+    except (FFmpegError, OSError, MemoryError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a whole video ({type(error).__name__}); copy or convert it again.") from None
 
 

@@ -1,5 +1,6 @@
 """Wavefront OBJ and MTL files, as far as furniture needs them: triangles, texture coordinates, colours, images."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ from jaxtyping import Float, Int
 
 from fewview.data.meshes import Colour, Material
 from fewview.errors import InputError
+
+MAX_FACES, MAX_POINTS = 150_000, 10**6  # of one model
+MAX_CORNERS = 1000  # of one face
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +43,18 @@ def parse_obj(text: str, where: str) -> Wavefront:
     materials: list[str] = []
     libraries: list[str] = []
     current = -1
+    if text.count("\nf ") > MAX_FACES or text.count("\nv ") + text.count("\nvt ") > MAX_POINTS:
+        raise InputError(f"{where} has more than {MAX_FACES} faces or {MAX_POINTS} vertices.")
     for number, line in enumerate(text.splitlines(), 1):
         key, _, rest = line.strip().partition(" ")
         try:
             if key == "v":
-                vertices.append([float(x) for x in rest.split()[:3]])
+                vertices.append(_finite(rest.split()[:3], 3))
             elif key == "vt":
-                u, v = (float(x) for x in rest.split()[:2])
+                u, v = _finite(rest.split()[:2], 2)
                 textures.append([u, 1 - v])
             elif key == "f":
-                a = [_corner(item, len(vertices), len(textures)) for item in rest.split()]
+                a = [_corner(item, len(vertices), len(textures)) for item in rest.split(maxsplit=MAX_CORNERS)]
                 if current < 0:
                     materials.append("")
                     current = 0
@@ -65,11 +71,13 @@ def parse_obj(text: str, where: str) -> Wavefront:
                 libraries.append(rest.strip())
         except ValueError:
             raise InputError(f"{where}, line {number}: '{line.strip()[:60]}' is malformed.") from None
+        if len(faces) > MAX_FACES:
+            raise InputError(f"{where} has more than {MAX_FACES} triangles.")
     if not faces:
         raise InputError(f"{where} has no face.")
-    rows = np.asarray(faces)
-    if rows.max() >= len(vertices) or np.asarray(corners).max() >= len(textures):
+    if not _within(faces, len(vertices)) or not _within(corners, len(textures)):
         raise InputError(f"{where} has a face that names a vertex it does not define.")
+    rows = np.asarray(faces)
     uv = np.asarray(textures, dtype=float)[np.asarray(corners)]
     uv = np.concatenate([uv, np.zeros_like(uv[..., :1])], axis=-1)
     return Wavefront(np.asarray(vertices, float), rows, uv, np.asarray(owner), tuple(materials), tuple(libraries))
@@ -92,6 +100,18 @@ def parse_mtl(text: str) -> dict[str, Definition]:
     return found
 
 
+def _finite(words: list[str], count: int) -> list[float]:
+    """So many numbers; ValueError for fewer, and for those that float32 does not hold."""
+    values = [float(word) for word in words]
+    if len(values) != count or not all(abs(value) < 1e30 for value in values):
+        raise ValueError(f"not {count} finite numbers")
+    return values
+
+
+def _within(rows: list[tuple[int, int, int]], count: int) -> bool:
+    return all(0 <= index < count for row in rows for index in row)
+
+
 def _corner(item: str, vertices: int, textures: int) -> tuple[int, int]:
     parts = item.split("/")
     v = int(parts[0])
@@ -110,7 +130,9 @@ def _material(values: dict[str, list[float]], image: str) -> Material:
 
 
 def _numbers(text: str) -> list[float]:
+    """Finite numbers; none where anything else is among them."""
     try:
-        return [float(x) for x in text.split()]
+        values = [float(x) for x in text.split()]
     except ValueError:
         return []
+    return values if all(map(math.isfinite, values)) else []

@@ -14,7 +14,7 @@ from torch import Tensor
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
 from fewview.export.ply_table import read_vertices
-from fewview.render.gaussians import Gaussians
+from fewview.render.gaussians import LARGEST, Gaussians
 
 SH_DC = 0.28209479177387814  # 1 / (2 sqrt(pi))
 LOGIT_EPS = 1e-6  # opacities of 0 and 1 have no logit
@@ -58,10 +58,9 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
 
 def read_ply(path: Path) -> Gaussians:
     """Splats of a file in this layout. View-dependent colour (f_rest_*) is dropped. InputError if it is damaged."""
+    check_is_file(path)
     try:
         vertices = read_vertices(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a whole PLY file ({error}); export it again.") from None
     means, features, logits, logs, quaternions = (
@@ -72,14 +71,22 @@ def read_ply(path: Path) -> Gaussians:
 
 
 def checked(gaussians: Gaussians, path: Path) -> Gaussians:
-    """The same splats; InputError where the file at `path` held none, or some with values that are not finite."""
+    """The same splats; InputError where the file at `path` held none, or some with values that make no sense."""
     if not len(gaussians):
         raise InputError(f"{path} holds no splats; export it again.")
     for name, tensor in gaussians.tensors().items():
-        bad = torch.nonzero(~tensor.reshape(len(gaussians), -1).isfinite().all(-1))
+        bad = torch.nonzero(~(tensor.reshape(len(gaussians), -1).abs() < LARGEST).all(-1))
         if len(bad):
-            raise InputError(f"{path}: splat {int(bad[0])} has '{name}' that are not finite; export it again.")
+            raise InputError(
+                f"{path}: splat {int(bad[0])} has '{name}' that are not finite, or beyond {LARGEST:g}; export it again."
+            )
     return gaussians
+
+
+def check_is_file(path: Path) -> None:
+    """InputError for a file that is missing, and for pipes, which would be waited for."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist, or is no file; name a file of splats.")
 
 
 def _logit(opacities: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

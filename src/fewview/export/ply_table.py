@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 HEADER_BYTES = 2**16
+MOST_ROWS, MOST_TEXT = 50_000_000, 2**30  # bytes
 FORMATS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
@@ -41,12 +42,14 @@ def read_vertices(path: Path) -> np.ndarray:
         widths = [np.dtype([(name, order + kind) for name, kind in each.columns]) for each in (*before, vertex)]
         ascii_format = order == FORMATS["ascii"]
         least = vertex.count * (len(vertex.columns) if ascii_format else widths[-1].itemsize)
-        if start + least > size:
+        skipped = sum(each.count * (not ascii_format and width.itemsize) for each, width in zip(before, widths))
+        if start + skipped + least > size:
             raise ValueError("it ends before the values that its header announces")
+        if vertex.count > MOST_ROWS or (ascii_format and size > MOST_TEXT):
+            raise ValueError(f"it has more than {MOST_ROWS} vertices, or {MOST_TEXT >> 20} MiB of text")
         if ascii_format:
             file.seek(start)
             return _from_text(file.read(), sum(each.count for each in before), vertex, widths[-1])
-        skipped = sum(each.count * width.itemsize for each, width in zip(before, widths))
         file.seek(start + skipped)
         table = np.frombuffer(file.read(vertex.count * widths[-1].itemsize), widths[-1])
     if len(table) < vertex.count:

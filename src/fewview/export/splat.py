@@ -10,7 +10,8 @@ import torch
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply import arrays, checked
+from fewview.export.ply import arrays, check_is_file, checked
+from fewview.export.ply_table import MOST_ROWS
 from fewview.render.gaussians import Gaussians
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("colour", "u1", 4), ("rotation", "u1", 4)])
@@ -31,10 +32,11 @@ def write_splat(path: Path, gaussians: Gaussians) -> None:
 
 def read_splat(path: Path) -> Gaussians:
     """Splats of a file. InputError where its bytes cannot be splats, for the format has no header to go by."""
+    check_is_file(path)
+    if path.stat().st_size > MOST_ROWS * ROW.itemsize:
+        raise InputError(f"{path} has more than {MOST_ROWS} splats; cut it down.")
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     if len(data) % ROW.itemsize:

@@ -20,7 +20,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply import SH_DC, arrays, checked
+from fewview.export.ply import SH_DC, arrays, check_is_file, checked
 from fewview.render.gaussians import GaussianAsset, Gaussians
 
 NAME, HEADER = b"NGSP", struct.Struct("<4sIIBBBB")  # version, splats, degree, bits, flags, number of zstd streams
@@ -59,13 +59,12 @@ def write_spz(path: Path, gaussians: Gaussians, *, antialiased: bool = False) ->
 
 def read_spz(path: Path) -> GaussianAsset:
     """Splats of a file; view-dependent colour is dropped. InputError if it is damaged or larger than it can be."""
+    check_is_file(path)
     try:
         with path.open("rb") as file:
             packed = file.read(4) != NAME
             file.seek(0)
             return _read(path, gzip.GzipFile(fileobj=file) if packed else file)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is not a whole SPZ file ({error}); export it again.") from None
 

@@ -194,6 +194,6 @@ def load_asset(folder: Path) -> tuple[FieldAsset | GaussianAsset, Path]:
     kinds = {"FieldAsset": FieldAsset, "GaussianAsset": GaussianAsset}
     data = read_json(header)
     kind = data.get("class") if isinstance(data, dict) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InputError(f"{header} does not describe a scene; name the results of `fewview reconstruct`.")
     return kinds[kind].load(scene), scene.parent

@@ -1,6 +1,6 @@
 """Estimated cameras on disk: a folder that `open_scene` and COLMAP's users can read, and that saves a second search."""
 
-import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,10 +50,13 @@ def read_cache(folder: Path, photos: UnposedPhotos) -> Estimated | None:
         scene = replace(scene, name=photos.name, kind=f"{photos.kind}, cameras estimated before")
         points = torch.from_numpy(read_model(folder / "sparse" / "0").points).float()
         registered, counts = tuple(record["registered"]), np.array(record["counts"], np.int64)
-        if len(scene) != len(registered):
+        error, count = float(record["error"]), len(photos)
+        right = counts.shape == (count, count) and record["names"] == photos.names and math.isfinite(error)
+        chosen = sorted(set(registered) & set(range(count)))
+        if not right or len(scene) != len(registered) or list(registered) != chosen:
             return None
-        return Estimated(scene, registered, tuple(record["names"]), counts, points, float(record["error"]))
-    except (InputError, OSError, KeyError, TypeError, ValueError, json.JSONDecodeError):
+        return Estimated(scene, registered, tuple(record["names"]), counts, points, error)
+    except (InputError, OSError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

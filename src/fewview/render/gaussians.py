@@ -17,6 +17,8 @@ from fewview.errors import InputError
 from fewview.geometry.transforms import apply
 from fewview.views import Render
 
+LARGEST = 1e9  # of any value in a file: beyond, squares leave no digits of float32
+
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
@@ -101,7 +103,10 @@ class GaussianAsset:
             raise InputError(f"{folder / 'config.json'} does not describe a GaussianAsset of format {FORMAT}.")
         path = folder / "gaussians.safetensors"
         tensors = load_tensors(path)
-        antialiased = bool((header.get("config") or {}).get("antialiased", False))
+        config = header.get("config")
+        if not isinstance(config, dict):
+            raise InputError(f"{folder / 'config.json'} has no settings under 'config'; write it again.")
+        antialiased = bool(config.get("antialiased", False))
         return GaussianAsset(_from_tensors(tensors, path), antialiased)
 
 
@@ -117,6 +122,8 @@ def _from_tensors(tensors: dict[str, Tensor], path: Path) -> Gaussians:
         fits = len(shape) == 1 + len(tail) and all(want in (None, have) for want, have in zip(tail, shape[1:]))
         if not fits or shape[0] != count:
             raise InputError(f"{path}: '{name}' has the shape {shape}; write the file again with GaussianAsset.save.")
+        if not tensors[name].is_floating_point() or not bool((tensors[name].abs() < LARGEST).all()):
+            raise InputError(f"{path}: '{name}' holds NaN or numbers beyond {LARGEST:g}; write the file again.")
     return Gaussians(**{name: tensor.float() for name, tensor in tensors.items()})
 
 
