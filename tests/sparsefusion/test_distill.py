@@ -13,7 +13,7 @@ from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig
-from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, visual_hull
+from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, visual_hull, with_hues
 from fewview.views import Render, Views
 
 SIZE = 32
@@ -189,3 +189,13 @@ def test_a_photo_that_cuts_the_object_does_not_carve_what_it_cannot_see():
     cut = Views(photos.images, photos.cameras, torch.ones_like(photos.masks))
     hull = visual_hull(cut, run(CONFIG).occupancy)
     assert hull is not None and hull.all()
+
+
+def test_hues_are_borrowed_and_brightness_stays(generator):
+    mine, others = (0.15 + 0.7 * torch.rand(2, 3, 5, 5, generator=generator) for _ in range(2))
+    mine = mine * 0.3  # so that no channel reaches one
+    made = with_hues(mine, others, 1.0)
+    torch.testing.assert_close(made.mean(1), mine.mean(1))
+    torch.testing.assert_close(made / made.mean(1, keepdim=True), others / others.mean(1, keepdim=True))
+    assert torch.equal(with_hues(mine, others, 0.0), mine)
+    torch.testing.assert_close(with_hues(mine, torch.zeros_like(others), 1.0), mine)

@@ -48,9 +48,8 @@ class DistillConfig:
     pseudo_weight: float = 1.0  # 0 leaves the photos alone: the same field without any prior
     silhouette_weight: float = 1.0
     coverage_weight: float = 0.0  # ours: keeps renderings inside the feed-forward coverage while distilling
-    anchor_weight: float = (
-        0.0  # ours: holds 8 x 8 block means of renderings at the feed-forward image's while distilling
-    )
+    anchor_weight: float = 0.0  # ours: holds 8 x 8 block means of renderings at the feed-forward image's
+    hue_share: float = 0.0  # ours: of the hues of targets, so much is the feed-forward image's; their light stays
     opacity_weight: float = 1e-3
     grid_rate: float = 5e-3  # release: ten times the MLP's
     mlp_rate: float = 5e-4  # thesis A.3
@@ -210,6 +209,10 @@ class _Run:
         _, latent, weight = self.target
         with torch.no_grad():
             target = self.prior.codec.decode(latent).clamp(0, 1)
+            if config.hue_share > 0:
+                target = with_hues(
+                    target, resize(self.evidence.first[index].images[None], *target.shape[-2:]), config.hue_share
+                )
         if config.space == "latent":
             loss = weight * _distance(self.prior.codec.encode(image), latent, config.distance)
         else:
@@ -349,3 +352,16 @@ def _huber(a: Tensor, b: Tensor, scale: float = 0.1) -> Tensor:
 
 def _distance(a: Tensor, b: Tensor, kind: str) -> Tensor:
     return (a - b).abs().mean() if kind == "l1" else (a - b).square().mean()
+
+
+def with_hues(
+    images: Float[Tensor, "b 3 h w"], hues: Float[Tensor, "b 3 h w"], share: float
+) -> Float[Tensor, "b 3 h w"]:
+    """Images with their own brightness (mean of the channels) and, by a share in [0, 1], the hues of others.
+
+    What is darker than 0.1 in the others tells less of its hue, and black nothing.
+    """
+    light, their_light = images.mean(1, keepdim=True), hues.mean(1, keepdim=True)
+    tinted = hues * (light / their_light.clamp(min=1e-3)).clamp(max=4)
+    known = share * (their_light / 0.1).clamp(max=1)
+    return (images + known * (tinted - images)).clamp(0, 1)
