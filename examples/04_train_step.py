@@ -33,7 +33,7 @@ def main(directory: Path | None = None, steps: int = 20) -> list[float]:
     eft = replace(config.eft, dim=32, hidden=32, layers=(1, 1, 1), depth_samples=8)
     unet = replace(config.unet, dim=32, dim_mults=(1, 2), num_resnet_blocks=(1, 1), layer_attns=(False, False))
     autoencoder = replace(config.autoencoder, channels=(16, 16, 16), groups=8)
-    unet = replace(unet, cond_images_channels=32)
+    unet = replace(unet, cond_images_channels=36)
     torch.manual_seed(0)
     model = VLDM(replace(config, size=32, eft=eft, unet=unet, autoencoder=autoencoder))
 

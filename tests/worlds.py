@@ -146,7 +146,7 @@ def smallest() -> VLDMConfig:
         (1, 2),
         (1, 1),
         (False, False),
-        cond_images_channels=16,
+        cond_images_channels=20,
         kernels=(3, 3, 3),
         heads=1,
         head_dim=8,

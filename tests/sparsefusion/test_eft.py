@@ -155,5 +155,6 @@ def test_linear_of_concatenation_is_linear_of_the_concatenation():
 def test_recipes_agree_on_feature_width(recipe):
     config = recipe()
     assert (
-        config.unet.cond_images_channels == config.eft.dim and config.unet.channels == config.autoencoder.total_channels
+        config.unet.cond_images_channels == config.eft.dim + 4 * config.see_colours
+        and config.unet.channels == config.autoencoder.total_channels
     )

@@ -26,10 +26,12 @@ def small() -> VLDMConfig:
             unit_lengths=True,
             alpha=True,
             depth_range=3.0,
+            copy=True,
         ),
         unet=UNetConfig(
-            4, 128, (1, 2, 3), (2, 2, 2), (False, False, True), cond_images_channels=128, kernels=(3, 5, 7)
+            4, 128, (1, 2, 3), (2, 2, 2), (False, False, True), cond_images_channels=132, kernels=(3, 5, 7)
         ),
+        see_colours=True,
         prediction="v",
         weighting="min_snr",
     )
@@ -52,6 +54,7 @@ def tiny() -> VLDMConfig:
             depth_range=2.5,
             unit_lengths=True,
             alpha=True,
+            copy=True,
         ),
         unet=UNetConfig(
             channels=6,
@@ -59,12 +62,13 @@ def tiny() -> VLDMConfig:
             dim_mults=(1, 2, 2),
             num_resnet_blocks=(1, 1, 1),
             layer_attns=(False, False, True),
-            cond_images_channels=64,
+            cond_images_channels=68,  # features, colours and coverage
             kernels=(3, 5, 7),
             heads=4,
             head_dim=32,
             time_tokens=0,
         ),
+        see_colours=True,
         prediction="v",
         weighting="min_snr",
         noise_draws=2,
