@@ -18,8 +18,9 @@ from fewview.poses.cache import read_cache, write_cache
 from fewview.poses.estimate import match_table, registration_words
 from fewview.poses.evaluate import judge, relative_errors, write_both
 from fewview.poses.frame import DISTANCE, scene_from_world
-from fewview.poses.matching import Matches, _groups
+from fewview.poses.matching import Matches
 from fewview.poses.resection import Tracks, place
+from fewview.poses.working import lens_groups
 from fewview.views import Views
 
 CAPTURE = Path(__file__).parents[3] / "shared" / "data" / "nerd_maryRose"
@@ -156,7 +157,7 @@ def test_a_foreign_folder_is_not_replaced_by_estimated_cameras(tmp_path):
 def test_photos_of_one_size_and_focal_length_share_a_lens():
     sizes = [(10, 10), (10, 10), (10, 10), (8, 10), (10, 10)]
     photos = UnposedPhotos("x", (Path("x"),) * 5, [None, 50.0, 50.2, None, None], sizes, [None] * 5)
-    assert _groups(photos) == [0, 1, 1, 2, 0]
+    assert lens_groups(photos) == [0, 1, 1, 2, 0]
 
 
 def test_one_photo_photos_without_texture_and_a_missing_package_are_refused(tmp_path, monkeypatch):

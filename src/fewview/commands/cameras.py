@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewview.data import UnposedPhotos
-    from fewview.poses import Estimated
+    from fewview.poses import Estimated, Matcher
     from fewview.views import Views
 
 
@@ -21,21 +21,23 @@ def cameras_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.cameras")
 
 
-def with_cameras(photos: "UnposedPhotos", folder: Path) -> "Estimated":
+def with_cameras(photos: "UnposedPhotos", folder: Path, matcher: "Matcher" = "sift") -> "Estimated":
     """The photos with the cameras that `folder` keeps of them, or else that are estimated now and kept there."""
     from fewview.poses import estimate_cameras
     from fewview.poses.cache import read_cache, write_cache
 
-    found = read_cache(folder, photos)
+    found = read_cache(folder, photos, matcher)
     if found is not None:
         say(f"{found.report()} (estimated before, in {folder})")
         return found
     with stages() as report:
-        found = estimate_cameras(photos, progress=report)
+        found = estimate_cameras(photos, matcher=matcher, progress=report)
     say(found.report())
     if len(found.registered) < len(photos):
         say(f"Matches of each pair of photos:\n{found.table()}")
-    write_cache(folder, photos, found)
+        if matcher == "sift":
+            say("--matcher learned bridges wider steps between photos (docs/poses.md).")
+    write_cache(folder, photos, found, matcher)
     say(f"The cameras are in {folder} (COLMAP, with undistorted photos).")
     return found
 

@@ -48,6 +48,8 @@ class Reconstruct:
     """Steps of fitting the splats of ggs to all photos and generated views."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None
     """Numbers of the photos to use, from 0."""
+    matcher: Literal["sift", "learned"] = "sift"
+    """What matches photos that have no cameras; `learned` bridges wider steps, and needs a package (docs/poses.md)."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
     refine_poses: bool = False
@@ -92,7 +94,7 @@ class Reconstruct:
             views = scene.read(chosen)
         else:
             asked = None if self.views is None else choose(len(scene), self.views, None)
-            found = with_cameras(scene, cameras_folder(self.out))
+            found = with_cameras(scene, cameras_folder(self.out), self.matcher)
             points, total = found.points, len(found.registered)
             places = choose(total, None, self.max_views) if asked is None else positions(found.registered, asked)
             chosen, views = [found.registered[i] for i in places], found.scene.read(places)
@@ -178,7 +180,7 @@ class _RunFolder:
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
         kept = ("method", "weights", "preset", "seed", "device", "mask", "refine_poses", "path", "frames", "refine")
-        self.settings = {name: asdict(command)[name] for name in kept}
+        self.settings = {name: asdict(command)[name] for name in (*kept, "matcher")}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume
 

@@ -14,11 +14,12 @@ from fewview.data.colmap import open_colmap, read_model, write_colmap
 from fewview.data.unposed import UnposedPhotos
 from fewview.errors import InputError
 from fewview.poses.estimate import Estimated
+from fewview.poses.matching import Matcher
 
 RECORD = "poses.json"
 
 
-def write_cache(folder: Path, photos: UnposedPhotos, estimated: Estimated) -> None:
+def write_cache(folder: Path, photos: UnposedPhotos, estimated: Estimated, matcher: Matcher = "sift") -> None:
     """images/, masks/ (both upright and undistorted), sparse/0/*.txt, and poses.json; whole or not at all.
 
     InputError where the folder is there and is not such a cache.
@@ -37,14 +38,15 @@ def write_cache(folder: Path, photos: UnposedPhotos, estimated: Estimated) -> No
         write_colmap(target / "sparse" / "0", estimated.scene.cameras, names, estimated.points.double().numpy())
         record = {"registered": list(estimated.registered), "names": list(estimated.names)}
         record |= {"counts": estimated.counts.tolist(), "error": estimated.error, "photos": fingerprint(photos)}
+        record["matcher"] = matcher
         write_json(target / RECORD, record)
 
 
-def read_cache(folder: Path, photos: UnposedPhotos) -> Estimated | None:
-    """What `write_cache` kept for the very same photos; None where it is for others, or damaged."""
+def read_cache(folder: Path, photos: UnposedPhotos, matcher: Matcher = "sift") -> Estimated | None:
+    """What `write_cache` kept for the very same photos and matcher; None where it is for others, or damaged."""
     try:
         record = read_json(folder / RECORD)
-        if record["photos"] != fingerprint(photos):
+        if (record["photos"], record.get("matcher", "sift")) != (fingerprint(photos), matcher):
             return None
         scene = open_colmap(folder)
         scene = replace(scene, name=photos.name, kind=f"{photos.kind}, cameras estimated before")

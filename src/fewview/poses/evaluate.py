@@ -4,6 +4,7 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from fewview.data import PhotoScene, UnposedPhotos, open_scene
 from fewview.errors import InputError
 from fewview.export.package import write_inputs
 from fewview.poses.estimate import Estimated, estimate_cameras
+from fewview.poses.matching import Matcher
 from fewview.views import Views
 
 
@@ -46,9 +48,11 @@ def withheld(scene: PhotoScene, chosen: list[int]) -> UnposedPhotos:
     return UnposedPhotos(scene.name, tuple(photo.image for photo in photos), [None] * len(photos), sizes, masks)
 
 
-def judge(scene: PhotoScene, chosen: list[int], *, threads: int = -1) -> tuple[Estimated, PoseErrors]:
+def judge(
+    scene: PhotoScene, chosen: list[int], *, matcher: Matcher = "sift", threads: int = -1
+) -> tuple[Estimated, PoseErrors]:
     """Estimates the cameras of the chosen photos and compares them with the given ones."""
-    estimated = estimate_cameras(withheld(scene, chosen), threads=threads)
+    estimated = estimate_cameras(withheld(scene, chosen), matcher=matcher, threads=threads)
     found = torch.stack([camera.world_from_cam for camera in estimated.scene.cameras])
     given = torch.stack([scene.cameras[chosen[i]].world_from_cam for i in estimated.registered])
     return estimated, relative_errors(found, given)
@@ -72,6 +76,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12, help="photos to take, evenly from the range")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int, default=None, help="end of the range, exclusive; all of the capture")
+    parser.add_argument("--matcher", choices=get_args(Matcher), default="sift")
     parser.add_argument("--threads", type=int, default=-1)
     parser.add_argument("--write", type=Path, help="write the registered photos with given and with own cameras there")
     parser.add_argument("--table", action="store_true", help="print the table of matches too")
@@ -89,7 +94,7 @@ def main() -> None:
         chosen = [start + i * (stop - start) // count for i in range(count)]
         before = time.monotonic()
         try:
-            estimated, errors = judge(scene, chosen, threads=options.threads)
+            estimated, errors = judge(scene, chosen, matcher=options.matcher, threads=options.threads)
         except InputError as error:
             print(f"| {path.name} | {count} | none: {error} |", flush=True)
             continue

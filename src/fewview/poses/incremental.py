@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from fewview.poses.matching import Matches, load_pycolmap, quiet
+from fewview.poses.matching import Matches
 from fewview.poses.resection import Model, score
+from fewview.poses.working import load_pycolmap, quiet
 
 LENS_PHOTOS = 10  # fewer cannot tell lens distortion from shape
 MOST_RADIAL = 0.5  # |k1|: more is not a lens but a wrong model

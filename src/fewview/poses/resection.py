@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fewview.poses.bundle import EXIF_SPREAD, FOCAL_SPREAD, Bundle, Sightings, adjust, errors, in_camera
-from fewview.poses.matching import Matches, load_pycolmap
+from fewview.poses.matching import Matches
+from fewview.poses.working import load_pycolmap
 
 GUESSES = (0.8, 1.2, 1.8, 2.8)  # focal lengths in longer sides: phones' wide and main lenses, then longer ones
 FEWEST_PAIR, FEWEST_SEEN = 15, 10  # matches that begin a model; points by which a photo is placed
