@@ -9,11 +9,12 @@ from PIL import Image
 from torch.nn.functional import conv2d, interpolate
 
 from fewview.cameras import Cameras
+from fewview.commands.cameras import with_cameras
 from fewview.data import open_scene
 from fewview.data.unposed import UnposedPhotos
 from fewview.errors import InputError
 from fewview.poses import estimate_cameras, learned
-from fewview.poses.cache import read_cache, write_cache
+from fewview.poses.cache import read_cache
 from fewview.poses.evaluate import relative_errors
 from fewview.poses.learned import Features, deform_conv2d
 from fewview.poses.matching import match_photos
@@ -85,15 +86,17 @@ def test_keypoints_outside_of_the_masks_do_not_count(tmp_path, monkeypatch):
     assert 0 < both[1].counts()[0, 1] < both[0].counts()[0, 1]
 
 
-def test_cameras_are_estimated_anew_for_another_matcher(tmp_path, monkeypatch):
+def test_cameras_are_estimated_anew_for_another_matcher(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pycolmap")
     monkeypatch.setattr(learned, "load_network", lambda: Exact(arc(3)))
-    given = photos(tmp_path / "in", 3)
-    found = estimate_cameras(given, matcher="learned", threads=1)
-    write_cache(tmp_path / "cameras", given, found, "learned")
-    again = read_cache(tmp_path / "cameras", given, "learned")
-    assert again is not None and again.registered == found.registered
-    assert read_cache(tmp_path / "cameras", given) is None
+    given, folder = photos(tmp_path / "in", 3), tmp_path / "cameras"
+    found = with_cameras(given, folder, "learned")
+    assert found.registered == (0, 1, 2) and read_cache(folder, given) is None
+    monkeypatch.setattr(learned, "load_network", None)
+    assert with_cameras(given, folder, "learned").registered == (0, 1, 2)
+    assert "estimated before" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no two of its 3 photos"):  # grey pictures have no SIFT features
+        with_cameras(given, folder)
 
 
 def test_without_the_package_the_command_that_installs_it_is_told(tmp_path, monkeypatch):
