@@ -64,10 +64,10 @@ def estimate_cameras(
         attempts.append(_attempt(photos, True, matcher, threads, report))
     matches, model = max(attempts, key=lambda a: (0, 0) if a[1] is None else a[1].worth)
     if model is None:
-        best = int(matches.counts().max())
+        best, more = int(matches.counts().max()), ", or match them by --matcher learned" if matcher == "sift" else ""
         raise InputError(
             f"{photos.name}: no two of its {len(photos)} photos could be placed (the best pair shares {best} matches); "
-            "take photos 10 to 20 degrees apart, of something with texture."
+            f"take photos 10 to 20 degrees apart, of something with texture{more}."
         )
     return _estimated(photos, matches, model)
 
