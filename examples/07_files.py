@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from fewview import GaussianAsset
-from fewview.commands.products import surrounding
+from fewview.pipeline.products import surrounding
 from fewview.export.glb import write_splat_glb
 from fewview.export.images import straight
 from fewview.export.scenes import load_scene
