@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from fewview import GaussianAsset
-from fewview.pipeline.products import surrounding
 from fewview.export.glb import write_splat_glb
 from fewview.export.images import straight
 from fewview.export.scenes import load_scene
 from fewview.export.spz import write_spz
 from fewview.export.video import write_webp
 from fewview.paths import orbit
+from fewview.pipeline.products import surrounding
 from fewview.render.gaussians import Gaussians
 
 UP = torch.tensor([0.0, -1.0, 0.0])  # of most files of splats
