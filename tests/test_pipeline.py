@@ -1,5 +1,7 @@
 """Methods as functions of photos, and what is made of the scenes they return."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import trimesh
@@ -133,6 +135,18 @@ def before_a_wall(depth: float, *, count: int = 3, focal: float = 160.0) -> View
 def test_the_size_of_the_world_is_seen_in_what_photos_share(depth):
     pytest.importorskip("cv2")
     assert metres_per_unit(before_a_wall(depth)) == pytest.approx(ROOM / depth, rel=0.15)
+
+
+def test_a_method_is_told_the_size_once_and_only_where_its_model_asks():
+    pytest.importorskip("cv2")
+    views = before_a_wall(4.0)
+    pipe = lambda metric, metres=None: fewview.GenerativeGaussianSplatting(
+        GGS(replace(MICRO, metric=metric)), GGSMethodConfig(metres=metres)
+    )
+    assert pipe(True).in_metres(views).config.metres == metres_per_unit(views)
+    assert pipe(True).in_metres(views[:1]).config.metres == 1.0
+    assert pipe(True, 3.0).in_metres(views).config.metres == 3.0
+    assert pipe(False).in_metres(views).config.metres is None
 
 
 def test_photos_without_common_points_tell_no_size():

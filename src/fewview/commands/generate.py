@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewview.commands.console import Stages
+from fewview.commands.console import Stages, say
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ def generation(command: "Reconstruct", views: "Views") -> "Generation":
     config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine, metres=command.metres)
     if command.frames is not None:
         config = replace(config, frames=command.frames)
-    method = GenerativeGaussianSplatting.from_pretrained(command.weights, config)
+    method = GenerativeGaussianSplatting.from_pretrained(command.weights, config).in_metres(views)
     path = method.path(views) if command.path == AUTO else cameras_of(Path(command.path), command.frames)
     method.check()
     method.prepared(views, path)
+    if method.model.config.metric and command.metres is None:
+        say(f"A unit of the cameras' world is taken for {method.config.metres:.3g} m (--metres says it better).")
     method.model.to(command.device)
     return Generation(command, method, path)
 

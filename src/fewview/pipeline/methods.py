@@ -88,13 +88,21 @@ class GenerativeGaussianSplatting(ggs_method.GenerativeGaussianSplatting):
         """The scene of one or more whole photos along a path in their world (by default `self.path(views)`).
 
         The film of the scene goes along that path. Generator, progress and directory are as those of SparseFusion.
-        Where the model sees metres and `config.metres` is None, the world's size is estimated from what photos share.
         """
         path = self.path(views) if path is None else path
-        method = self
-        if self.model.config.metric and self.config.metres is None:
-            method = type(self)(self.model, replace(self.config, metres=metres_per_unit(views)))
-        asset = method.reconstruct(views, path=path, generator=generator, progress=progress, directory=directory)
+        asset = self.in_metres(views).reconstruct(
+            views, path=path, generator=generator, progress=progress, directory=directory
+        )
         given, walk = self.prepared(views, path)
         walk = walk if len(walk) > 1 else Cameras.cat([given.cameras, walk])
         return Reconstruction.along(asset.to("cpu"), walk.to("cpu"), views.to("cpu"), name=name, progress=progress)
+
+    def in_metres(self, views: Views) -> "GenerativeGaussianSplatting":
+        """The same method, told how many metres a unit of the photos' world has, where its model wants to know.
+
+        Unless `config.metres` says so, that is estimated from what the photos share, or else taken for one.
+        """
+        if not self.model.config.metric or self.config.metres is not None:
+            return self
+        found = metres_per_unit(views.to("cpu"))
+        return type(self)(self.model, replace(self.config, metres=1.0 if found is None else found))
