@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
+from fewview.errors import InputError
 from fewview.training import TrainConfig, last_checkpoint, learning_rate, train
 
 CONFIG = TrainConfig(
@@ -44,6 +46,16 @@ def test_a_killed_run_resumes_to_the_same_weights_as_an_unbroken_one(tmp_path):
         train(broken, CONFIG, tmp_path / "broken")
     again = train(Line(), CONFIG, tmp_path / "broken").state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("name", ["ema.safetensors", "model.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, name):
+    train(Line(), CONFIG, tmp_path)
+    file = last_checkpoint(tmp_path) / name
+    for content in (b"", b"[1]", save({"strange": torch.zeros(2)})):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=str(file.parent)):
+            train(Line(), dataclasses.replace(CONFIG, steps=20), tmp_path)
 
 
 def test_frozen_parameters_stay_and_buffers_follow(tmp_path):

@@ -100,6 +100,18 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
 
 
+@contextmanager
+def kept_state(path: Path) -> Iterator[None]:
+    """Around the reading of what a stopped run left in `path`: what does not fit it is an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (*BUILD_ERRORS, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is damaged or of another version ({reason}); delete it and start over.") from None
+
+
 def _check_is_file(path: Path) -> None:
     """InputError for a file that is missing, and for pipes, which would be waited for."""
     if not path.is_file():

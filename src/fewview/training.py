@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from fewview.checkpoint import atomic_folder, load_state, load_tensors, read_json, save_tensors, write_json
+from fewview.checkpoint import atomic_folder, kept_state, load_state, load_tensors, read_json, save_tensors, write_json
 
 
 @dataclass(frozen=True)
@@ -160,13 +160,14 @@ def _resume(
     folder = last_checkpoint(directory)
     if folder is None:
         return 0
-    load_state(model, load_tensors(folder / "model.safetensors"), where=str(folder))
-    for name, tensor in load_tensors(folder / "ema.safetensors").items():
-        ema[name].copy_(tensor)
-    for name, value in load_tensors(folder / "optimizer.safetensors").items():
-        parameter, key = name.rsplit("/", 1)
-        optimiser.state[trainable[parameter]][key] = value.clone().to(trainable[parameter].device)
-    return int(read_json(folder / "state.json")["step"])
+    with kept_state(folder):
+        load_state(model, load_tensors(folder / "model.safetensors"), where=str(folder))
+        for name, tensor in load_tensors(folder / "ema.safetensors").items():
+            ema[name].copy_(tensor)
+        for name, value in load_tensors(folder / "optimizer.safetensors").items():
+            parameter, key = name.rsplit("/", 1)
+            optimiser.state[trainable[parameter]][key] = value.clone().to(trainable[parameter].device)
+        return int(read_json(folder / "state.json")["step"])
 
 
 def last_checkpoint(directory: Path) -> Path | None:

@@ -7,10 +7,11 @@ import torch
 from ggs_rooms import MICRO, lively, painted, plane_depth, walk
 
 from fewview.cameras import Cameras
+from fewview.checkpoint import load_tensors, save_tensors
 from fewview.errors import InputError
 from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import areas, compact, merged
-from fewview.ggs.grow import GGSMethodConfig, Task, grow, sample
+from fewview.ggs.grow import STATE, GGSMethodConfig, Task, grow, sample
 from fewview.ggs.lift import lift, swept_depth
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
@@ -259,6 +260,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
             grow(model, other, config, progress=steps.append, directory=tmp_path)
     grow(model, task, replace(QUICK, refine=5), progress=steps.append, directory=tmp_path)
     assert len(steps) == 4
+
+
+@pytest.mark.parametrize("name", ["means", "images", "shown", "counts", "settings"])
+def test_a_damaged_state_of_a_stopped_run_is_refused(tmp_path, name):
+    model, task = model_of(MICRO), task_of()
+    grow(model, task, QUICK, progress=lambda _: None, directory=tmp_path)
+    path = tmp_path / STATE
+    kept = load_tensors(path)
+    whole = {key: tensor for key, tensor in kept.items() if key != name}
+    for damaged in (whole, {**whole, name: torch.zeros(7, 7)}):
+        save_tensors(path, damaged)
+        with pytest.raises(InputError, match=str(path)):
+            grow(model, task, QUICK, progress=lambda _: None, directory=tmp_path)
 
 
 def test_the_scene_grows_at_most_linearly_and_stops_where_all_is_seen():

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from fewview.cameras import Cameras
+from fewview.checkpoint import save_tensors, write_json
 from fewview.diffusion.schedules import COSINE
+from fewview.errors import InputError
 from fewview.evaluation.metrics import psnr
 from fewview.priors import IdentityCodec, Prior
 from fewview.render.asset import FieldAssetConfig
@@ -111,6 +113,16 @@ def test_a_killed_run_resumes_to_the_same_scene_as_an_unbroken_one(tmp_path, die
         distill(Oracle(), evidence(), config, generator=seeded(), progress=die, directory=tmp_path)
     again = distill(Oracle(), evidence(), config, generator=seeded(), directory=tmp_path).state_dict()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize("state", [{}, [], {"step": "x", "seed": 2}, {"step": 1, "seed": 2}, {"step": None, "seed": 2}])
+def test_a_damaged_state_of_a_stopped_run_is_refused(tmp_path, state):
+    one = run(CONFIG)
+    one.save(tmp_path)
+    write_json(tmp_path / "state.json", {**state, "seed": one.seed} if isinstance(state, dict) and state else state)
+    save_tensors(tmp_path / "000001.safetensors", {"asset/strange": torch.zeros(2)})
+    with pytest.raises(InputError, match=str(tmp_path)):
+        run(CONFIG).restore(tmp_path)
 
 
 def run(config: DistillConfig, views: int = 1) -> _Run:

@@ -197,11 +197,12 @@ class _RunFolder:
         self.resume = command.resume
 
     def __enter__(self) -> Path:
-        from fewview.checkpoint import read_json, write_json
+        from fewview.checkpoint import kept_state, read_json, write_json
 
         settings = self.path / "settings.json"
         if self.resume and settings.exists():
-            before = read_json(settings)
+            with kept_state(settings):
+                before = dict(read_json(settings))
             different = [name for name, value in self.settings.items() if before.get(name) != value]
             if different:
                 name = different[0]

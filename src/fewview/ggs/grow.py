@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.checkpoint import load_tensors, save_tensors
+from fewview.checkpoint import kept_state, load_tensors, save_tensors
 from fewview.config import to_json
 from fewview.diffusion.samplers import Callback, euler
 from fewview.diffusion.schedules import COSINE, karras
@@ -21,7 +21,7 @@ from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import compact
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import chosen_references
-from fewview.render.gaussians import Gaussians
+from fewview.render.gaussians import Gaussians, gaussians_of
 from fewview.render.splatting import splat
 from fewview.views import Views
 
@@ -234,10 +234,14 @@ def _resume(directory: Path, task: Task, config: GGSMethodConfig) -> Grown:
     path = directory / STATE
     if not path.exists():
         return _start(task)
-    kept = load_tensors(path)
-    for name, tensor in _run_of(task, config).items():
-        if name not in kept or not torch.equal(kept[name], tensor):
-            raise InputError(f"{path} is of another run (its {name} differ); name another folder, or delete it.")
-    device = task.given.images.device
-    scene = Gaussians(*(kept[name].to(device) for name in ("means", "scales", "quaternions", "opacities", "features")))
-    return Grown(scene, kept["images"].to(device), frozenset(kept["shown"].tolist()), tuple(kept["counts"].tolist()))
+    with kept_state(path):
+        kept = load_tensors(path)
+        for name, tensor in _run_of(task, config).items():
+            if name not in kept or not torch.equal(kept[name], tensor):
+                raise InputError(f"{path} is of another run (its {name} differ); name another folder, or delete it.")
+        if len(kept["images"]) not in [end for _, end in task.chunks(config.chunk)]:
+            raise ValueError("its images end within a chunk")
+        device, empty = task.given.images.device, empty_scene(task.given.images).tensors()
+        scene = gaussians_of({name: kept[name] for name in empty}, path).to(device)
+        shown, counts = (map(int, kept[name]) for name in ("shown", "counts"))
+        return Grown(scene, kept["images"].to(device), frozenset(shown), tuple(counts))

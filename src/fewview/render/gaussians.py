@@ -107,10 +107,11 @@ class GaussianAsset:
         if not isinstance(config, dict):
             raise InputError(f"{folder / 'config.json'} has no settings under 'config'; write it again.")
         antialiased = bool(config.get("antialiased", False))
-        return GaussianAsset(_from_tensors(tensors, path), antialiased)
+        return GaussianAsset(gaussians_of(tensors, path), antialiased)
 
 
-def _from_tensors(tensors: dict[str, Tensor], path: Path) -> Gaussians:
+def gaussians_of(tensors: dict[str, Tensor], path: Path) -> Gaussians:
+    """Splats of a file's tensors; InputError, naming the file, where their shapes or numbers are none of splats."""
     tails = {"means": (3,), "scales": (3,), "quaternions": (4,), "opacities": (), "features": (None,)}
     if set(tensors) != set(tails):
         raise InputError(

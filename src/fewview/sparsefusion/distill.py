@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras, Rays
-from fewview.checkpoint import load_tensors, read_json, save_tensors, write_json
+from fewview.checkpoint import kept_state, load_tensors, read_json, save_tensors, write_json
 from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
@@ -297,22 +297,23 @@ class _Run:
         """Continue from a folder that `save` wrote for the same seed."""
         if directory is None or not (directory / "state.json").exists():
             return
-        state = read_json(directory / "state.json")
-        if state["seed"] != self.seed:
-            return
-        tensors = load_tensors(directory / f"{state['step']:06d}.safetensors")
-        self.step = state["step"]
-        self.asset.load_state_dict(_part(tensors, "asset"))
-        optimiser = self.optimiser.state_dict()
-        for name, value in _part(tensors, "optimiser").items():
-            index, key = name.split("/")
-            optimiser["state"].setdefault(int(index), {})[key] = value
-        self.optimiser.load_state_dict(optimiser)
-        if self.config.pose_rate > 0:
-            self.moves.data.copy_(tensors["poses/moves"])
-        target = _part(tensors, "target")
-        if target:
-            self.target = (int(target["index"]), target["latent"], target["weight"])
+        with kept_state(directory):
+            state = read_json(directory / "state.json")
+            if state["seed"] != self.seed:
+                return
+            tensors = load_tensors(directory / f"{state['step']:06d}.safetensors")
+            self.step = state["step"]
+            self.asset.load_state_dict(_part(tensors, "asset"))
+            optimiser = self.optimiser.state_dict()
+            for name, value in _part(tensors, "optimiser").items():
+                index, key = name.split("/")
+                optimiser["state"].setdefault(int(index), {})[key] = value
+            self.optimiser.load_state_dict(optimiser)
+            if self.config.pose_rate > 0:
+                self.moves.data.copy_(tensors["poses/moves"])
+            target = _part(tensors, "target")
+            if target:
+                self.target = (int(target["index"]), target["latent"], target["weight"])
 
 
 @torch.no_grad()
