@@ -3,7 +3,9 @@
 World frame: y up. Cameras are `fewview.cameras.Cameras`; a point lands on the pixel that `Cameras.project` says.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +18,7 @@ from fewview.errors import InputError
 KEY_SIZE, SKY_SIZE, NEAR = 1024, 256, 0.05
 ATTRIBUTES = {"in_position": 3, "in_normal": 3, "in_local": 3, "in_material": 1}
 UNITS = ("table", "images", "key_shadow", "sky_shadow", "where", "facing", "inside")  # texture units 0, 1, ...
+R = TypeVar("R", bound="DeferredRenderer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,45 +43,56 @@ class Frame:
     depth: Float[np.ndarray, "height width"]
 
 
-class Rasteriser:
-    """One OpenGL context and its square frame buffers. Use as a context manager; `load` a model, then `draw`."""
+class DeferredRenderer:
+    """One OpenGL context, released at the end of a `with` block, and its square frame buffers: surfaces and colours at
+    twice the size, depth at the size itself."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.context = context = _context()
-        fine = (2 * size, 2 * size)
-        program = lambda vertex, fragment: context.program(vertex_shader=vertex, fragment_shader=fragment)
-        self.opaque = program(shaders.VERTEX, shaders.SURFACE), program(shaders.OPAQUE_VERTEX, shaders.OPAQUE_DEPTH)
-        self.cutout = program(shaders.VERTEX, shaders.CUTOUT_SURFACE), program(shaders.VERTEX, shaders.CUTOUT_DEPTH)
-        self.shade = program(shaders.SCREEN, shaders.SHADE)
-        for each in (*self.opaque, *self.cutout, self.shade):
-            for unit, name in enumerate(UNITS):
-                if name in each:
-                    each[name].value = unit  # type: ignore[union-attr]
+    def __init__(self, size: int, shade: str, units: Sequence[str], colours: str) -> None:
+        """`shade` is the fragment shader of colours, `units` its samplers, `colours` the type of what it writes."""
+        self.size, self.units, self.context = size, units, _context()
+        context, fine, coarse = self.context, (2 * size, 2 * size), (size, size)
+        self.shade = self.program(shaders.SCREEN, shade)
         self.geometry = [context.texture(fine, 4, dtype="f4") for _ in range(3)]
         for texture in self.geometry:
             texture.filter = (context.NEAREST, context.NEAREST)
         fine_depth = context.depth_renderbuffer(fine)
         self.surface_buffer = context.framebuffer(self.geometry, fine_depth)
-        self.shade_buffer = context.framebuffer([context.renderbuffer(fine, 4)], fine_depth)
-        coarse = (size, size)
+        self.shade_buffer = context.framebuffer([context.renderbuffer(fine, 4, dtype=colours)], fine_depth)
         self.depth_buffer = context.framebuffer(
             [context.renderbuffer(coarse, 1, dtype="f4")], context.depth_renderbuffer(coarse)
         )
         corners = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self.screen = context.vertex_array(self.shade, [(corners, "2f", "in_corner")])
+        self.loaded: list = []
+
+    def __enter__(self: R) -> R:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.release()
+
+    def program(self, vertex: str, fragment: str):
+        """A program whose samplers read the texture units of their names."""
+        program = self.context.program(vertex_shader=vertex, fragment_shader=fragment)
+        for unit, name in enumerate(self.units):
+            if name in program:
+                program[name].value = unit  # type: ignore[union-attr]
+        return program
+
+
+class Rasteriser(DeferredRenderer):
+    """A renderer of objects. Use as a context manager; `load` a model, then `draw`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, shaders.SHADE, UNITS, "f1")
+        context, program = self.context, self.program
+        self.opaque = program(shaders.VERTEX, shaders.SURFACE), program(shaders.OPAQUE_VERTEX, shaders.OPAQUE_DEPTH)
+        self.cutout = program(shaders.VERTEX, shaders.CUTOUT_SURFACE), program(shaders.VERTEX, shaders.CUTOUT_DEPTH)
         rows = shaders.SKY // shaders.ATLAS_COLUMNS
         self.key_map = _shadow_map(context, (KEY_SIZE, KEY_SIZE))
         self.sky_map = _shadow_map(context, (SKY_SIZE * shaders.ATLAS_COLUMNS, SKY_SIZE * rows))
         self.key_buffer = context.framebuffer([], self.key_map)
         self.sky_buffer = context.framebuffer([], self.sky_map)
-        self.loaded: list = []
-
-    def __enter__(self) -> "Rasteriser":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.release()
 
     def load(self, model: Model, light: Light) -> None:
         """Upload a model and render the shadow maps of its light, once for all views."""

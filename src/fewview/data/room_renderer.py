@@ -69,35 +69,17 @@ class Interior:
     light: RoomLight
 
 
-class RoomRasteriser:
-    """One OpenGL context and its square frame buffers. Use as a context manager; `load` a room, then `draw`."""
+class RoomRasteriser(rasterise.DeferredRenderer):
+    """A renderer of rooms. Use as a context manager; `load` a room, then `draw`."""
 
     def __init__(self, size: int) -> None:
-        self.size, self.context = size, rasterise._context()
-        context, fine = self.context, (2 * size, 2 * size)
-        program = lambda vertex, fragment: context.program(vertex_shader=vertex, fragment_shader=fragment)
+        super().__init__(size, room_shaders.SHADE, UNITS, "f2")
+        context, program = self.context, self.program
         self.surface = program(shaders.VERTEX, room_shaders.SURFACE), program(shaders.VERTEX, room_shaders.CUTOUT)
         self.depth = (
             program(shaders.OPAQUE_VERTEX, shaders.OPAQUE_DEPTH),
             program(shaders.VERTEX, shaders.CUTOUT_DEPTH),
         )
-        self.shade = program(shaders.SCREEN, room_shaders.SHADE)
-        for each in (*self.surface, *self.depth, self.shade):
-            for unit, name in enumerate(UNITS):
-                if name in each:
-                    each[name].value = unit  # type: ignore[union-attr]
-        self.geometry = [context.texture(fine, 4, dtype="f4") for _ in range(3)]
-        for texture in self.geometry:
-            texture.filter = (context.NEAREST, context.NEAREST)
-        fine_depth = context.depth_renderbuffer(fine)
-        self.surface_buffer = context.framebuffer(self.geometry, fine_depth)
-        self.shade_buffer = context.framebuffer([context.renderbuffer(fine, 4, dtype="f2")], fine_depth)
-        coarse = (size, size)
-        self.depth_buffer = context.framebuffer(
-            [context.renderbuffer(coarse, 1, dtype="f4")], context.depth_renderbuffer(coarse)
-        )
-        corners = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
-        self.screen = context.vertex_array(self.shade, [(corners, "2f", "in_corner")])
         rows, columns = room_shaders.SKY // room_shaders.SKY_COLUMNS, room_shaders.LAMP_COLUMNS
         self.maps = [
             rasterise._shadow_map(context, (SUN_SIZE, SUN_SIZE)),
@@ -105,13 +87,6 @@ class RoomRasteriser:
             rasterise._shadow_map(context, (LAMP_SIZE * columns, LAMP_SIZE * (room_shaders.LAMPS // columns))),
         ]
         self.map_buffers = [context.framebuffer([], texture) for texture in self.maps]
-        self.loaded: list = []
-
-    def __enter__(self) -> "RoomRasteriser":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.release()
 
     def load(self, interior: Interior) -> None:
         """Upload a room and render its shadow maps, once for all views."""

@@ -8,7 +8,7 @@ form.
 A material with negative `metal` shines by itself, with -metal times its colour.
 """
 
-from fewview.data.shaders import CUTOUT_SURFACE, MATERIALS, NOISE
+from fewview.data.shaders import CUTOUT_SURFACE, MATERIALS, NOISE, SURFACE_POINT
 from fewview.data.shaders import SURFACE as OBJECT_SURFACE
 
 SKY, SKY_COLUMNS = 16, 4  # directions of indirect light, a multiple of 4; tiles in one atlas
@@ -50,22 +50,7 @@ float corners(vec3 p, vec3 n) {{
     return open;
 }}
 void main() {{
-    ivec2 at = ivec2(gl_FragCoord.xy); int turn = (at.x & 1) + 2 * (at.y & 1);
-    vec4 g0 = texelFetch(where, at, 0), g1 = texelFetch(facing, at, 0), g2 = texelFetch(inside, at, 0);
-    vec3 position = g0.xyz, local = g2.xyz; int material = int(g0.w + 0.5);
-    vec4 m0 = texelFetch(table, ivec2(0, material), 0), m1 = texelFetch(table, ivec2(1, material), 0);
-    vec4 m2 = texelFetch(table, ivec2(2, material), 0), m3 = texelFetch(table, ivec2(3, material), 0);
-    vec4 m4 = texelFetch(table, ivec2(4, material), 0), m5 = texelFetch(table, ivec2(5, material), 0);
-    int kind = int(m0.w); float scale = m1.w, blur = scale * g1.w * 2.0;
-    vec3 shifted = local + m5.xyz, p = shifted * scale;
-    vec2 uv = g2.w < 0.5 ? shifted.zy : g2.w < 1.5 ? shifted.xz : shifted.xy;
-    if (m4.y < 0.5) uv = shifted.xy;
-    else if (m4.y < 1.5) {{
-        uv = vec2(atan(local.x, local.z) * round(6.2832 * scale) / (6.2832 * scale) + m5.x, shifted.y);
-        p.x = kind == 2 ? uv.x * scale : p.x;
-    }}
-    uv *= scale;
-    vec3 base;
+{SURFACE_POINT}    vec3 base;
     if (m4.x >= 0.0) {{
         float texels = max(g1.w * 2.0 * float(textureSize(images, 0).x), 1.0);
         base = m0.rgb * pow(textureLod(images, vec3(local.xy, m4.x), log2(texels)).rgb, vec3(2.2));
