@@ -13,7 +13,7 @@ from fewview.evaluation.room_pictures import load_strip
 from fewview.evaluation.room_plan import open_failures, read_plan, strip_path
 from fewview.evaluation.room_protocol import evaluate_rooms
 from fewview.evaluation.room_rows import SetRow, read_rooms
-from fewview.evaluation.room_tables import summary
+from fewview.evaluation.room_tables import summary, third
 from fewview.evaluation.room_windows import RoomProtocol
 from fewview.evaluation.rows import read_lines
 
@@ -22,8 +22,8 @@ PROTOCOL = RoomProtocol(frames=4, size=32, pictures=2)
 COLOURS = Trunk("colours", lambda images: torch.cat([images.mean((-2, -1)), images.std((-2, -1))], dim=1))
 
 
-def _walks(count=2, **options):
-    return [BoxWalk(f"walk-{i}", seed=i, **options) for i in range(count)]
+def _walks(number=2, **options):
+    return [BoxWalk(f"walk-{i}", seed=i, **options) for i in range(number)]
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +175,19 @@ def test_without_true_depth_there_are_no_classes_but_all_else(tmp_path):
     view = _views(tmp_path, "m", "interpolation")[0]
     assert view.seen is view.occluded is view.outside is view.depth is None and math.isfinite(view.psnr)
     assert "| m |" in summary(tmp_path)
+
+
+def test_a_walk_frame_by_frame_has_nothing_between_and_a_table_of_its_thirds(tmp_path):
+    walks = _walks(2, count=13)
+    whole = RoomProtocol(1, len(walks[0]), size=32)
+    evaluate_rooms({"oracle": Oracle(walks), "blank": Blank()}, walks, whole, tmp_path, trunk=COLOURS)
+    row = read_rooms(tmp_path / "rooms.jsonl")[0]
+    assert len(row.of("generated")) == len(walks[0]) - 1 and not row.of("between")
+    assert [pair for i in range(3) for pair in third(row.generated_pairs, i)] == list(row.generated_pairs)
+    text = summary(tmp_path)
+    assert "along the walk" in text and "between" not in text and "nan" not in text
+    (line,) = [line for line in text.split("along the walk")[1].splitlines() if line.startswith("| blank")]
+    assert "0.000, 0.000, 0.000" in line
 
 
 def test_another_protocol_needs_another_folder(tmp_path):

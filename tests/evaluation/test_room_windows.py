@@ -50,8 +50,9 @@ def test_one_reference_only_extrapolates():
 
 def test_real_clips_of_sixteen_frames_fit_and_shorter_ones_are_refused():
     assert PROTOCOL.window(0, 16, "interpolation").stride == 2
-    with pytest.raises(InputError, match="needs 15"):
-        PROTOCOL.window(0, 14, "interpolation")
+    assert PROTOCOL.window(0, 14, "interpolation").between == ()
+    with pytest.raises(InputError, match="needs 8"):
+        PROTOCOL.window(0, 7, "interpolation")
     with pytest.raises(InputError, match="needs 29"):
         RoomProtocol(stride=4).window(0, 24, "interpolation")
     with pytest.raises(InputError, match="references"):

@@ -35,11 +35,13 @@ def measure_sets(
             continue
         lazy = _Features(out, trunk, setting, clips, {clip: windows[clip][setting] for clip in clips})
         for method in methods:
-            for kind in KINDS:
+            for kind in lazy.present:
                 row = known.get((method, setting, kind, len(clips))) or lazy.row(method, kind)
                 made.append(row)
             if progress is not None:
-                progress(f"{setting}: KID-{trunk.name} of {method} {made[-1].kid:.4f} (N = {made[-1].n}, between)")
+                progress(
+                    f"{setting}: KID-{trunk.name} of {method} {made[-1].kid:.4f} (N = {made[-1].n}, {made[-1].kind})"
+                )
     write_lines(out / SETS, [*kept, *made])
     return made
 
@@ -54,6 +56,7 @@ class _Features:
         lengths = [len(windows[clip].judged) for clip in clips]
         self.groups = torch.arange(len(clips)).repeat_interleave(torch.tensor(lengths))
         self.kinds = [f in windows[c].between for c in clips for f in windows[c].judged]
+        self.present: list[Kind] = [kind for kind in KINDS if (kind == "between") in self.kinds]
 
     def of(self, method: str) -> Float[Tensor, "n d"]:
         if method not in self.cache:

@@ -1,9 +1,10 @@
 """Tables of an evaluation on rooms: each setting and kind of frame, by what the references saw, with N and errors."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import isnan, nan, sqrt
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import torch
 
@@ -19,7 +20,9 @@ from fewview.evaluation.tsed import THRESHOLD, median_sed, tsed
 CLASSES = ("seen", "occluded", "outside")
 CLASS_TITLES = {"seen": "seen", "occluded": "occluded", "outside": "out of frame"}
 KIND_TITLES = {"between": "renders between the generated frames", "generated": "renders at the generated frames"}
+LONG = 12  # generated frames whose thirds are told apart
 LEAST_PIXELS = 64  # a clip with fewer pixels of a class has no say in it
+T = TypeVar("T")
 Value = Callable[[list[ViewScore]], float | None]
 """A number of one clip from its judged frames; None where the clip has none."""
 
@@ -145,6 +148,34 @@ def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, title: str, *, si
     return Table(title, header, tuple(body))
 
 
+def along(rows: list[RoomRow], title: str, *, size: int) -> Table:
+    """PSNR, LPIPS and TSED of the first, the middle and the last third of the generated frames."""
+    limits = dict.fromkeys((THRESHOLD, min(THRESHOLD, THRESHOLD * size / 256)))
+    header = ["PSNR ↑", "LPIPS ↓", *(f"TSED {limit:g} px ↑" for limit in limits)]
+    body = []
+    for method, own in by_method(rows).items():
+        cells = []
+        for name in ("PSNR ↑", "LPIPS ↓"):
+            whole, digits = METRICS[name]
+            means = (mean_over_clips(own, "generated", of_third(whole, i)) for i in range(3))
+            cells.append(", ".join(mean.text(digits, error=False) for mean in means))
+        for limit in limits:
+            shares = (tsed([p for row in own for p in third(row.generated_pairs, i)], limit) for i in range(3))
+            cells.append(", ".join(_text(share, 3) for share in shares))
+        body.append((method, *cells))
+    return Table(title, ("method", *header), tuple(body))
+
+
+def of_third(value: Value, i: int) -> Value:
+    """The number of a clip's i-th third alone."""
+    return lambda views: value(third(views, i))
+
+
+def third(items: Sequence[T], i: int) -> list[T]:
+    """The i-th of three parts in order, as even as can be."""
+    return list(items[i * len(items) // 3 : (i + 1) * len(items) // 3])
+
+
 def differences(rows: list[RoomRow], method: str, kind: Kind, title: str) -> Table:
     """`method` minus every other method, with 95 % bootstrap intervals over clips."""
     wanted = {name: METRICS[name] for name in ("PSNR ↑", "LPIPS ↓")} | BY_CLASS
@@ -170,7 +201,8 @@ def summary(out: Path) -> str:
     ]
     for setting in protocol.settings:
         own = [row for row in rows if row.setting == setting]
-        for kind in reversed(KINDS) if own else ():
+        present: list[Kind] = [kind for kind in reversed(KINDS) if any(row.of(kind) for row in own)]
+        for kind in present:
             title = f"{setting.capitalize()}, {KIND_TITLES[kind]}"
             measured = [row for row in found if (row.setting, row.kind) == (setting, kind)]
             lines += [
@@ -181,6 +213,8 @@ def summary(out: Path) -> str:
             if kind == "between" and len(by_method(own)) > 1:
                 first = own[0].method
                 lines.append(differences(own, first, kind, f"{title}: paired differences").markdown())
+            if kind == "generated" and all(len(row.of(kind)) >= LONG for row in own):
+                lines.append(along(own, f"{title}: along the walk", size=protocol.size).markdown())
     left_out = len({(r.clip, r.setting) for r in everything}) - len({(r.clip, r.setting) for r in rows})
     if left_out:
         lines.append(f"{left_out} clips and settings are left out: some method has no result there.")

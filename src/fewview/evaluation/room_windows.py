@@ -126,10 +126,10 @@ class RoomProtocol:
         """The frames of clip `index` with `count` frames; both settings share the window."""
         longest = (count - 1) // (self.frames - 1)
         stride = longest if self.stride is None else self.stride
-        if not 2 <= stride <= longest:
+        if not 1 <= stride <= longest:
             raise InputError(
-                f"{count} frames are too few for {self.frames} frames with others between; a clip needs "
-                f"{(self.frames - 1) * max(2, self.stride or 2) + 1} of them, so give fewer --frames."
+                f"{count} frames are too few for {self.frames} that are {max(1, stride)} apart; a clip needs "
+                f"{(self.frames - 1) * max(1, stride) + 1} of them, so give fewer --frames."
             )
         last = stride * (self.frames - 1)
         start = int(torch.randint(count - last, (), generator=torch.Generator().manual_seed(self.seed + index)))

@@ -52,7 +52,7 @@ def room_distill(config: DistillConfig) -> DistillConfig:
 class DistilledGGS:
     """A Reconstructor of rooms: first images from one evaluation of GGS (its mean), then diffusion distillation.
 
-    The distillation asks GGS for one pseudy view at a time, given the photos; GGS was trained on several at once.
+    The distillation asks GGS for one pseudo view at a time, given the photos; GGS was trained on several at once.
     """
 
     def __init__(self, model: GGS, config: GGSDistillConfig | None = None, perceptual: Perceptual | None = None):
