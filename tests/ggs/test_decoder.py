@@ -44,7 +44,7 @@ def test_a_decoder_that_adds_nothing_shows_the_images_at_the_coarse_depths(gener
     assert error.max() < 0.02
     render = splats.render(cameras)
     inner = (..., slice(3, -3), slice(3, -3))
-    assert (render.image / render.alpha - painted(cameras).images)[inner].abs().max() < 0.05
+    assert (render.image / render.alpha - painted(cameras).images)[inner].abs().max() < 0.07  # smoothed
 
 
 def test_without_images_colours_come_from_the_features(generator):

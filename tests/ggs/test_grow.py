@@ -222,7 +222,7 @@ def test_chunks_of_true_depth_join_to_one_wall(monkeypatch):
     between = along([0.45, 1.35, 2.55, 3.15], size=32)
     assert psnr(splat(grown.scene, between).image, painted(between).images) > 30
     pixels = 32 * 32
-    assert grown.counts[0] == 5 * pixels and grown.counts[-1] < 7 * pixels  # of 13 views
+    assert pixels < grown.counts[0] < 1.5 * pixels and grown.counts[-1] < 2.5 * pixels, grown.counts  # of 13 views
 
 
 def test_samples_depend_on_their_seed_and_follow_the_ode(generator):

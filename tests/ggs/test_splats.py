@@ -8,6 +8,7 @@ from ggs_rooms import painted, plane_depth, walk
 from fewview.ggs.epipolar import log_depths
 from fewview.ggs.frame import points_at
 from fewview.ggs.splats import SplatConfig, SplatHead, draw_depth, place_of, place_splats
+from fewview.render.splatting import DILATION
 
 CONFIG = SplatConfig(features=4)
 
@@ -50,6 +51,19 @@ def test_scales_are_cells_at_the_depth():
     depth = plane_depth(cameras.resized(16, 16))
     expected = math.sqrt(CONFIG.min_scale * CONFIG.max_scale) * depth / (1.2 * 16)
     torch.testing.assert_close(splats.scales[..., 1], expected, rtol=1e-3, atol=0)
+
+
+def test_smoothed_splats_leave_no_gaps_from_nearby():
+    raw = torch.zeros(1, 3, 16, 16, 10)
+    raw[..., 2:5] = -9  # 0.1 cells: they are seen as far as the renderer widens them
+    splats, cameras = true_splats(16, 16, raw)
+    large = cameras[:, 1:2].resized(128, 128)
+    inner = (..., slice(24, -24), slice(24, -24))
+    assert splats.render(large).alpha[inner].min() < 0.1
+    smoothed = splats.smoothed(cameras, DILATION)
+    assert smoothed.render(large).alpha[inner].min() > 0.8
+    cell = plane_depth(cameras.resized(16, 16)) / cameras.resized(16, 16).intrinsics[..., 0, 0, None, None]
+    torch.testing.assert_close(smoothed.scales[..., 0].square(), (0.01 + DILATION) * cell.square(), rtol=1e-2, atol=0)
 
 
 def test_shapes_turn_with_their_cameras():

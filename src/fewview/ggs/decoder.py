@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from fewview.cameras import Cameras
 from fewview.ggs.splats import PixelSplats, SplatConfig, place_of, place_splats
 from fewview.nn.autoencoder import AutoencoderConfig, ResBlock
+from fewview.render.splatting import DILATION
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class DecoderConfig:
     widths: tuple[int, ...] = (256, 128, 64, 64)  # one per resolution, from the latents' to the images'
     blocks: int = 2
     groups: int = 8
+    smoothing: float = DILATION  # of splats, in square pixels, so that there are no gaps between them from nearby
     images: bool = True  # colours and depths are corrections of the decoded images and of the coarse splats' depths
 
 
@@ -61,7 +63,7 @@ class SplatDecoder(nn.Module):
         first = F.interpolate(place, images.shape[-2:], mode="bilinear", align_corners=False)
         inside = torch.sigmoid(torch.logit(first, eps=1e-3) + depth[..., 0])
         colour = 0.25 * colour + (images.movedim(2, -1) if self.config.images else 0.5)
-        return place_splats(inside, rest, cameras, self.splats, colour)
+        return place_splats(inside, rest, cameras, self.splats, colour).smoothed(cameras, self.config.smoothing)
 
     def depths(self, coarse: PixelSplats, cameras: Cameras) -> Float[Tensor, "b m h w"]:
         """z-depths of coarse splats in the views that they belong to."""

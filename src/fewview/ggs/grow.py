@@ -40,7 +40,7 @@ class GGSMethodConfig:
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
     regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
-    covered: float = 0.9  # later chunks add no splats where the scene covers more than this already
+    covered: float = 0.97  # a view adds no splats where the scene covers more than this already
     faint: float = 0.005  # splats of less opacity go
     merge: float = 1.5  # edge of the cells in which splats of a later chunk become one, in their deviations; 0: never
     most: int = 1_000_000  # splats
@@ -134,10 +134,13 @@ def next_chunk(
         return Grown(grown.scene, images, grown.shown, (*grown.counts, 0))
     new = model.scene(context, targets, z0, fine=config.decoder).gaussians
     fresh = [i for i, c in enumerate(chosen) if c < len(task.given) and c not in grown.shown]
-    added = fresh + list(range(len(chosen), len(chosen) + len(targets)))
+    made = range(len(chosen), len(chosen) + len(targets))
     cameras = Cameras.cat([context.cameras, targets])
     shown = grown.shown | {chosen[i] for i in fresh}
-    scene = _joined(grown.scene, _uncovered(grown.scene, new, cameras, added, config), config)
+    scene = grown.scene
+    for added in (fresh, *([i] for i in made)):
+        scene = _filled(scene, new, cameras, added, config)
+    scene = _tidied(scene, config, merge=number > 0)
     return Grown(scene, images, shown, (*grown.counts, len(scene)))
 
 
@@ -162,25 +165,22 @@ def sample(
     return euler(model.condition(context, targets, scene=scene), noise * sigmas[0], sigmas, callback=callback)
 
 
-def _uncovered(
-    scene: Gaussians, new: Gaussians, cameras: Cameras, added: list[int], config: GGSMethodConfig
-) -> Gaussians:
-    """The splats of the views `added` whose pixels see holes in the scene so far. Each view has as many splats."""
-    of_view = torch.arange(len(new)).reshape(len(cameras), -1)
+def _filled(scene: Gaussians, new: Gaussians, cameras: Cameras, added: list[int], config: GGSMethodConfig) -> Gaussians:
+    """The scene and the splats of the views `added` whose pixels see holes in it. Each view has as many splats."""
+    if not added:
+        return scene
+    of_view = torch.arange(len(new)).reshape(len(cameras), -1)[added]
     if not len(scene):
-        return new[of_view[added].flatten().to(new.means.device)]
-    each = of_view.shape[1]
-    shrink = round((cameras.height * cameras.width / each) ** 0.5)
+        return new[of_view.flatten().to(new.means.device)]
+    shrink = round((cameras.height * cameras.width / of_view.shape[1]) ** 0.5)
     seen = cameras[added].resized(cameras.height // shrink, cameras.width // shrink)
     holes = splat(scene, seen).alpha.flatten(1) < config.covered
-    return new[of_view[added].to(holes.device)[holes]]
+    return Gaussians.cat([scene, new[of_view.to(holes.device)[holes]]])
 
 
-def _joined(scene: Gaussians, new: Gaussians, config: GGSMethodConfig) -> Gaussians:
-    """Old and new splats; the first chunk's are the model's own, only later ones are merged."""
-    edge = config.merge if len(scene) else 0.0
-    whole = Gaussians.cat([scene, new]) if len(scene) else new
-    return compact(whole, faint=config.faint, edge=edge, most=config.most)
+def _tidied(scene: Gaussians, config: GGSMethodConfig, *, merge: bool) -> Gaussians:
+    """Without faint splats and, where asked for, without those that say the same; the first chunk's are not merged."""
+    return compact(scene, faint=config.faint, edge=config.merge if merge else 0.0, most=config.most)
 
 
 def add_unshown(model: GGS, task: Task, config: GGSMethodConfig, grown: Grown) -> Grown:
@@ -201,8 +201,13 @@ def add_unshown(model: GGS, task: Task, config: GGSMethodConfig, grown: Grown) -
             z0 = model.codec.encode(grown.images[order]).float()
             new = model.scene(context, targets, z0, fine=config.decoder).gaussians
         cameras = Cameras.cat([context.cameras, targets])
-        scene, shown = _joined(scene, _uncovered(scene, new, cameras, [0], config), config), shown | {i}
+        scene, shown = _tidied(_filled(scene, new, cameras, [0], config), config, merge=True), shown | {i}
     return Grown(scene, grown.images, shown, grown.counts)
+
+
+def empty_latents(model: GGS, views: Views) -> Float[Tensor, "0 c h w"]:
+    """Latents of no target at all."""
+    return views.images.new_zeros(0, model.config.autoencoder.total_channels, *model.config.cells)
 
 
 def empty_scene(like: Tensor) -> Gaussians:

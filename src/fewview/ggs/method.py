@@ -11,7 +11,7 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_model, save_model
 from fewview.errors import InputError
-from fewview.ggs.grow import GGSMethodConfig, Grown, Task, add_unshown, grow
+from fewview.ggs.grow import GGSMethodConfig, Grown, Task, add_unshown, empty_latents, grow
 from fewview.ggs.lift import lift, refine
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, walk_of
@@ -136,10 +136,8 @@ class GenerativeGaussianSplatting:
 
     def regressed(self, task: Task) -> GaussianAsset:
         """The splats of the photos alone."""
-        empty = task.given.cameras[:0]
-        latents = self.model.config.autoencoder.total_channels, *self.model.config.cells
-        z0 = task.given.images.new_zeros(0, *latents)
-        return self.model.scene(task.given, empty, z0, fine=self.config.decoder)
+        none = empty_latents(self.model, task.given)
+        return self.model.scene(task.given, task.given.cameras[:0], none, fine=self.config.decoder)
 
     def finished(self, task: Task, grown: Grown, report: Progress) -> GaussianAsset:
         """All photos' splats in the scene and, where asked for, all views fitted; lifted, where there are no splats."""

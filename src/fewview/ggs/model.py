@@ -26,6 +26,7 @@ from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
 from fewview.nn.multiview_unet import Backbone, MultiViewUNet, MultiViewUNetConfig
 from fewview.nn.svd import SVDConfig, SVDUNet
 from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.splatting import DILATION
 from fewview.views import Render, Views
 
 
@@ -218,6 +219,7 @@ class GGS(nn.Module):
                 splats = self(inputs, z0[None], z0.new_zeros(1, len(z0))).splats
                 if splats is None:
                     raise InputError("A model without splats (no_3d) has no scene; fit splats to its views instead.")
+                splats = splats.smoothed(inputs.cameras, DILATION / self.config.render_scale**2)
         return GaussianAsset(in_world(splats, inputs, 0))
 
 

@@ -4,7 +4,7 @@ Depth is a place s in [0, 1] between near and far, even in logarithm, in units o
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -56,6 +56,18 @@ class PixelSplats:
         rows = lambda t: t[i].reshape(-1, t.shape[-1])
         opacities = self.opacities[i].flatten()
         return Gaussians(rows(self.means), rows(self.scales), rows(self.quaternions), opacities, rows(self.features))
+
+    def smoothed(self, cameras: Cameras, variance: float) -> "PixelSplats":
+        """Widened by a variance in square cells of their own views "b m" (Mip-Splatting's 3D filter, 2311.16493).
+
+        Splats that were fitted at one resolution lean on how it widens footprints; without this, nearer views see
+        gaps between them.
+        """
+        cells = cameras.resized(*self.opacities.shape[-2:])
+        _, depth = cells.project(self.means.flatten(2, 3))
+        focal = cells.intrinsics[..., [0, 1], [0, 1]].mean(-1)[..., None]
+        cell = (depth / focal).unflatten(2, self.opacities.shape[-2:])[..., None]
+        return replace(self, scales=(self.scales.square() + variance * cell.square()).sqrt())
 
     def render(self, cameras: Cameras, *, last: int | None = None) -> Render:
         """Cameras "b v" see the scenes; `last` channels alone, or all."""
