@@ -1,16 +1,13 @@
 """A room grows from one photo, chunk by chunk along a walk; a stopped run goes on behind its last whole chunk."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from fewview import Cameras, GenerativeGaussianSplatting, InputError, Views
+from fewview import Cameras, GenerativeGaussianSplatting, Views
 from fewview.export.ply import write_ply
 from fewview.ggs.grow import GGSMethodConfig
-from fewview.nn.multiview_unet import MultiViewUNetConfig
-from fewview.recipes import ggs
 
 
 def photo_of_a_box(camera: Cameras) -> Views:
@@ -21,22 +18,13 @@ def photo_of_a_box(camera: Cameras) -> Views:
     return Views((0.5 + 0.3 * torch.sin(3 * points + 2 * points.roll(1, -1))).movedim(-1, 1), camera)
 
 
-def method(config: GGSMethodConfig) -> GenerativeGaussianSplatting:
-    """The shipped weights, or a small untrained network that goes through the same motions."""
-    try:
-        return GenerativeGaussianSplatting.from_pretrained("ggs-tiny", config)
-    except InputError:
-        print("ggs-tiny is not shipped with this version: an untrained network invents noise instead of a room.")
-        backbone = MultiViewUNetConfig((16, 24), attention=(False, True), heads=2)
-        return GenerativeGaussianSplatting(ggs.start(replace(ggs.tiny(), backbone=backbone, scene=True)), config)
-
-
 def main(out: Path = Path("out/room"), frames: int = 4, chunk: int = 2, steps: int = 3) -> list[int]:
     """Grows a room along an automatic walk and returns the number of splats after each chunk."""
     centre, ahead = torch.zeros(1, 3), torch.tensor([0.3, 0.1, 1.0])
     camera = Cameras.look_at(centre, ahead, torch.tensor([0.0, -1, 0]), focal=70.0, height=64, width=64)
     photo = photo_of_a_box(camera)
-    pipe = method(GGSMethodConfig(steps=steps, chunk=chunk, frames=frames))
+    config = GGSMethodConfig(steps=steps, chunk=chunk, frames=frames)
+    pipe = GenerativeGaussianSplatting.from_pretrained("ggs-tiny", config)
     walk = pipe.path(photo)  # or any Cameras of yours
 
     def stop(stage: str, fraction: float) -> None:
