@@ -19,10 +19,10 @@ from fewview.diffusion.schedules import COSINE, karras
 from fewview.errors import InputError
 from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import compact
+from fewview.ggs.filling import COVERED, empty_scene, filled
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import chosen_references
 from fewview.render.gaussians import Gaussians, gaussians_of
-from fewview.render.splatting import splat
 from fewview.views import Views
 
 SVD_SIGMAS = 0.002, 700.0  # 2311.15127 appendix D: the levels that SVD is sampled at
@@ -34,13 +34,14 @@ class GGSMethodConfig:
     """How a scene is made of photos and a path; ours but for `steps`."""
 
     steps: int = 30  # of Euler's method (paper)
+    temperature: float = 1.0  # of the noise that is started from; less invents less
     chunk: int = 6  # targets in one go, at most
     references: int = 2  # given or generated views that a chunk is told
     reach: float = 6.0  # references are at most so many chunks' walks away
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
     regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
-    covered: float = 0.97  # a view adds no splats where the scene covers more than this already
+    covered: float = COVERED  # a view adds no splats where the scene covers more than this already
     faint: float = 0.005  # splats of less opacity go
     merge: float = 1.5  # edge of the cells in which splats of a later chunk become one, in their deviations; 0: never
     most: int = 1_000_000  # splats
@@ -126,7 +127,7 @@ def next_chunk(
     told = len(grown.scene) > 0 and model.config.scene and config.conditioning != "views"
     context = views[chosen]
     z0 = sample(
-        model, context, targets, config.steps, seed=task.seed * 1_000_003 + number,
+        model, context, targets, config.steps, seed=task.seed * 1_000_003 + number, temperature=config.temperature,
         scene=grown.scene if told else None, callback=callback,
     )  # fmt: skip
     images = torch.cat([grown.images, model.codec.decode(z0).float().clamp(0, 1)])
@@ -139,7 +140,7 @@ def next_chunk(
     shown = grown.shown | {chosen[i] for i in fresh}
     scene = grown.scene
     for added in (fresh, *([i] for i in made)):
-        scene = _filled(scene, new, cameras, added, config)
+        scene = filled(scene, new, cameras, added, config.covered)
     scene = _tidied(scene, config, merge=number > 0)
     return Grown(scene, images, shown, (*grown.counts, len(scene)))
 
@@ -151,6 +152,7 @@ def sample(
     steps: int,
     *,
     seed: int,
+    temperature: float = 1.0,
     scene: Gaussians | None = None,
     callback: Callback | None = None,
 ) -> Float[Tensor, "l c h w"]:
@@ -162,20 +164,7 @@ def sample(
         sigmas = COSINE.sigmas(torch.linspace(1, 0, steps + 1))
     shape = len(targets), config.autoencoder.total_channels, *config.cells
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(context.images)
-    return euler(model.condition(context, targets, scene=scene), noise * sigmas[0], sigmas, callback=callback)
-
-
-def _filled(scene: Gaussians, new: Gaussians, cameras: Cameras, added: list[int], config: GGSMethodConfig) -> Gaussians:
-    """The scene and the splats of the views `added` whose pixels see holes in it. Each view has as many splats."""
-    if not added:
-        return scene
-    of_view = torch.arange(len(new)).reshape(len(cameras), -1)[added]
-    if not len(scene):
-        return new[of_view.flatten().to(new.means.device)]
-    shrink = round((cameras.height * cameras.width / of_view.shape[1]) ** 0.5)
-    seen = cameras[added].resized(cameras.height // shrink, cameras.width // shrink)
-    holes = splat(scene, seen).alpha.flatten(1) < config.covered
-    return Gaussians.cat([scene, new[of_view.to(holes.device)[holes]]])
+    return euler(model.condition(context, targets, scene=scene), noise * temperature * sigmas[0], sigmas, callback=callback)
 
 
 def _tidied(scene: Gaussians, config: GGSMethodConfig, *, merge: bool) -> Gaussians:
@@ -201,18 +190,13 @@ def add_unshown(model: GGS, task: Task, config: GGSMethodConfig, grown: Grown) -
             z0 = model.codec.encode(grown.images[order]).float()
             new = model.scene(context, targets, z0, fine=config.decoder).gaussians
         cameras = Cameras.cat([context.cameras, targets])
-        scene, shown = _tidied(_filled(scene, new, cameras, [0], config), config, merge=True), shown | {i}
+        scene, shown = _tidied(filled(scene, new, cameras, [0], config.covered), config, merge=True), shown | {i}
     return Grown(scene, grown.images, shown, grown.counts)
 
 
 def empty_latents(model: GGS, views: Views) -> Float[Tensor, "0 c h w"]:
     """Latents of no target at all."""
     return views.images.new_zeros(0, model.config.autoencoder.total_channels, *model.config.cells)
-
-
-def empty_scene(like: Tensor) -> Gaussians:
-    """No splats at all, of colours."""
-    return Gaussians(*(like.new_zeros(0, *tail) for tail in ((3,), (3,), (4,), (), (3,))))
 
 
 def _start(task: Task) -> Grown:

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from fewview.cameras import Cameras
 from fewview.diffusion.schedules import COSINE
 from fewview.ggs.clips import Clip, joined
+from fewview.ggs.filling import composed
 from fewview.ggs.frame import depth_at_cells, points_at
 from fewview.ggs.model import GGS, Inputs, Prediction
 from fewview.ggs.scene_maps import splats_of_depth
-from fewview.ggs.splats import PixelSplats
+from fewview.ggs.splats import PixelSplats, render_each
 from fewview.ggs.velocity import velocity_of
 from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
@@ -86,7 +87,10 @@ def decoder_loss(
     perceptual: Perceptual | None = None,
     perceptual_weight: float = 0.1,
 ) -> dict[str, Tensor]:
-    """Stage 2, at t = 0 with the denoiser frozen: colours of input and novel views at full resolution, and depth."""
+    """Stage 2, at t = 0 with the denoiser frozen: colours of input and novel views at full resolution, and depth.
+
+    Scenes are put together as grown ones are, so the photos' splats learn to stand on their own (ours).
+    """
     clip = clip.resized(model.config.height, model.config.width)
     targets = clip.targets[:, :0] if config.regressor else clip.targets
     seen = joined(clip.references, targets)
@@ -94,7 +98,8 @@ def decoder_loss(
     inputs = model.inputs(clip.references, targets.cameras)
     splats = model.decode(inputs, clip.references.images, model.encode(targets))
     to_norm = torch.linalg.inv(inputs.world_from_norm)[:, None]
-    render = splats.render(judged.cameras.transformed(to_norm))
+    scenes = composed(splats, clip.references.cameras.shape[1], inputs.cameras)
+    render = render_each(scenes, judged.cameras.transformed(to_norm))
     count = seen.cameras.shape[1]
     low = (render.image[:, :count] - judged.images[:, :count]).square().mean()
     new = (render.image[:, count:] - judged.images[:, count:]).square().mean()

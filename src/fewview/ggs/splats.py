@@ -4,6 +4,7 @@ Depth is a place s in [0, 1] between near and far, even in logarithm, in units o
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -71,14 +72,17 @@ class PixelSplats:
 
     def render(self, cameras: Cameras, *, last: int | None = None) -> Render:
         """Cameras "b v" see the scenes; `last` channels alone, or all."""
-        with torch.autocast(self.means.device.type, enabled=False):
-            renders = []
-            for i in range(len(cameras)):
-                scene = self.scene(i)
-                shown = scene.features if last is None else scene.features[:, -last:]
-                scene = Gaussians(scene.means, scene.scales, scene.quaternions, scene.opacities, shown)
-                renders.append(splat(scene, cameras[i]))
-        return Render(*(torch.stack([getattr(r, name) for r in renders]) for name in ("image", "alpha", "depth")))
+        scenes = [self.scene(i) for i in range(len(cameras))]
+        if last is not None:
+            scenes = [replace(scene, features=scene.features[:, -last:]) for scene in scenes]
+        return render_each(scenes, cameras)
+
+
+def render_each(scenes: Sequence[Gaussians], cameras: Cameras) -> Render:
+    """Cameras "b v" see scene by scene, in full precision."""
+    with torch.autocast(cameras.world_from_cam.device.type, enabled=False):
+        renders = [splat(scene, cameras[i]) for i, scene in enumerate(scenes)]
+    return Render(*(torch.stack([getattr(r, name) for r in renders]) for name in ("image", "alpha", "depth")))
 
 
 class SplatHead(nn.Module):
