@@ -212,6 +212,7 @@ def _failure(clip: str, setting: Setting, method: str, error: Exception) -> Fail
 def _sentence(outcome: RoomRow | Failure) -> str:
     if isinstance(outcome, Failure):
         return f"{outcome.scene}: {outcome.method} failed, {outcome.error}"
-    between = outcome.of("between")
-    mean = sum(view.psnr for view in between) / max(len(between), 1)
-    return f"{outcome.clip}, {outcome.setting}: {outcome.method} {mean:.2f} dB between, {outcome.seconds:.1f} s"
+    kind: Kind = "between" if outcome.of("between") else "generated"
+    judged = outcome.of(kind)
+    mean = sum(view.psnr for view in judged) / max(len(judged), 1)
+    return f"{outcome.clip}, {outcome.setting}: {outcome.method} {mean:.2f} dB {kind}, {outcome.seconds:.1f} s"

@@ -164,7 +164,9 @@ def sample(
         sigmas = COSINE.sigmas(torch.linspace(1, 0, steps + 1))
     shape = len(targets), config.autoencoder.total_channels, *config.cells
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(context.images)
-    return euler(model.condition(context, targets, scene=scene), noise * temperature * sigmas[0], sigmas, callback=callback)
+    return euler(
+        model.condition(context, targets, scene=scene), noise * temperature * sigmas[0], sigmas, callback=callback
+    )
 
 
 def _tidied(scene: Gaussians, config: GGSMethodConfig, *, merge: bool) -> Gaussians:
