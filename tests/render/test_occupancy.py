@@ -84,6 +84,13 @@ def test_a_thin_fog_stays_visible(generator):
     assert occupancy.occupied.all()
 
 
+@pytest.mark.parametrize("value", [0.095, 0.03, 1e-6, 0.0])
+def test_an_even_fog_stays_visible_though_its_mean_is_rounded(value):
+    grid = Occupancy(OccupancyConfig())
+    grid.upper.fill_(value)
+    assert grid.occupied.all() and grid.box().abs().min() == grid.config.bound
+
+
 @pytest.mark.parametrize("opaque", [1.0, 1e9])
 def test_the_kernel_marches_like_its_twin(opaque, generator):
     occupancy = Occupancy(CONFIG)
