@@ -41,7 +41,8 @@ class Occupancy(nn.Module):
     @property
     def level(self) -> float:
         """Cells of this density or more are sampled: the threshold, or the mean in a fog thinner than that."""
-        return min(self.config.threshold, self.upper.mean().item(), self.upper.max().item())  # a rounded mean may exceed all
+        mean = min(self.upper.mean().item(), self.upper.max().item())  # a rounded mean may exceed all
+        return min(self.config.threshold, mean)
 
     @property
     def occupied(self) -> Bool[Tensor, "r r r"]:
