@@ -12,6 +12,7 @@ from test_cli import fewview, refused
 from fewview.checkpoint import load_tensors, save_model
 from fewview.ggs.model import GGS
 from fewview.render.gaussians import GaussianAsset
+from fewview.viewer.shown import open_shown
 from fewview.views import Views
 
 
@@ -61,6 +62,7 @@ def test_one_run_leaves_the_results_and_nothing_else(world):
     }  # fmt: skip
     assert {path.name for path in world.iterdir()} == {"photos", "path", "weights", "out"}
     assert len(GaussianAsset.load(world / "out" / "scene").gaussians) > 0
+    assert open_shown(world / "out").walk and '"sway": 0.15' in (world / "out" / "viewer.html").read_text()
     report = (world / "out" / "report.html").read_text()
     assert "imagining views" in report and "ggs" in report and str(world) not in report
 

@@ -65,6 +65,12 @@ def test_a_scene_that_is_too_large_keeps_what_is_seen_most(tmp_path, monkeypatch
     assert (data["count"], data["total"], len(splats)) == (150, 1000, 3000)
 
 
+def test_an_object_turns_and_a_room_sways(tmp_path):
+    for walk in (False, True):
+        write_viewer_html(tmp_path / "x.html", ball(10), ring(3), UP, walk=walk)
+        assert (embedded(tmp_path / "x.html")[0]["sway"] > 0) == walk
+
+
 def test_a_file_stays_below_its_limit_with_all_that_surrounds_the_splats(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "MAX_BYTES", writer.PAGE_BYTES + 150_000)
     photos = splat(ball(500), ring(24)).image

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.checkpoint import atomic_folder
+from fewview.checkpoint import atomic_folder, read_json
 from fewview.errors import InputError
 from fewview.export.glb import write_glb
 from fewview.export.images import write_png
@@ -105,10 +105,17 @@ def write_results(
             write_ply(folder / "splats.ply", products.splats)
             photos = views.on_black().images
             write_viewer_html(
-                folder / "viewer.html", products.splats, views.cameras, up, photos=photos, name=record.name
-            )
+                folder / "viewer.html", products.splats, views.cameras, up,
+                photos=photos, name=record.name, walk=products.walk,
+            )  # fmt: skip
         page = html(_report(folder, views, renders, (asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def is_walk(poses: Path) -> bool:
+    """Whether a transforms.json of results says that their cameras lead through a room."""
+    data = read_json(poses) if poses.is_file() else None
+    return isinstance(data, dict) and data.get("camera_path") == WALK
 
 
 def write_inputs(folder: Path, views: Views) -> None:

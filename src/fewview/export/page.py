@@ -28,6 +28,7 @@ SCRIPTS = ("decode.js", "sort.js", "view.js", "renderer.js", "main.js")
 MAX_BYTES = 24_900_000  # of the file, less than the 25 MB that hosts and mail take
 PAGE_BYTES = 2**19  # of them for scripts, cameras and what surrounds the splats
 THUMBNAIL = 160  # px, the longest side of a photo in the page
+SWAY = 0.15  # radians to either side that a room turns by itself
 HOME_SIZE = 512  # px, the picture of the first view where there are no cameras
 
 
@@ -39,8 +40,11 @@ def write_viewer_html(
     *,
     photos: Iterable[Float[Tensor, "3 _ _"]] | None = None,
     name: str = "scene",
+    walk: bool = False,
 ) -> None:
     """Write a page that shows RGB splats from all sides, first as the first of `cameras` (batch shape (n,)) does.
+
+    Cameras stand around an object, which turns, or, with `walk`, in a room, which sways: behind them there is nothing.
 
     `up` is a direction in the world; `photos` are what the cameras saw, in [0, 1]. A file stays below 25 MB: of more
     splats than fit, the most visible are kept, and the page says so. ValueError if there are no splats or no RGB.
@@ -50,7 +54,7 @@ def write_viewer_html(
     room = MAX_BYTES - PAGE_BYTES - sum(len(text or "") for text in thumbnails)
     kept = most_visible(asset.gaussians, max(room, 0) * 3 // 4 // (4 * WORDS))
     packed = pack(kept)
-    centre = middle(kept) if cameras is None else look_at_point(cameras)
+    centre = middle(kept) if cameras is None or walk else look_at_point(cameras)
     size = (kept.means - kept.means.median(0).values).norm(dim=-1).quantile(0.9).item()
     near = [] if cameras is None else [_camera(cameras[i], photo) for i, photo in enumerate(thumbnails)]
     scene = {
@@ -64,6 +68,7 @@ def write_viewer_html(
         "up": up.tolist(),
         "centre": centre.tolist(),
         "frustum": 0.25 * size,
+        "sway": SWAY if walk else 0,
         "home": near[0] if near else _camera(first_view(kept, up), None),
         "cameras": near,
     }

@@ -14,7 +14,7 @@ from fewview.data.camera_file import read_cameras
 from fewview.errors import InputError
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
-from fewview.export.package import WALK, Products, Record, write_results
+from fewview.export.package import Products, Record, is_walk, write_results
 from fewview.export.scenes import AXES, load_scene
 from fewview.export.texture import textured
 from fewview.framing import crop_to_object
@@ -94,7 +94,7 @@ class Reconstruction:
             asset, folder = load_asset(path)
             axis = None if up is None else torch.tensor(AXES[up])
             poses = folder / "transforms.json"
-            cameras, walk = read_cameras(poses), read_json(poses).get("camera_path") == WALK
+            cameras, walk = read_cameras(poses), is_walk(poses)
             name = folder.resolve().name
             return Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
         if not path.exists():

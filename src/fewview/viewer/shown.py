@@ -10,8 +10,10 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.data import PhotoScene, open_scene
 from fewview.errors import InputError
+from fewview.export.package import is_walk
 from fewview.export.page import first_view, middle
 from fewview.export.scenes import AXES, load_scene
+from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
 from fewview.render.gaussians import GaussianAsset, Gaussians
 from fewview.views import resize
@@ -31,13 +33,17 @@ class Posed:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Splats with RGB features, the direction up, cameras and a mesh (GLB, y up) where there are some; one world."""
+    """Splats with RGB features, the direction up, cameras and a mesh (GLB, y up) where there are some; one world.
+
+    The cameras stand around it, or, with `walk`, in it.
+    """
 
     name: str
     asset: GaussianAsset
     up: Float[Tensor, "3"]
     posed: Posed | None = None
     mesh: bytes | None = None
+    walk: bool = False
 
     @property
     def gaussians(self) -> Gaussians:
@@ -83,13 +89,15 @@ def open_shown(path: Path, photos: Path | None = None, up: str | None = None) ->
     posed = None if source is None else _posed(source)
     if up is not None and up not in AXES:
         raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)}.")
+    walk = is_walk(path / "transforms.json")
     if up is None and posed is not None:
-        axis = CameraPrior.fit(posed.cameras).circle.normal
+        cameras = posed.cameras
+        axis = normalise(cameras.up.mean(0)) if walk else CameraPrior.fit(cameras).circle.normal
     else:
         axis = torch.tensor(AXES[up or "-y"])
     mesh = path / "mesh.glb"
     name = path.resolve().name if folder else path.stem
-    return Shown(name, asset, axis, posed, mesh.read_bytes() if folder and mesh.is_file() else None)
+    return Shown(name, asset, axis, posed, mesh.read_bytes() if folder and mesh.is_file() else None, walk)
 
 
 def _splats(folder: Path) -> GaussianAsset:

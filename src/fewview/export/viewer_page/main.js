@@ -56,6 +56,7 @@ class Page {
 
   setTurning(on) {
     this.turning = on;
+    this.phase = 0;
     this.decided = true;
     this.lastFrame = 0;
     element("turn").setAttribute("aria-pressed", on);
@@ -111,11 +112,20 @@ class Page {
     this.invalidate();
   }
 
+  // Radians of the next frame: all round, or to and fro where there is nothing behind.
+  #turned(angle) {
+    const { sway } = this.scene;
+    if (!sway) return angle;
+    const before = Math.sin(this.phase);
+    this.phase += angle;
+    return sway * (Math.sin(this.phase) - before);
+  }
+
   #frame(now) {
     const took = this.lastFrame ? now - this.lastFrame : 0;
     const moving = now - this.lastMove < 250;
     if (this.turning) {
-      this.view.turn(TURN_RATE * Math.min(took, 200) / 1000, 0);
+      this.view.turn(this.#turned(TURN_RATE * Math.min(took, 200) / 1000), 0);
       this.change();
     }
     this.lastFrame = moving || this.turning ? now : 0;
