@@ -230,6 +230,9 @@ def test_samples_depend_on_their_seed_and_follow_the_ode(generator):
     with torch.no_grad():
         a, b, c = (sample(model, task.given, task.path[:2], 3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
+    with torch.no_grad():
+        cold = [sample(model, task.given, task.path[:2], 3, seed=seed, temperature=0.0) for seed in (1, 2)]
+    assert torch.equal(*cold) and not torch.equal(cold[0], a)
     lognormal = model_of(replace(MICRO, noise="lognormal"))
     with torch.no_grad():
         assert sample(lognormal, task.given, task.path[:2], 3, seed=1).isfinite().all()

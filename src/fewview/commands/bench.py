@@ -55,7 +55,7 @@ def measured(kernels: str, threads: int) -> Iterator[dict[str, Any]]:
         yield from map(asdict, bench.volume())
     if kernels in ("all", "splats"):
         torch.set_num_threads(threads)  # numba's first parallel loop may have changed OpenMP's number, which is torch's
-        rows = bench_splat(counts=(1000, 10_000)) + bench_splat(counts=(100_000,), twin=False)  # the twin: minutes
+        rows = bench_splat(counts=(1000, 10_000)) + bench_splat(counts=(100_000,), twin=False)  # a minute a row
         for row in rows:
             numba_ms, name = row.forward_ms + row.backward_ms, f"splat {row.channels} channels {row.pixels}px"
             times = {"threads": row.threads, "torch_ms": row.twin_ms, "numba_ms": numba_ms, "ratio": row.speedup}

@@ -179,20 +179,8 @@ class _RunFolder:
 
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
-        kept = (
-            "method",
-            "weights",
-            "preset",
-            "seed",
-            "device",
-            "mask",
-            "refine_poses",
-            "path",
-            "frames",
-            "refine",
-            "metres",
-        )
-        self.settings = {name: asdict(command)[name] for name in (*kept, "matcher")}
+        kept = "method weights preset seed device mask refine_poses path frames refine metres matcher"
+        self.settings = {name: asdict(command)[name] for name in kept.split()}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume
 

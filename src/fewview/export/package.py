@@ -26,7 +26,7 @@ from fewview.views import Render, Views
 
 FILES = {
     "report.html": "this page",
-    "scene": "the field, for fewview itself",
+    "scene": "the scene itself, for fewview",
     "mesh.glb": "mesh with vertex colours, y up",
     "splats.ply": "Gaussian splats (3DGS layout)",
     "viewer.html": "the splats to turn around, in one file that needs no internet",

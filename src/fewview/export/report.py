@@ -78,7 +78,7 @@ def _orbit(report: Report) -> str:
         source = "data:video/mp4;base64," + base64.b64encode(report.video).decode()
         film = f'<video src="{source}" autoplay loop muted playsinline controls></video>'
     grid = f'<div class="pairs">{pairs}</div>'
-    note = "Turntable around the result, colour above depth (near is yellow, far is violet)."
+    note = "Seen along the path of the film, colour above depth (near is yellow, far is violet)."
     return _section("The result", f'<div class="orbit">{film}{grid}</div>', note)
 
 

@@ -25,7 +25,7 @@ def filled(scene: Gaussians, new: Gaussians, cameras: Cameras, added: Sequence[i
         return new[of_view.flatten()]
     shrink = round((cameras.height * cameras.width / of_view.shape[1]) ** 0.5)
     seen = cameras[list(added)].resized(cameras.height // shrink, cameras.width // shrink)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(new.means.device.type, enabled=False):
         holes = splat(scene, seen).alpha.flatten(1) < covered
     return Gaussians.cat([scene, new[of_view[holes]]])
 

@@ -124,6 +124,8 @@ class GenerativeGaussianSplatting:
                 raise InputError(f"The method's '{name}' is {getattr(self.config, name)}; it must be at least 1.")
         if self.config.refine < 0:
             raise InputError(f"The method's 'refine' is {self.config.refine}; it must be 0 or more steps.")
+        if not 0 <= self.config.temperature < math.inf:
+            raise InputError(f"The method's 'temperature' is {self.config.temperature}; it must be 0 or more.")
         if self.config.metres is not None and not 0 < self.config.metres < math.inf:
             raise InputError(f"The method's 'metres' is {self.config.metres}; it must be a positive length.")
         if self.config.conditioning == "scene" and not self.model.config.scene:

@@ -65,7 +65,8 @@ class PixelSplats:
         gaps between them.
         """
         cells = cameras.resized(*self.opacities.shape[-2:])
-        _, depth = cells.project(self.means.flatten(2, 3))
+        with torch.autocast(self.means.device.type, enabled=False):
+            _, depth = cells.project(self.means.flatten(2, 3))
         focal = cells.intrinsics[..., [0, 1], [0, 1]].mean(-1)[..., None]
         cell = (depth / focal).unflatten(2, self.opacities.shape[-2:])[..., None]
         return replace(self, scales=(self.scales.square() + variance * cell.square()).sqrt())
