@@ -10,6 +10,7 @@ import worlds
 from fewview import cli
 from fewview.commands import console, reconstruct
 from fewview.errors import InputError
+from fewview.pipeline.photos import MOST, choose
 
 COMMANDS = (
     "reconstruct",
@@ -232,16 +233,16 @@ def test_results_are_replaced_only_when_asked_and_other_files_never(photos, tmp_
 
 
 def test_photos_are_chosen_by_number_or_evenly():
-    assert reconstruct.choose(5, None, None) == [0, 1, 2, 3, 4]
-    assert reconstruct.choose(60, None, None) == [0, 10, 20, 30, 40, 50]
-    assert reconstruct.choose(9, None, 3) == [0, 3, 6]
-    assert reconstruct.choose(9, "8, 1", None) == [8, 1]
+    assert choose(5, None, MOST) == [0, 1, 2, 3, 4]
+    assert choose(60, None, MOST) == [0, 10, 20, 30, 40, 50]
+    assert choose(9, None, 3) == [0, 3, 6]
+    assert choose(9, reconstruct.numbers_of("8, 1"), MOST) == [8, 1]
 
 
-@pytest.mark.parametrize(("numbers", "most"), [("0,9", None), ("-1", None), ("1,1", None), ("a", None), (None, 0)])
+@pytest.mark.parametrize(("numbers", "most"), [("0,9", MOST), ("-1", MOST), ("1,1", MOST), ("a", MOST), (None, 0)])
 def test_photo_numbers_that_make_no_sense_are_refused(numbers, most):
     with pytest.raises(InputError):
-        reconstruct.choose(9, numbers, most)
+        choose(9, None if numbers is None else reconstruct.numbers_of(numbers), most)
 
 
 @pytest.mark.parametrize(

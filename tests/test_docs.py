@@ -205,7 +205,8 @@ def test_the_sampler_of_the_page_is_of_second_order(plug_ins):
 
 
 def test_the_exporter_of_the_page_writes_a_line_for_each_splat(plug_ins, tmp_path):
-    from fewview.render.gaussians import GaussianAsset, Gaussians
+    from fewview.render.asset import GaussianAsset
+    from fewview.render.gaussians import Gaussians
 
     splats = Gaussians(torch.rand(3, 3), torch.ones(3, 3), torch.eye(4)[:3], torch.ones(3), torch.rand(3, 3))
     plug_ins["write_points"](tmp_path / "points.txt", GaussianAsset(splats))

@@ -14,9 +14,9 @@ from fewview.fitting import (
     optimise_gaussians,
     surface_gaussians,
 )
+from fewview.geometry.quaternions import rotations
 from fewview.render.asset import FieldAssetConfig
 from fewview.render.field import FieldConfig
-from fewview.render.gaussians import rotations
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig

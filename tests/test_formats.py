@@ -19,7 +19,8 @@ from fewview.export.scenes import READERS, load_scene
 from fewview.fitting import surface_gaussians
 from fewview.pipeline import formats, products, reconstruction
 from fewview.pipeline.reconstruction import Reconstruction
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,7 +124,7 @@ def test_what_cannot_be_written_is_refused_before_work_begins(scene, tmp_path, c
 
 
 def test_latent_splats_are_not_exported(tmp_path, capsys):
-    from fewview.render.gaussians import GaussianAsset
+    from fewview.render.asset import GaussianAsset
 
     latent = Gaussians(torch.randn(9, 3), torch.ones(9, 3), torch.ones(9, 4), torch.ones(9), torch.ones(9, 8))
     GaussianAsset(latent).save(tmp_path / "scene")

@@ -11,7 +11,7 @@ from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
 from fewview.ggs.model import GGS
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.asset import GaussianAsset
 from fewview.viewer.shown import open_shown
 from fewview.views import Views
 
@@ -114,7 +114,7 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
         (["--mask", "grabcut"], "whole photos"),
         (["--refine-poses"], "--refine-poses"),
         (["--path", "nowhere"], "does not exist"),
-        (["--weights", "nothing"], "shipped weights of GGS"),
+        (["--weights", "nothing"], "shipped weights of ggs"),
         (["--method", "sparsefusion", "--frames", 3], "option of --method ggs"),
     ],
 )

@@ -17,7 +17,8 @@ from fewview.ggs.model import GGS
 from fewview.pipeline import methods
 from fewview.pipeline.reconstruction import Reconstruction
 from fewview.pipeline.scale import ROOM, metres_per_unit
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Views
 
 

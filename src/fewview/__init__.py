@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fewview.pipeline.methods import GenerativeGaussianSplatting, SparseFusion
     from fewview.pipeline.reconstruction import Reconstruction
     from fewview.priors import Codec, IdentityCodec, Prior
-    from fewview.render.asset import FieldAsset
-    from fewview.render.gaussians import GaussianAsset, Gaussians
+    from fewview.render.asset import FieldAsset, GaussianAsset
+    from fewview.render.gaussians import Gaussians
     from fewview.sparsefusion.distill import DistillConfig, Evidence, distill
     from fewview.sparsefusion.method import EFTImages, SparseFusionConfig, VLDMSamples
     from fewview.views import Asset, Reconstructor, Render, Scene, Views
@@ -36,8 +36,8 @@ _HOME = {
     "priors": ("Codec", "IdentityCodec", "Prior"),
     "pipeline.methods": ("GenerativeGaussianSplatting", "SparseFusion"),
     "pipeline.reconstruction": ("Reconstruction",),
-    "render.asset": ("FieldAsset",),
-    "render.gaussians": ("GaussianAsset", "Gaussians"),
+    "render.asset": ("FieldAsset", "GaussianAsset"),
+    "render.gaussians": ("Gaussians",),
     "sparsefusion.distill": ("DistillConfig", "Evidence", "distill"),
     "sparsefusion.method": ("EFTImages", "SparseFusionConfig", "VLDMSamples"),
     "views": ("Asset", "Reconstructor", "Render", "Scene", "Views"),

@@ -4,14 +4,14 @@ Conventions, stated once. Camera axes are OpenCV's: x right, y down, z forward. 
 centred at (i + 0.5, j + 0.5), so an image covers [0, width] x [0, height]. `a_from_b` maps coordinates of b to a.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewview.geometry.transforms import apply, inverse_rigid, normalise
+from fewview.geometry.transforms import apply, inverse_rigid, normalise, scale_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,9 @@ class Cameras:
     def __getitem__(self, index) -> "Cameras":
         return replace(self, world_from_cam=self.world_from_cam[index], intrinsics=self.intrinsics[index])
 
-    def to(self, device: torch.device | str) -> "Cameras":
-        return replace(self, world_from_cam=self.world_from_cam.to(device), intrinsics=self.intrinsics.to(device))
+    def to(self, target: torch.device | str | torch.dtype) -> "Cameras":
+        """On a device, or in another precision."""
+        return replace(self, world_from_cam=self.world_from_cam.to(target), intrinsics=self.intrinsics.to(target))
 
     def reshape(self, *shape: int) -> "Cameras":
         return replace(
@@ -68,6 +69,11 @@ class Cameras:
     @property
     def cam_from_world(self) -> Float[Tensor, "*batch 4 4"]:
         return inverse_rigid(self.world_from_cam)
+
+    @property
+    def cam_from_pixel(self) -> Float[Tensor, "*batch 3 3"]:
+        """Homogeneous image points (pixels) to directions with z = 1 in the camera's frame."""
+        return torch.linalg.inv(self.intrinsics)
 
     @property
     def centers(self) -> Float[Tensor, "*batch 3"]:
@@ -92,10 +98,12 @@ class Cameras:
 
     def rays_at(self, pixels: Float[Tensor, "*batch n 2"]) -> Rays:
         """Rays through given image points (pixels)."""
-        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-        in_cam = homogeneous @ torch.linalg.inv(self.intrinsics).mT
-        directions = normalise(in_cam @ self.world_from_cam[..., :3, :3].mT)
+        directions = normalise(self.in_cam(pixels) @ self.world_from_cam[..., :3, :3].mT)
         return Rays(self.centers[..., None, :].expand_as(directions), directions)
+
+    def in_cam(self, pixels: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 3"]:
+        """Directions through image points (pixels) in the cameras' frames, with z = 1."""
+        return torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1) @ self.cam_from_pixel.mT
 
     def project(
         self, points: Float[Tensor, "*#batch n 3"]
@@ -122,7 +130,7 @@ class Cameras:
         """Cameras in a new world frame; `new_from_world` is a similarity, its scale moves centres and not axes."""
         new_from_world = new_from_world.to(self.world_from_cam)
         moved = new_from_world @ self.world_from_cam
-        scale = torch.linalg.det(new_from_world[..., :3, :3]).abs()[..., None, None] ** (1 / 3)
+        scale = scale_of(new_from_world)[..., None, None]
         upper = torch.cat([moved[..., :3, :3] / scale, moved[..., :3, 3:]], dim=-1)
         return replace(self, world_from_cam=torch.cat([upper, moved[..., 3:, :]], dim=-2))
 
@@ -153,25 +161,20 @@ class Cameras:
     @staticmethod
     def stack(cameras: Sequence["Cameras"]) -> "Cameras":
         """One batch of cameras that share an image size."""
-        sizes = {(camera.height, camera.width) for camera in cameras}
-        if len(sizes) != 1:
-            raise ValueError(f"cameras of one batch share an image size, got {sorted(sizes)}")
-        world_from_cam = torch.stack([camera.world_from_cam for camera in cameras])
-        intrinsics = torch.stack([camera.intrinsics for camera in cameras])
-        return Cameras(world_from_cam, intrinsics, *sizes.pop())
+        return _joined(cameras, torch.stack)
 
     @staticmethod
-    def cat(cameras: Sequence["Cameras"]) -> "Cameras":
-        """Concatenate batches, which share an image size, along their first axis."""
-        sizes = {(camera.height, camera.width) for camera in cameras}
-        if len(sizes) != 1:
-            raise ValueError(f"cameras of one batch share an image size, got {sorted(sizes)}")
-        return Cameras(
-            torch.cat([camera.world_from_cam for camera in cameras]),
-            torch.cat([camera.intrinsics for camera in cameras]),
-            cameras[0].height,
-            cameras[0].width,
-        )
+    def cat(cameras: Sequence["Cameras"], axis: int = 0) -> "Cameras":
+        """Batches that share an image size, one after the other along an axis of the batch shape."""
+        return _joined(cameras, lambda tensors: torch.cat(tensors, dim=axis))
+
+
+def _joined(cameras: Sequence[Cameras], join: Callable[[list[Tensor]], Tensor]) -> Cameras:
+    sizes = {(camera.height, camera.width) for camera in cameras}
+    if len(sizes) != 1:
+        raise ValueError(f"cameras of one batch share an image size, got {sorted(sizes)}")
+    poses, intrinsics = [c.world_from_cam for c in cameras], [c.intrinsics for c in cameras]
+    return Cameras(join(poses), join(intrinsics), *sizes.pop())
 
 
 def pixel_centres(height: int, width: int) -> Float[Tensor, "{height} {width} 2"]:

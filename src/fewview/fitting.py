@@ -1,6 +1,5 @@
 """Fit Gaussians to the renderings of any asset, and a radiance field to photos alone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -10,14 +9,13 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.errors import InputError
 from fewview.framing import norm_from_world
-from fewview.render.asset import FieldAsset, FieldAssetConfig
-from fewview.render.gaussians import GaussianAsset, Gaussians, quaternions_of
+from fewview.geometry.quaternions import quaternions_of
+from fewview.progress import Steps
+from fewview.render.asset import FieldAsset, FieldAssetConfig, GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
 from fewview.render.volume import render_rays
 from fewview.views import Asset, Render, Views
-
-Progress = Callable[[int, float], None]
-"""(steps done, loss)."""
 
 NEIGHBOURS = 8
 
@@ -81,7 +79,7 @@ def fit_gaussians(
     config: GaussianFitConfig | None = None,
     *,
     generator: torch.Generator,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> GaussianAsset:
     """Splats that look like `asset` from `cameras` (batch shape (n,)), which should surround it."""
     config = config or GaussianFitConfig()
@@ -99,7 +97,7 @@ def optimise_gaussians(
     config: GaussianFitConfig,
     *,
     generator: torch.Generator,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> GaussianAsset:
     """Adam on all fields of `init`, so that renderings match `target`: L1 on colour and alpha, one view a step."""
     raw = _Raw(init.detach())
@@ -117,7 +115,7 @@ def optimise_gaussians(
         optimiser.step()
         decay.step()
         if progress is not None:
-            progress(step + 1, loss.item())
+            progress(step + 1, {"loss": loss.item()})
     fitted = raw.gaussians().detach()
     return GaussianAsset(fitted[fitted.opacities >= config.faint])
 
@@ -168,7 +166,7 @@ def fit_field(
     config: FieldFitConfig | None = None,
     *,
     generator: torch.Generator,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> FieldAsset:
     """A field whose renderings match the views (L2 on colour, and on alpha where there are masks), in their world."""
     config = config or FieldFitConfig()
@@ -193,5 +191,5 @@ def fit_field(
         if asset.occupancy is not None and (step + 1) % config.occupancy_every == 0:
             asset.occupancy.update(asset.field, generator=generator)
         if progress is not None:
-            progress(step + 1, loss.item())
+            progress(step + 1, {"loss": loss.item()})
     return asset.eval()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.geometry.transforms import apply
-from fewview.views import Views, resize
+from fewview.views import Views
 
 DISTANCE_WITHOUT_MASKS = 6.0  # in silhouette deviations: a CO3D-like camera sees the whole object from about here
 
@@ -76,15 +76,11 @@ def crop_to_object(views: Views, size: int, *, context: float = 0.3, threshold: 
     The box holds mask > `threshold` and grows by `context` of its side (release: 0.4 and 0.3). Views without masks
     are cropped to their central square.
     """
-    windows = [_window(views[i], context, threshold) for i in range(len(views))]
-    images, masks, cameras = [], [], []
-    for i, (left, top, side) in enumerate(windows):
-        view = views[i]
-        images.append(resize(_cut(view.images, left, top, side), size, size))
-        if view.masks is not None:
-            masks.append(resize(_cut(view.masks, left, top, side), size, size))
-        cameras.append(view.cameras.cropped(left, top, side, side).resized(size, size))
-    return Views(torch.stack(images), Cameras.stack(cameras), torch.stack(masks) if masks else None)
+    cut = []
+    for i in range(len(views)):
+        left, top, side = _window(views[i], context, threshold)
+        cut.append(views[i].cropped(left, top, side, side).resized(size, size))
+    return Views.stack(cut)
 
 
 def _window(view: Views, context: float, threshold: float) -> tuple[int, int, int]:
@@ -99,9 +95,3 @@ def _window(view: Views, context: float, threshold: float) -> tuple[int, int, in
     bottom, right = (int(v) + 1 for v in inside.amax(0))
     side = max(8, round(max(bottom - top, right - left) * (1 + context)))
     return round((left + right - side) / 2), round((top + bottom - side) / 2), side
-
-
-def _cut(image: Float[Tensor, "c h w"], left: int, top: int, side: int) -> Float[Tensor, "c {side} {side}"]:
-    height, width = image.shape[-2:]
-    padding = (-left, left + side - width, -top, top + side - height)
-    return torch.nn.functional.pad(image, padding)

@@ -4,6 +4,7 @@ GrabCut: Rother et al., SIGGRAPH 2004, in OpenCV.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.errors import InputError
+from fewview.errors import InputError, MissingPackage
 from fewview.paths import look_at_point
 from fewview.views import Views, resize
 
@@ -35,15 +36,15 @@ def with_masks(views: Views, mode: str = "auto", points: Float[Tensor, "m 3"] | 
     the object or around it (sparse ones of the cameras' estimate) tell GrabCut where to look.
     """
     if mode == "none":
-        return Views(views.images, views.cameras)
+        return views.whole()
     if mode == "auto" and views.masks is not None:
         return views
     model = os.environ.get(VARIABLE) if mode == "auto" else mode if mode.lower().endswith(".onnx") else None
     if model:
-        return Views(views.images, views.cameras, salient(views.images, Path(model)))
+        return replace(views, masks=salient(views.images, Path(model)))
     if mode not in ("auto", "grabcut"):
         raise InputError(f"--mask {mode} is not known; write auto, grabcut, none, or name an .onnx file.")
-    return Views(views.images, views.cameras, grabcut(views, points))
+    return replace(views, masks=grabcut(views, points))
 
 
 def salient(images: Float[Tensor, "n 3 h w"], model: Path) -> Float[Tensor, "n 1 h w"]:
@@ -78,7 +79,9 @@ def _session(model: Path) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise InputError(f"{model} needs onnxruntime; pip install 'fewview[masks]', or take --mask grabcut.") from None
+        raise MissingPackage(
+            f"{model} needs onnxruntime; pip install 'fewview[masks]', or take --mask grabcut."
+        ) from None
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -201,7 +204,7 @@ def _cv2() -> Any:
     try:
         import cv2
     except ImportError:
-        raise InputError(
+        raise MissingPackage(
             "--mask grabcut needs OpenCV; pip install 'fewview[masks]' (or opencv-python-headless), "
             "put masks in masks/, or take --mask none."
         ) from None

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.geometry.quaternions import quaternions_of, rotations
 from fewview.geometry.transforms import normalise
-from fewview.render.gaussians import quaternions_of, rotations
 
 JITTER = 0.17  # radians, thesis A.3
 HEIGHT_SPREAD, ROLL_SPREAD = 0.3, 0.05  # of hand-held cameras: along the axis (in distances), about theirs (radians)

@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fewview.checkpoint import atomic_folder, kept_state, load_state, load_tensors, read_json, save_tensors, write_json
+from fewview.progress import Steps
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class Task(Protocol):
     def validate(self, model: nn.Module) -> dict[str, float]: ...
 
 
-def train(
-    task: Task, config: TrainConfig, directory: Path, *, progress: Callable[[int, dict[str, float]], None] | None = None
-) -> nn.Module:
+def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps | None = None) -> nn.Module:
     """Optimise `task.model` from the last checkpoint of `directory`, or from the start; returns the averaged model.
 
     Only parameters that require gradients are optimised. Steps are numbered from zero, batch i depends on (seed, i)

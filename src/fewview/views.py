@@ -1,7 +1,7 @@
 """Posed images, and what an asset renders."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -27,26 +27,60 @@ class Views:
         return Views(self.images[index], self.cameras[index], masks)
 
     def to(self, device: torch.device | str) -> "Views":
-        masks = None if self.masks is None else self.masks.to(device)
-        return Views(self.images.to(device), self.cameras.to(device), masks)
+        return self._changed(lambda tensor: tensor.to(device), self.cameras.to(device))
 
     def on_black(self) -> "Views":
         """The foreground on black, as the thesis feeds its networks (A.1)."""
-        return self if self.masks is None else Views(self.images * self.masks, self.cameras, self.masks)
+        return self if self.masks is None else replace(self, images=self.images * self.masks)
+
+    def whole(self) -> "Views":
+        """Without masks: every pixel counts."""
+        return replace(self, masks=None)
 
     def resized(self, height: int, width: int) -> "Views":
-        """Area-averaged when shrinking, bilinear when growing."""
+        """Other numbers of pixels for the same image area; see `resize`."""
         if (height, width) == tuple(self.images.shape[-2:]):
             return self
-        cameras = self.cameras.resized(height, width)
-        masks = None if self.masks is None else resize(self.masks, height, width)
-        return Views(resize(self.images, height, width), cameras, masks)
+        return self._changed(lambda images: resize(images, height, width), self.cameras.resized(height, width))
+
+    def cropped(self, left: int, top: int, height: int, width: int) -> "Views":
+        """The window that starts at image point (left, top); black, and no foreground, where it reaches outside."""
+        old_height, old_width = self.images.shape[-2:]
+        padding = (-left, left + width - old_width, -top, top + height - old_height)
+        cameras = self.cameras.cropped(left, top, height, width)
+        return self._changed(lambda images: torch.nn.functional.pad(images, padding), cameras)
+
+    def transformed(self, new_from_world: Float[Tensor, "*#batch 4 4"]) -> "Views":
+        """The same pictures with cameras in a new world frame; see `Cameras.transformed`."""
+        return replace(self, cameras=self.cameras.transformed(new_from_world))
+
+    @staticmethod
+    def stack(views: Sequence["Views"]) -> "Views":
+        """One batch of views of one image size; with masks if all have some."""
+        return _joined(views, torch.stack, Cameras.stack([v.cameras for v in views]))
+
+    @staticmethod
+    def cat(views: Sequence["Views"], axis: int = 0) -> "Views":
+        """Batches of one image size, joined along an axis of the batch shape; with masks if all have some."""
+        cameras = Cameras.cat([v.cameras for v in views], axis)
+        return _joined(views, lambda tensors: torch.cat(tensors, dim=axis), cameras)
+
+    def _changed(self, change: Callable[[Tensor], Tensor], cameras: Cameras) -> "Views":
+        return Views(change(self.images), cameras, None if self.masks is None else change(self.masks))
+
+
+def _joined(views: Sequence[Views], join: Callable[[list[Tensor]], Tensor], cameras: Cameras) -> Views:
+    masks = [v.masks for v in views if v.masks is not None]
+    return Views(join([v.images for v in views]), cameras, join(masks) if len(masks) == len(views) else None)
 
 
 def resize(
     images: Float[Tensor, "*batch c h w"], height: int, width: int
 ) -> Float[Tensor, "*batch c {height} {width}"]:
-    """Antialiased bilinear resampling; pixel corners stay where they are."""
+    """Bilinear, with a triangle as wide as the new pixels when shrinking (antialiased); pixel corners stay in place.
+
+    Values are clamped to [0, 1].
+    """
     flat = images.reshape(-1, *images.shape[-3:])
     small = torch.nn.functional.interpolate(flat, (height, width), mode="bilinear", antialias=True)
     return small.clamp(0, 1).reshape(*images.shape[:-2], height, width)
@@ -70,9 +104,14 @@ class Asset(Protocol):
 
 @runtime_checkable
 class Reconstructor(Protocol):
-    """Anything that turns posed images into an asset."""
+    """Anything that turns posed images into an asset.
 
-    def reconstruct(self, views: Views, *, generator: torch.Generator | None = None) -> Asset: ...
+    `path` are cameras that the asset will be looked at from, for methods that make it along them; rooms are judged so.
+    """
+
+    def reconstruct(
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+    ) -> Asset: ...
 
 
 @runtime_checkable

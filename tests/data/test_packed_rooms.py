@@ -22,12 +22,6 @@ def clips(tmp_path):
     return pack_rooms([open_clip(tmp_path / f"{c}.txt") for c in range(2)], 8)
 
 
-def frame_of(depth):
-    """Clip and frame that a depth says."""
-    value = (depth.amax((-3, -2, -1)) - 1) + 1e-3
-    return value.floor().long(), ((value % 1) * 100).round().long()
-
-
 def test_saved_clips_come_back(clips, tmp_path):
     save_rooms(tmp_path / "p.safetensors", clips)
     again = load_rooms(tmp_path / "p.safetensors")
@@ -60,28 +54,3 @@ def test_windows_hold_different_frames_in_order_and_stay_in_the_clip(clips, gene
 def test_too_many_frames_are_refused(clips):
     with pytest.raises(InputError, match="do not fit"):
         clips.pick(torch.tensor([0]), 7, gap=24)
-
-
-@pytest.mark.parametrize("between", [True, False, None])
-def test_batches_have_depth_pictures_and_poses_of_the_same_frames_about_the_first_reference(clips, generator, between):
-    batch = clips.batch(torch.tensor([1, 0]), 2, 3, gap=6, between=between, generator=generator)
-    clip, reference = frame_of(batch.reference_depth)
-    _, target = frame_of(batch.target_depth)
-    assert clip.tolist() == [[1, 1], [0, 0]]
-    for b in range(2):
-        assert len({*reference[b].tolist(), *target[b].tolist()}) == 5
-    level = (batch.targets.images[:, :, 0, 0, 0] * 255).round().long()
-    assert torch.equal((level - torch.tensor([[1], [0]])) // 20, target)
-    eye = torch.eye(4).expand(2, 4, 4)
-    torch.testing.assert_close(batch.references.cameras.world_from_cam[:, 0], eye, atol=1e-5, rtol=0)
-    walked = (target - reference[:, :1]).float()
-    torch.testing.assert_close(batch.targets.cameras.centers[..., 0].abs(), walked.abs(), atol=1e-4, rtol=0)
-    if between:
-        assert (target.amin(1) > reference[:, 0]).all() and (target.amax(1) < reference[:, 1]).all()
-    if between is False:
-        assert (target.amin(1) > reference.amax(1)).all()
-
-
-def test_one_reference_and_one_target_can_be_asked_for(clips, generator):
-    batch = clips.batch(torch.tensor([0]), 1, 1, generator=generator)
-    assert batch.references.images.shape == batch.targets.images.shape == (1, 1, 3, 8, 8)

@@ -96,7 +96,7 @@ def test_a_network_trained_on_noisy_denoises_in_the_edm_frame(generator: Generat
     eps = torch.randn(40000, 1, generator=generator, dtype=torch.float64)
     x_vp = noisy(x0, eps, t)
     x, sigma = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None], COSINE.sigma(t[:7])
-    for target, wrap in [(eps, from_epsilon), (velocity(x0, eps, t), from_v)]:
+    for target, wrap in [(eps, from_epsilon), (velocity(x0, eps, *alpha_std(t, x0)), from_v)]:
         fit = torch.linalg.lstsq(torch.cat([x_vp, torch.ones_like(x_vp)], dim=1), target).solution
         denoise = wrap(lambda x_vp, _, fit=fit: x_vp * fit[0] + fit[1])
         torch.testing.assert_close(denoise(x, sigma), DATA.denoise(x, sigma), atol=0.03, rtol=0)
@@ -105,7 +105,7 @@ def test_a_network_trained_on_noisy_denoises_in_the_edm_frame(generator: Generat
 def test_noisy_and_velocity_are_a_rotation_of_data_and_noise(generator: Generator):
     x0, eps = torch.randn(2, 6, 3, 4, generator=generator)
     t = torch.linspace(0, 1, 6)
-    x_vp, v = noisy(x0, eps, t), velocity(x0, eps, t)
+    x_vp, v = noisy(x0, eps, t), velocity(x0, eps, *alpha_std(t, x0))
     alpha, std = COSINE.alpha(t).reshape(-1, 1, 1), COSINE.std(t).reshape(-1, 1, 1)
     torch.testing.assert_close(alpha * x_vp - std * v, x0)
     torch.testing.assert_close(std * x_vp + alpha * v, eps)

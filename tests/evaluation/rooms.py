@@ -7,7 +7,8 @@ from evaluation.planes import BOX, camera, depth, on_plane, paint
 
 from fewview.cameras import Cameras
 from fewview.evaluation.visibility import unproject
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
 
 

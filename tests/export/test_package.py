@@ -12,7 +12,8 @@ from fewview.export.mesh import Mesh
 from fewview.export.package import FILES, Products, Record, write_results
 from fewview.export.ply import read_ply
 from fewview.export.report import Report, html
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
 
 VOID = {"meta", "img", "br", "link"}

@@ -12,7 +12,8 @@ from fewview.data.nerfstudio import open_transforms
 from fewview.export.images import colour_depth, data_uri, straight, write_png
 from fewview.export.transforms import write_transforms
 from fewview.export.video import render_path, write_video, write_webp
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render
 
 

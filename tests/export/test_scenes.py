@@ -15,7 +15,8 @@ from fewview.export.ply import COLUMNS, SH_DC, write_ply
 from fewview.export.scenes import READERS, load_scene
 from fewview.export.splat import read_splat, write_splat
 from fewview.export.spz import HEADER, NAME, read_spz, write_spz
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 
 WRITERS = {".ply": write_ply, ".spz": write_spz, ".splat": write_splat}
 CAPTURED = Path(__file__).parents[3] / "shared" / "data" / "splats_captured"

@@ -16,7 +16,8 @@ from fewview.export.glb import write_glb, write_splat_glb
 from fewview.export.mesh import Mesh, MeshConfig, TexturedMesh, cube, extract_mesh
 from fewview.export.obj import write_obj
 from fewview.export.ply import SH_DC
-from fewview.render.gaussians import Gaussians, rotations
+from fewview.geometry.quaternions import rotations
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render
 
 UP = torch.tensor([0.0, 0.0, 1.0])

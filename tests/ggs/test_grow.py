@@ -11,12 +11,13 @@ from fewview.checkpoint import load_tensors, save_tensors
 from fewview.errors import InputError
 from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import areas, compact, merged
-from fewview.ggs.grow import STATE, GGSMethodConfig, Task, grow, sample
+from fewview.ggs.grow import STATE, GGSMethodConfig, GrowthPlan, grow, sample
 from fewview.ggs.lift import lift, swept_depth
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
 from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, walk_of
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
 from fewview.views import Views
 
@@ -181,9 +182,9 @@ def test_a_path_needs_cameras_of_the_photos_kind():
 # -- growth -----------------------------------------------------------------------------------------------------------
 
 
-def task_of(count: int = 7, seed: int = 3) -> Task:
+def task_of(count: int = 7, seed: int = 3) -> GrowthPlan:
     cameras = walk(1, count + 2)[0]
-    return Task(painted(cameras[:2]), cameras[2:], 1.0, seed)
+    return GrowthPlan(painted(cameras[:2]), cameras[2:], 1.0, seed)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_chunks_of_true_depth_join_to_one_wall(monkeypatch):
     )
     monkeypatch.setattr(model, "scene", truth)
     cameras = along([0.3 * i for i in range(13)], size=32)
-    task = Task(painted(cameras[:1]), cameras[1:], 1.0, 0)
+    task = GrowthPlan(painted(cameras[:1]), cameras[1:], 1.0, 0)
     grown = grow(model, task, replace(QUICK, chunk=4, merge=1.5), progress=lambda _: None)
     between = along([0.45, 1.35, 2.55, 3.15], size=32)
     assert psnr(splat(grown.scene, between).image, painted(between).images) > 30

@@ -9,17 +9,18 @@ from ggs_rooms import MICRO, lively, painted, similarity_of, walk
 import fewview
 from fewview.errors import InputError
 from fewview.ggs.grow import GGSMethodConfig
-from fewview.ggs.method import GenerativeGaussianSplatting, model_folder
+from fewview.ggs.method import GGSMethod
 from fewview.ggs.model import GGS
 from fewview.views import Asset, Reconstructor, Views
+from fewview.weights import model_folder
 
 QUICK = GGSMethodConfig(steps=2, chunk=3, frames=4)
 
 
-def method(config=MICRO, **changes) -> GenerativeGaussianSplatting:
+def method(config=MICRO, **changes) -> GGSMethod:
     torch.manual_seed(0)
     changed = replace(QUICK, fit=replace(QUICK.fit, count=100, steps=3))
-    return GenerativeGaussianSplatting(lively(GGS(config)), replace(changed, **changes))
+    return GGSMethod(lively(GGS(config)), replace(changed, **changes))
 
 
 def scene_of(count: int = 7, given: int = 2):
@@ -39,7 +40,7 @@ def test_photos_and_a_path_give_a_scene_and_the_images_on_the_way():
 
 
 def test_it_is_reached_by_its_public_name():
-    assert issubclass(fewview.GenerativeGaussianSplatting, GenerativeGaussianSplatting)
+    assert issubclass(fewview.GenerativeGaussianSplatting, GGSMethod)
 
 
 def test_the_generator_decides():
@@ -152,18 +153,18 @@ def test_a_stopped_run_goes_on_to_the_same_scene(tmp_path):
 def test_weights_go_to_a_folder_and_back(tmp_path):
     photos, path = scene_of()
     method().save_pretrained(tmp_path / "w")
-    again = GenerativeGaussianSplatting.from_pretrained(tmp_path / "w", method().config)
+    again = GGSMethod.from_pretrained(tmp_path / "w", method().config)
     assert torch.equal(
         again.reconstruct(photos, path=path).gaussians.means, method().reconstruct(photos, path=path).gaussians.means
     )
-    with pytest.raises(InputError, match="neither a model folder nor one of the shipped weights of GGS"):
-        GenerativeGaussianSplatting.from_pretrained("nothing")
+    with pytest.raises(InputError, match="neither a model folder nor one of the shipped weights of ggs"):
+        GGSMethod.from_pretrained("nothing")
 
 
 def test_shipped_weights_are_found_with_and_without_their_prefix(tmp_path, monkeypatch):
     (tmp_path / "ggs-tiny").mkdir()
-    monkeypatch.setattr("fewview.ggs.method.WEIGHTS", tmp_path)
-    assert model_folder("tiny") == model_folder("ggs-tiny") == tmp_path / "ggs-tiny"
+    monkeypatch.setattr("fewview.weights.WEIGHTS", tmp_path)
+    assert model_folder("tiny", "ggs") == model_folder("ggs-tiny", "ggs") == tmp_path / "ggs-tiny"
 
 
 @pytest.mark.parametrize(

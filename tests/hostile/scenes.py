@@ -31,8 +31,8 @@ from fewview.data.nerfstudio import write_transforms
 from fewview.export.ply import write_ply
 from fewview.export.splat import write_splat
 from fewview.export.spz import HEADER, NAME, write_spz
-from fewview.render.asset import FieldAsset
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import FieldAsset, GaussianAsset
+from fewview.render.gaussians import Gaussians
 
 
 def splats(count: int = 30) -> Gaussians:

@@ -11,10 +11,10 @@ from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, read_json, save_model
 from fewview.data.packed_rooms import RoomClips, load_rooms, save_rooms
 from fewview.errors import InputError
-from fewview.ggs.method import GenerativeGaussianSplatting
+from fewview.ggs.method import GGSMethod
 from fewview.nn.autoencoder import Autoencoder
 from fewview.recipes import ggs_stages
-from fewview.recipes.ggs_stages import ClipBatching, clip_batches, clips_of, run_stage
+from fewview.recipes.ggs_stages import ClipBatching, clip_batches, clip_of, clips_of, run_stage
 from fewview.training import TrainConfig, last_checkpoint
 
 BRIEF = TrainConfig(steps=1, learning_rate=1e-4, ema=0.0, log_every=1, save_every=1, validate_every=100)
@@ -66,7 +66,7 @@ def runs(data, tmp_path_factory):
 
 
 def test_the_last_stage_leaves_a_model_that_grows_scenes(runs):
-    model = GenerativeGaussianSplatting.from_pretrained(runs / "decoder" / "model").model
+    model = GGSMethod.from_pretrained(runs / "decoder" / "model").model
     assert model.config.scene and model.config.height == MICRO.height
 
 
@@ -129,3 +129,27 @@ def test_the_command_trains_a_stage(data, runs):
     command = ("train", "denoiser", "--data", data, "-o", runs, "--variant", "no-depth", "--steps", 1)
     assert fewview(*command) == 0
     assert (runs / "denoiser-no-depth" / "model" / "config.json").exists()
+
+
+@pytest.mark.parametrize("references", [1, 2])
+def test_clips_have_depth_pictures_and_poses_of_the_same_frames_each_in_one_role(references):
+    """Frame i of clip c is as bright, as deep, and as far along x, as its number says."""
+    number = torch.arange(18)
+    images = (10 * number).byte()[:, None, None, None].expand(18, 3, 8, 8)
+    centres = torch.stack([number.float(), torch.zeros(18), torch.zeros(18)], dim=-1)
+    ahead, up = torch.tensor([0.0, 0, 1]), torch.tensor([0.0, -1, 0])
+    cameras = Cameras.look_at(centres, centres + ahead, up, focal=8.0, height=8, width=8)
+    depth = (1 + number).half()[:, None, None].expand(18, 8, 8)
+    data = RoomClips(images, depth, cameras, torch.tensor([0, 9]), torch.tensor([9, 9]))
+    batching, generator = ClipBatching(views=4, novel=2, gaps=(7, 9)), torch.Generator().manual_seed(1)
+    clip = clip_of(data, torch.tensor([1, 0]), references, batching, generator)
+    parts = [clip.references, clip.targets, clip.novel]
+    shown = [(part.images[:, :, 0, 0, 0] * 25.5).round().long() for part in parts]
+    for part, frames, depths in zip(parts, shown, clip.depths):
+        assert torch.equal(part.cameras.centers[..., 0].long(), frames)
+        assert torch.equal(depths[..., 0, 0].long(), 1 + frames)
+    frames = torch.cat(shown, dim=1)
+    assert [len(set(row)) for row in frames.tolist()] == [6, 6]
+    assert (frames[0] >= 9).all() and (frames[1] < 9).all()
+    assert (shown[0].diff(dim=1) > 0).all() and (shown[1].diff(dim=1) > 0).all()
+    assert [part.cameras.shape for part in parts] == [(2, references), (2, 4 - references), (2, 2)]

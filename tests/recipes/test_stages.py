@@ -12,7 +12,7 @@ from fewview.data.rasterise import Rasteriser
 from fewview.data.synthetic import build, tiny_build
 from fewview.errors import InputError
 from fewview.recipes.stages import SIZES, STAGES, run_stage, schedule
-from fewview.sparsefusion.method import SparseFusion
+from fewview.sparsefusion.method import SparseFusionMethod
 from fewview.training import TrainConfig, last_checkpoint
 
 BRIEF = TrainConfig(steps=1, learning_rate=1e-4, ema=0.0, log_every=1, save_every=1, validate_every=100)
@@ -43,7 +43,7 @@ def runs(data, tmp_path_factory):
 
 
 def test_the_last_stage_leaves_a_model_that_reconstructs(runs):
-    model = SparseFusion.from_pretrained(runs / "joint" / "model").model
+    model = SparseFusionMethod.from_pretrained(runs / "joint" / "model").model
     assert model.config.size == smallest().size and not model.training
 
 

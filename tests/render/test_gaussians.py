@@ -6,8 +6,10 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
 from fewview.errors import InputError
+from fewview.geometry.quaternions import multiply, quaternions_of, rotations
 from fewview.geometry.transforms import axis_angle
-from fewview.render.gaussians import GaussianAsset, Gaussians, multiply, quaternions_of, rotations
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 
 
 def some(n: int, generator: torch.Generator, channels: int = 3) -> Gaussians:

@@ -9,15 +9,15 @@ from fewview.cameras import Cameras
 from fewview.errors import InputError
 from fewview.sparsefusion.method import (
     EFTImages,
-    SparseFusion,
     SparseFusionConfig,
+    SparseFusionMethod,
     VLDMSamples,
-    model_folder,
     prepare,
     sample_view,
 )
 from fewview.sparsefusion.vldm import VLDM
 from fewview.views import Asset, Reconstructor, Views
+from fewview.weights import model_folder
 
 
 def config(seeking: str = "mode", steps: int = 4) -> SparseFusionConfig:
@@ -40,7 +40,7 @@ def photos() -> Views:
 
 @pytest.mark.parametrize("seeking", ["mode", "eft-mean", "vldm-mean", "photos"])
 def test_every_way_of_seeking_gives_an_asset_that_renders(model, seeking):
-    method = SparseFusion(model, config(seeking))
+    method = SparseFusionMethod(model, config(seeking))
     assert isinstance(method, Reconstructor)
     stages = set()
     asset = method.reconstruct(photos(), progress=lambda stage, fraction: stages.add(stage))
@@ -56,7 +56,7 @@ def test_the_scene_lies_where_the_photos_say(model):
     similarity[:3, 3] = torch.tensor([3.0, -2.0, 5.0])
     views = photos()
     moved = Views(views.images, views.cameras.transformed(similarity), views.masks)
-    method, target = SparseFusion(model, config("photos", steps=30)), ring(torch.tensor([0.5]))
+    method, target = SparseFusionMethod(model, config("photos", steps=30)), ring(torch.tensor([0.5]))
     here = method.reconstruct(views).render(target)
     there = method.reconstruct(moved).render(target.transformed(similarity))
     assert torch.allclose(here.image, there.image, atol=0.05)
@@ -92,9 +92,9 @@ def test_prepared_photos_see_the_object_in_the_middle_of_the_frame():
 
 
 def test_weights_save_and_load_to_the_same_images(model, tmp_path):
-    method = SparseFusion(model, config())
+    method = SparseFusionMethod(model, config())
     method.save_pretrained(tmp_path / "model")
-    again = SparseFusion.from_pretrained(tmp_path / "model", config())
+    again = SparseFusionMethod.from_pretrained(tmp_path / "model", config())
     target = ring(torch.tensor([0.5]))
     images = [EFTImages(m.model).reconstruct(photos()).render(target).image for m in (method, again)]
     assert torch.equal(*images)
@@ -102,7 +102,7 @@ def test_weights_save_and_load_to_the_same_images(model, tmp_path):
 
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(InputError, match="neither a model folder"):
-        model_folder("huge")
+        model_folder("huge", "sparsefusion")
     with pytest.raises(InputError, match="fast, default, quality"):
         SparseFusionConfig.preset("slow")
 
@@ -114,7 +114,7 @@ def test_presets_cost_more_in_order():
 
 def test_pseudo_cameras_know_the_inputs_only(model):
     """The release fits the camera distribution to held-out cameras as well; here nothing else can get in."""
-    method, views = SparseFusion(model, config()), photos()
+    method, views = SparseFusionMethod(model, config()), photos()
     cameras = method.pseudo_cameras(prepare(views, 16, 32), torch.Generator().manual_seed(0))
     assert isinstance(cameras, Cameras) and cameras.shape == (3,)
     assert (cameras.height, cameras.width) == (16, 16)

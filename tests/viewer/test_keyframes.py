@@ -5,7 +5,7 @@ import torch
 from viewer.scenes import UP, ball, ring
 
 from fewview.data.camera_file import read_cameras
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.asset import GaussianAsset
 from fewview.viewer.exhibits import pose_of
 from fewview.viewer.keyframes import MOST_KEYFRAMES, Keyframe, KeyframePath
 from fewview.viewer.path_panel import free_name

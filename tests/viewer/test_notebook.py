@@ -8,7 +8,7 @@ from viewer.scenes import ball, ring
 
 from fewview.export.notebook import film_html, film_webp
 from fewview.paths import orbit
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.asset import GaussianAsset
 
 
 def test_the_turntable_is_an_endless_film_of_its_path():

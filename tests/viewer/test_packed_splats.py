@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from fewview.export.packed_splats import most_visible, pack
-from fewview.render.gaussians import Gaussians, rotations
+from fewview.geometry.quaternions import rotations
+from fewview.render.gaussians import Gaussians
 from fewview.splatting_bench import shell
 
 

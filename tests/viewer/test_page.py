@@ -14,7 +14,7 @@ from viewer.scenes import UP, ball, ring
 
 from fewview.export import page as writer
 from fewview.export.page import write_viewer_html
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.asset import GaussianAsset
 from fewview.render.splatting import splat
 
 SIZE = (320, 240)

@@ -18,7 +18,8 @@ from fewview import cli
 from fewview.commands import view
 from fewview.errors import InputError
 from fewview.export.ply import write_ply
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.viewer import server as viewer
 from fewview.viewer.exhibits import exhibits, pose_of, thinned
 from fewview.viewer.shown import Posed, Shown

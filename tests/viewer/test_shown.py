@@ -11,8 +11,9 @@ from fewview.export.images import write_png
 from fewview.export.mesh import Mesh
 from fewview.export.ply import write_ply
 from fewview.export.transforms import write_transforms
+from fewview.geometry.quaternions import rotations
 from fewview.geometry.transforms import apply
-from fewview.render.gaussians import GaussianAsset, rotations
+from fewview.render.asset import GaussianAsset
 from fewview.viewer.exhibits import exhibits, placement, pose_of
 from fewview.viewer.shown import APART, Shown, open_shown, z_up
 

@@ -5,7 +5,8 @@ import torch
 from viewer.scenes import UP, ring
 
 from fewview.cameras import Cameras
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.viewer.uncertainty import Disagreement, disagreement, top_of, viridis
 
 

@@ -11,8 +11,9 @@ from fewview.errors import InputError
 if TYPE_CHECKING:
     from fewview.cameras import Cameras
     from fewview.commands.reconstruct import Reconstruct
+    from fewview.ggs.method import RoomInput
     from fewview.pipeline.methods import GenerativeGaussianSplatting
-    from fewview.views import Views
+    from fewview.pipeline.photos import Photos
 
 AUTO = "auto"
 
@@ -35,7 +36,7 @@ def check_options(command: "Reconstruct") -> None:
         raise InputError(f"--refine is {command.refine}; give a number of steps, or leave it out.")
 
 
-def generation(command: "Reconstruct", views: "Views") -> "Generation":
+def generation(command: "Reconstruct", photos: "Photos") -> "Generation":
     """The method with its weights, on the device, and its path; InputError where these do not fit the photos."""
     from fewview.ggs.grow import GGSMethodConfig
     from fewview.pipeline.methods import GenerativeGaussianSplatting
@@ -43,14 +44,13 @@ def generation(command: "Reconstruct", views: "Views") -> "Generation":
     config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine, metres=command.metres)
     if command.frames is not None:
         config = replace(config, frames=command.frames)
-    method = GenerativeGaussianSplatting.from_pretrained(command.weights, config).in_metres(views)
-    path = method.path(views) if command.path == AUTO else cameras_of(Path(command.path), command.frames)
-    method.check()
-    method.prepared(views, path)
+    method = GenerativeGaussianSplatting.from_pretrained(command.weights, config).in_metres(photos.views)
+    method.model.to(command.device)
+    path = None if command.path == AUTO else cameras_of(Path(command.path), command.frames)
+    room = method.prepare(photos.views, path)
     if method.model.config.metric and command.metres is None:
         say(f"A unit of the cameras' world is taken for {method.config.metres:.3g} m (--metres says it better).")
-    method.model.to(command.device)
-    return Generation(command, method, path)
+    return Generation(command, method, room, photos.numbers)
 
 
 def cameras_of(path: Path, frames: int | None) -> "Cameras":
@@ -80,30 +80,29 @@ def cameras_of(path: Path, frames: int | None) -> "Cameras":
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """A method and a path, ready for the photos."""
+    """A method, with photos and a path that it takes."""
 
     command: "Reconstruct"
     method: "GenerativeGaussianSplatting"
-    path: "Cameras"
+    room: "RoomInput"
+    numbers: Sequence[int]
 
-    def __call__(self, chosen: Sequence[int], views: "Views", report: Stages, folder: Path) -> None:
+    def __call__(self, report: Stages, folder: Path) -> None:
         """Makes the scene and writes the results; `folder` keeps what a stopped run needs to go on."""
         import torch
 
         from fewview.export.package import Record
 
-        device = self.command.device
-        scene = self.method(
-            views.to(device),
-            path=self.path.to(device),
+        scene = self.method.scene(
+            self.room,
             name=self.command.input.resolve().name,
             generator=torch.Generator().manual_seed(self.command.seed),
             progress=report,
             directory=folder,
         )
-        scene.save(self.command.out, Record(scene.name, self.settings(chosen), dict(report.seconds)))
+        scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds)))
 
-    def settings(self, chosen: Sequence[int]) -> dict:
+    def settings(self) -> dict:
         """What the report says about how the scene was made."""
         from fewview.config import to_json
 
@@ -112,7 +111,7 @@ class Generation:
         return {
             **given,
             **named,
-            "views": list(chosen),
-            "path's cameras": len(self.path),
+            "views": list(self.numbers),
+            "path's cameras": len(self.room.path),
             **to_json(self.method.config),
         }

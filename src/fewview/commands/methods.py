@@ -52,6 +52,6 @@ def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[s
 def trained_size(weights: str) -> int:
     """Pixels a side of the images that the weights were trained for."""
     from fewview.checkpoint import read_json
-    from fewview.sparsefusion.method import model_folder
+    from fewview.weights import model_folder
 
-    return int(read_json(model_folder(weights) / "config.json")["config"]["size"])
+    return int(read_json(model_folder(weights, "sparsefusion") / "config.json")["config"]["size"])

@@ -15,13 +15,11 @@ from fewview.commands.methods import Preset, sparsefusion
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
-    from fewview.data import PhotoScene, UnposedPhotos
     from fewview.pipeline.methods import SparseFusion
+    from fewview.pipeline.photos import Photos
     from fewview.pipeline.reconstruction import Reconstruction
-    from fewview.views import Views
 
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
-MOST_VIEWS = 6  # more add little to a method for few photos, and cost time
 SAVE_EVERY = 100  # steps
 POSE_RATE = 5e-4  # radians, and units of the normalised scene
 
@@ -75,56 +73,41 @@ class Reconstruct:
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
         say(f"Reading {self.input}")
-        chosen, views = self.photos()
-        make = generation(self, views) if self.method == "ggs" else self.distillation()
-        with stages() as report, _RunFolder(self, chosen) as folder:
-            make(chosen, views, report, folder)
+        photos = self.photos()
+        make = generation(self, photos) if self.method == "ggs" else self.distillation(photos)
+        with stages() as report, _RunFolder(self, photos.numbers) as folder:
+            make(report, folder)
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
         say(f"Took {effort(start)}.")
 
-    def photos(self) -> tuple[list[int], "Views"]:
+    def photos(self) -> "Photos":
         """The chosen photos, read and checked."""
-        from fewview.commands.cameras import cameras_folder, positions, with_cameras, with_masks_said
-        from fewview.data import PhotoScene, check_reconstructable, open_scene
+        from fewview.pipeline.photos import MOST, PhotoChoice, read_photos
 
-        scene = open_scene(self.input)
-        say(f"Found: {scene.describe()}")
-        if isinstance(scene, PhotoScene):
-            points, total, chosen = None, len(scene), self.chosen(scene)
-            views = scene.read(chosen)
-        else:
-            asked = None if self.views is None else choose(len(scene), self.views, None)
-            found = with_cameras(scene, cameras_folder(self.out), self.matcher)
-            points, total = found.points, len(found.registered)
-            places = choose(total, None, self.max_views) if asked is None else positions(found.registered, asked)
-            chosen, views = [found.registered[i] for i in places], found.scene.read(places)
-        views = with_masks_said(views, "none" if self.method == "ggs" else self.mask, points)
-        height, width = views.images.shape[-2:]
-        masks = "with masks" if views.masks is not None else "without masks"
-        say(f"Using {_listed(chosen, total)}, {width} x {height}, {masks}.")
-        if len(views) > 1 or self.method != "ggs":
-            check_reconstructable(views, where=str(self.input))
-        return chosen, views
+        room = self.method == "ggs"
+        choice = PhotoChoice(
+            numbers=None if self.views is None else numbers_of(self.views),
+            most=MOST if self.max_views is None else self.max_views,
+            mask="none" if room else self.mask,
+            matcher=self.matcher,
+            single=room,
+        )
+        out = self.out.absolute()
+        kept = out.with_name(f"{out.name}.cameras")  # beside the results
+        with stages() as report:
+            return read_photos(self.input, choice, keep=kept, tell=say, progress=report)
 
-    def chosen(self, scene: "PhotoScene | UnposedPhotos") -> list[int]:
-        """Photo numbers: those asked for, else the inputs of a split or all photos, spread evenly."""
-        inputs = getattr(scene, "inputs", ())
-        if self.views is None and inputs:
-            return [inputs[i] for i in choose(len(inputs), None, self.max_views)]
-        return choose(len(scene), self.views, self.max_views)
-
-    def distillation(self) -> "Callable[[Sequence[int], Views, Stages, Path], None]":
+    def distillation(self, photos: "Photos") -> "Callable[[Stages, Path], None]":
         """What makes a field of the photos, and writes the results."""
         import torch
 
         method = self.prepared()
 
-        def make(chosen: Sequence[int], views: "Views", report: Stages, folder: Path) -> None:
+        def make(report: Stages, folder: Path) -> None:
             generator = torch.Generator().manual_seed(self.seed)
-            name = self.input.resolve().name
-            views = views.to(self.device)
+            views, name = photos.views.to(self.device), self.input.resolve().name
             scene = method(views, name=name, generator=generator, progress=report, directory=folder)
-            self.write(scene, report, self.settings(method, chosen))
+            self.write(scene, report, self.settings(method, photos.numbers))
 
         return make
 
@@ -219,27 +202,9 @@ def check_target(out: Path, *, overwrite: bool) -> None:
         raise InputError(f"{out} holds results already; name another folder, or replace them with --overwrite.")
 
 
-def choose(count: int, numbers: str | None, most: int | None) -> list[int]:
-    """Photo numbers: those listed, or up to `most` spread evenly over `count`."""
-    if numbers is None:
-        most = MOST_VIEWS if most is None else most
-        if most < 1:
-            raise InputError("--max-views must be at least 1.")
-        used = min(most, count)
-        return [i * count // used for i in range(used)]
+def numbers_of(text: str) -> tuple[int, ...]:
+    """The photo numbers of `--views`."""
     try:
-        chosen = [int(part) for part in numbers.split(",")]
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--views is '{numbers}'; write numbers with commas between them, such as 0,5,9.") from None
-    outside = [i for i in chosen if not 0 <= i < count]
-    if outside:
-        raise InputError(f"--views names photo {outside[0]}, but the input has {count}, numbered from 0.")
-    if len(set(chosen)) < len(chosen):
-        raise InputError(f"--views names a photo twice: {numbers}.")
-    return chosen
-
-
-def _listed(chosen: Sequence[int], count: int) -> str:
-    if len(chosen) == count:
-        return "all of them"
-    return f"{len(chosen)} of them, numbers {', '.join(map(str, chosen))} (--views chooses others)"
+        raise InputError(f"--views is '{text}'; write numbers with commas between them, such as 0,5,9.") from None

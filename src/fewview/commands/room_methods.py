@@ -7,7 +7,7 @@ from fewview.commands.methods import Preset
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
-    from fewview.evaluation.room_protocol import PathReconstructor
+    from fewview.evaluation.room_protocol import Reconstructor
     from fewview.ggs.model import GGS
 
 KINDS = {
@@ -46,19 +46,21 @@ def named_methods(text: str, weights: str) -> list[Named]:
     return found
 
 
-def room_reconstructors(text: str, weights: str, preset: Preset) -> tuple[dict[str, "PathReconstructor"], int]:
+def room_reconstructors(text: str, weights: str, preset: Preset) -> tuple[dict[str, "Reconstructor"], int]:
     """Methods by label, and the height in pixels that the first one's weights were trained at."""
     from fewview.checkpoint import load_model
-    from fewview.ggs.method import model_folder
     from fewview.ggs.model import GGS, GGSConfig
+    from fewview.weights import model_folder
 
     named = named_methods(text, weights)
-    models = {own: load_model(model_folder(own), GGS, GGSConfig) for own in dict.fromkeys(m.weights for m in named)}
+    models = {
+        own: load_model(model_folder(own, "ggs"), GGS, GGSConfig) for own in dict.fromkeys(m.weights for m in named)
+    }
     methods = {method.label: _reconstructor(method.kind, models[method.weights], preset) for method in named}
     return methods, models[named[0].weights].config.height
 
 
-def _reconstructor(kind: str, model: "GGS", preset: Preset) -> "PathReconstructor":
+def _reconstructor(kind: str, model: "GGS", preset: Preset) -> "Reconstructor":
     if model.config.no_3d != (kind == "no3d"):
         asked = "are not" if kind == "no3d" else "are"
         raise InputError(f"Method {kind}: its weights {asked} of a model without splats (no_3d); name others.")
@@ -69,8 +71,8 @@ def _reconstructor(kind: str, model: "GGS", preset: Preset) -> "PathReconstructo
         config = GGSDistillConfig.preset(preset)
         return DistilledGGS(model, config, find_lpips("vgg") if config.distill.perceptual_weight > 0 else None)
     from fewview.ggs.grow import GGSMethodConfig
-    from fewview.ggs.method import GenerativeGaussianSplatting
+    from fewview.ggs.method import GGSMethod
 
     base = GGSMethodConfig.preset(preset)
     config = replace(base, decoder=kind.endswith("d3d"), regressor=kind.startswith("regressor"))
-    return GenerativeGaussianSplatting(model, config)
+    return GGSMethod(model, config)

@@ -20,7 +20,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.data.fields import array, field, parse_json
 from fewview.data.images import is_file, path_inside, read_half_depth
-from fewview.data.photos import Photo, PhotoScene, pinhole, resampled, rigid, stack_views
+from fewview.data.photos import Photo, PhotoScene, pinhole, resampled, rigid
 from fewview.errors import InputError
 from fewview.framing import crop_to_object
 from fewview.views import Views
@@ -57,7 +57,7 @@ class Co3dScene(PhotoScene):
             return super().read(indices, size)
         if not isinstance(size, int):
             raise ValueError("crops around the object are square")
-        return stack_views([crop_to_object(stack_views([self.photos[i].read()]), size)[0] for i in indices])
+        return Views.stack([crop_to_object(Views.stack([self.photos[i].read()]), size)[0] for i in indices])
 
     def read_depth(self, indices: Sequence[int], cameras: Cameras) -> Float[Tensor, "frames 1 height width"]:
         """z-depth in world units as seen by the cameras that `read` returned for these indices; 0 is unknown."""

@@ -21,7 +21,7 @@ from fewview.data.images import path_inside
 from fewview.data.lens import Lens
 from fewview.data.photos import Photo, PhotoScene, find_mask, pinhole, rigid
 from fewview.errors import InputError
-from fewview.render.gaussians import quaternions_of, rotations
+from fewview.geometry.quaternions import quaternions_of, rotations
 
 MOST_PIXELS = 2**20  # along a side
 MOST_BYTES = 2**31  # of one file; a larger one is refused before it is read

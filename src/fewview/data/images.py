@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fewview.data.fields import shown
-from fewview.errors import InputError
+from fewview.errors import InputError, MissingPackage
 
 MAX_PIXELS = 2**26  # 67 megapixels; a larger picture is refused before it is decoded
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")  # Pillow's others never run (EPS starts Ghostscript)
@@ -158,7 +158,7 @@ def _with_heif(path: Path) -> tuple[str, ...]:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        raise InputError(f"{path} is a HEIC photo; pip install pillow-heif, or export it as JPEG.") from None
+        raise MissingPackage(f"{path} is a HEIC photo; pip install pillow-heif, or export it as JPEG.") from None
     register_heif_opener(thumbnails=False)
     return (*FORMATS, "HEIF")
 

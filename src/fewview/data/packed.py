@@ -1,7 +1,7 @@
 """Whole multi-view sets in memory as bytes, for training at small sizes: batches are made by indexing alone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -54,8 +54,7 @@ class PackedScenes:
     def normalised(self, frames: Int[Tensor, "batch n"], context: Int[Tensor, "batch m"]) -> Views:
         """Frames in the normalised frame of given context frames."""
         frame = frame_from_silhouettes(self.cameras[context], self.centroids[context], self.deviations[context])
-        views = self.views(frames)
-        return Views(views.images, views.cameras.transformed(frame[:, None]), views.masks)
+        return self.views(frames).transformed(frame[:, None])
 
 
 def pack(scenes: Sequence[Scene], *, progress: Callable[[int, int], None] | None = None) -> PackedScenes:
@@ -130,5 +129,5 @@ def recoloured(
     result = []
     for view in views:
         index = channels[:, None, :, None, None].expand_as(view.images)
-        result.append(Views(view.images.gather(2, index) * gain, view.cameras, view.masks))
+        result.append(replace(view, images=view.images.gather(2, index) * gain))
     return result

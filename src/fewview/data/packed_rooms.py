@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float16, Int, UInt8
+from jaxtyping import Float16, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,16 +15,6 @@ from fewview.data.packed import check_packed
 from fewview.data.realestate10k import ClipScene
 from fewview.errors import InputError
 from fewview.views import Views
-
-
-@dataclass(frozen=True, eq=False)
-class RoomBatch:
-    """Reference and target frames of each clip with their z-depths (0 is unknown), in the frame of reference 0."""
-
-    references: Views
-    targets: Views
-    reference_depth: Float[Tensor, "batch k 1 height width"]
-    target_depth: Float[Tensor, "batch l 1 height width"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +63,6 @@ class RoomClips:
             chosen.append(places + first + self.starts[clip])
         return torch.stack(chosen)
 
-    def batch(
-        self, clips: Int[Tensor, " batch"], references: int, targets: int, *, gap: int = 24,
-        between: bool | None = None, generator: torch.Generator | None = None,
-    ) -> RoomBatch:  # fmt: skip
-        """K reference and L target frames of each clip (never the same frame), world = first reference's camera.
-
-        With `between` the references take the ends of the window (interpolation), with False its start (extrapolation),
-        with None any of its frames. Targets keep the order of the walk."""
-        frames = self.pick(clips, references + targets, gap=gap, generator=generator)
-        rows = [_roles(references, targets, between, generator) for _ in range(len(frames))]
-        order = torch.tensor(rows).reshape(len(frames), -1)
-        frames = frames.gather(1, order)
-        views, depth = self.views(frames), self.depth[frames].float()[:, :, None]
-        cameras = views.cameras.transformed(views.cameras.cam_from_world[:, :1])
-        part = lambda index: Views(views.images[:, index], cameras[:, index])
-        first, second = slice(None, references), slice(references, None)
-        return RoomBatch(part(first), part(second), depth[:, first], depth[:, second])
-
 
 def pack_rooms(
     clips: Sequence[ClipScene], size: int, *, progress: Callable[[int, int], None] | None = None
@@ -125,15 +97,3 @@ def load_rooms(path: Path) -> RoomClips:
     size = tensors["images"].shape[-1]
     cameras = Cameras(tensors.pop("world_from_cam"), tensors.pop("intrinsics"), size, size)
     return RoomClips(cameras=cameras, **tensors)
-
-
-def _roles(references: int, targets: int, between: bool | None, generator: torch.Generator | None) -> list[int]:
-    """Places in the window: first those of the references, then those of the targets."""
-    total = references + targets
-    if between is None:
-        chosen = sorted(torch.randperm(total, generator=generator)[:references].tolist())
-    elif between:
-        chosen = [round(i * (total - 1) / max(references - 1, 1)) for i in range(references)]
-    else:
-        chosen = list(range(references))
-    return chosen + [i for i in range(total) if i not in chosen]

@@ -94,7 +94,7 @@ class PhotoScene:
         Masks are kept where every photo has one.
         """
         height, width = (size, size) if isinstance(size, int) else size or self.common_size()
-        return stack_views([cover(self.photos[i].read(), height, width) for i in indices])
+        return Views.stack([cover(self.photos[i].read(), height, width) for i in indices])
 
 
 def counted(number: int, noun: str) -> str:
@@ -102,30 +102,19 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def stack_views(views: Sequence[Views]) -> Views:
-    """One batch of views of one size; masks are kept where every view has one."""
-    masks = [view.masks for view in views if view.masks is not None]
-    images = torch.stack([view.images for view in views])
-    cameras = Cameras.stack([view.cameras for view in views])
-    return Views(images, cameras, torch.stack(masks) if len(masks) == len(views) else None)
-
-
 def cover(view: Views, height: int, width: int) -> Views:
     """One view scaled until it covers height x width, then cut to it about its centre."""
     scale = max(height / view.cameras.height, width / view.cameras.width)
     larger = max(height, round(view.cameras.height * scale)), max(width, round(view.cameras.width * scale))
     view = view.resized(*larger)
-    top, left = (larger[0] - height) // 2, (larger[1] - width) // 2
-    cut = lambda image: image[..., top : top + height, left : left + width]
-    masks = None if view.masks is None else cut(view.masks)
-    return Views(cut(view.images), view.cameras.cropped(left, top, height, width), masks)
+    return view.cropped((larger[1] - width) // 2, (larger[0] - height) // 2, height, width)
 
 
 def resampled(
     image: Float[Tensor, "channels h w"], camera: Cameras, target: Cameras
 ) -> Float[Tensor, "channels height width"]:
     """Nearest pixels of `image` as seen by a cut or rescaled version of its camera; 0 outside of the photo."""
-    camera_from_target = camera.intrinsics @ torch.linalg.inv(target.intrinsics)
+    camera_from_target = camera.intrinsics @ target.cam_from_pixel
     pixels = pixel_centres(target.height, target.width) @ camera_from_target[:2, :2].mT + camera_from_target[:2, 2]
     grid = pixels * 2 / torch.tensor([camera.width, camera.height]) - 1
     return torch.nn.functional.grid_sample(image[None], grid[None], mode="nearest", align_corners=False)[0]

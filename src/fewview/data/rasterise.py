@@ -13,7 +13,7 @@ from jaxtyping import Float
 from fewview.cameras import Cameras
 from fewview.data import shaders
 from fewview.data.meshes import KINDS, MAPPINGS, Material, Model
-from fewview.errors import InputError
+from fewview.errors import InputError, MissingPackage
 
 KEY_SIZE, SKY_SIZE, NEAR = 1024, 256, 0.05
 ATTRIBUTES = {"in_position": 3, "in_normal": 3, "in_local": 3, "in_material": 1}
@@ -235,7 +235,7 @@ def _context():
     try:
         import moderngl
     except ImportError:
-        raise InputError("Rendering needs moderngl: pip install 'fewview[data]'.") from None
+        raise MissingPackage("Rendering needs moderngl: pip install 'fewview[data]'.") from None
     try:
         return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
     except Exception as error:

@@ -45,7 +45,7 @@ def from_v(network: Network, *, level: Level = logsnr_from_sigma) -> Denoiser:
         s = _over(sigma, x)
         alpha = (1 + s**2).rsqrt()
         x_vp = x * alpha
-        return alpha * x_vp - s * alpha * network(x_vp, level(sigma))
+        return data_of_velocity(network(x_vp, level(sigma)), alpha * x_vp, s * alpha)
 
     return denoise
 
@@ -86,18 +86,25 @@ def noisy(
     schedule: Cosine = COSINE,
 ) -> Float[Tensor, "batch *shape"]:
     """alpha * x0 + std * eps, the input of an epsilon- or v-network in training (VP frame)."""
-    return _over(schedule.alpha(t), x0) * x0 + _over(schedule.std(t), x0) * eps
+    alpha, std = alpha_std(t, x0, schedule=schedule)
+    return alpha * x0 + std * eps
 
 
-def velocity(
-    x0: Float[Tensor, "batch *shape"],
-    eps: Float[Tensor, "batch *shape"],
-    t: Float[Tensor, " batch"],
-    *,
-    schedule: Cosine = COSINE,
-) -> Float[Tensor, "batch *shape"]:
-    """alpha * eps - std * x0, the target of a v-network."""
-    return _over(schedule.alpha(t), x0) * eps - _over(schedule.std(t), x0) * x0
+def alpha_std(
+    t: Float[Tensor, " batch"], x0: Float[Tensor, "batch *shape"], *, schedule: Cosine = COSINE
+) -> tuple[Float[Tensor, "batch *ones"], Float[Tensor, "batch *ones"]]:
+    """Factors of data and noise at times t, shaped to broadcast over x0."""
+    return _over(schedule.alpha(t), x0), _over(schedule.std(t), x0)
+
+
+def velocity(x0: Tensor, eps: Tensor, alpha: Tensor, std: Tensor) -> Tensor:
+    """v = alpha * eps - std * x0, the target of a v-network (2202.00512 section 4); alpha and std broadcast."""
+    return alpha * eps - std * x0
+
+
+def data_of_velocity(v: Tensor, scaled: Tensor, std: Tensor) -> Tensor:
+    """x0 = alpha * x_vp - std * v (2202.00512 section 4); `scaled` is alpha * x_vp, or alpha^2 * x in the EDM frame."""
+    return scaled - std * v
 
 
 def weight_one(logsnr: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

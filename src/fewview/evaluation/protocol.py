@@ -75,9 +75,7 @@ def square(views: Views, size: int) -> Views:
     height, width = views.images.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    window = (..., slice(top, top + side), slice(left, left + side))
-    masks = None if views.masks is None else views.masks[window]
-    return Views(views.images[window], views.cameras.cropped(left, top, side, side), masks).resized(size, size)
+    return views.cropped(left, top, side, side).resized(size, size)
 
 
 def render_each(asset: Asset, cameras: Cameras) -> Float[Tensor, "batch 3 height width"]:

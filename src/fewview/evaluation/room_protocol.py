@@ -29,7 +29,7 @@ from fewview.views import Asset, Render, Views
 
 
 @runtime_checkable
-class PathReconstructor(Protocol):
+class Reconstructor(Protocol):
     """Anything that turns posed images, and perhaps the cameras of frames to generate, into an asset."""
 
     def reconstruct(
@@ -38,7 +38,7 @@ class PathReconstructor(Protocol):
 
 
 def evaluate_rooms(
-    methods: Mapping[str, PathReconstructor],
+    methods: Mapping[str, Reconstructor],
     walks: Sequence[Walk],
     protocol: RoomProtocol,
     out: Path,
@@ -90,7 +90,7 @@ class _Shown:
 class _Run:
     """What stays the same over all clips of one run. `done` holds the rows that were there before it."""
 
-    methods: Mapping[str, PathReconstructor]
+    methods: Mapping[str, Reconstructor]
     protocol: RoomProtocol
     out: Path
     lpips: Lpips | None

@@ -50,7 +50,7 @@ class ClipWalk:
     def frames(self, indices: Sequence[int], size: int) -> tuple[Views, Float[Tensor, "n {size} {size}"]]:
         views = self.clip.read(indices, size)
         depth = self.clip.read_depth(indices, size)[:, 0] if self.clip.depths else torch.zeros(len(views), size, size)
-        return Views(views.images, views.cameras), depth
+        return views.whole(), depth
 
 
 @dataclass(frozen=True, eq=False)

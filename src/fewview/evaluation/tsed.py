@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.errors import InputError
-from fewview.geometry.transforms import inverse_rigid
+from fewview.errors import MissingPackage
 
 MIN_MATCHES, THRESHOLD = 10, 2.0  # of the paper; pixels
 RATIO = 0.8  # Lowe 2004, section 7.1: of the distances to the best and the second best descriptor
@@ -80,15 +79,15 @@ def sed(
 def two_view(camera: Cameras, other: Cameras) -> tuple[Float[Tensor, "3 3"] | None, Float[Tensor, "3 3"]]:
     """F with q' F p = 0 for points p of the first and q of the second camera (None without a baseline), and the
     homography of points at infinity."""
-    motion = inverse_rigid(other.world_from_cam.double()) @ camera.world_from_cam.double()
-    inverse, back = torch.linalg.inv(camera.intrinsics.double()), torch.linalg.inv(other.intrinsics.double())
+    camera, other = camera.to(torch.float64), other.to(torch.float64)
+    motion = other.cam_from_world @ camera.world_from_cam
     rotation, shift = motion[:3, :3], motion[:3, 3]
-    infinite = other.intrinsics.double() @ rotation @ inverse
-    if shift.norm() < 1e-6 * (1 + camera.centers.double().norm()):
+    infinite = other.intrinsics @ rotation @ camera.cam_from_pixel
+    if shift.norm() < 1e-6 * (1 + camera.centers.norm()):
         return None, infinite
     x, y, z = (shift / shift.norm()).tolist()
     cross = shift.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return back.mT @ cross @ rotation @ inverse, infinite
+    return other.cam_from_pixel.mT @ cross @ rotation @ camera.cam_from_pixel, infinite
 
 
 def keypoints(image: Float[Tensor, "3 h w"], cv2: ModuleType) -> tuple[np.ndarray, np.ndarray]:
@@ -135,5 +134,5 @@ def opencv() -> ModuleType:
     try:
         import cv2
     except ImportError:
-        raise InputError("Matching points needs OpenCV's SIFT: pip install opencv-python-headless.") from None
+        raise MissingPackage("Matching points needs OpenCV's SIFT: pip install opencv-python-headless.") from None
     return cv2

@@ -13,7 +13,8 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
 from fewview.export.ply import arrays
-from fewview.render.gaussians import Gaussians, quaternions_of
+from fewview.geometry.quaternions import quaternions_of
+from fewview.render.gaussians import Gaussians
 
 PINHOLE = 1  # model id; parameters fx, fy, cx, cy
 SOLID = 0.5  # opacity of splats that are written as points

@@ -21,7 +21,8 @@ from fewview.checkpoint import atomic_path
 from fewview.export.images import picture
 from fewview.export.packed_splats import WORDS, most_visible, pack
 from fewview.paths import look_at_point
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import resize
 
 SCRIPTS = ("decode.js", "sort.js", "view.js", "renderer.js", "main.js")

@@ -6,7 +6,7 @@ from fewview.errors import InputError
 from fewview.export.ply import read_ply
 from fewview.export.splat import read_splat
 from fewview.export.spz import read_spz
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.asset import GaussianAsset
 
 AXES = {sign + axis: tuple(s * float(axis == x) for x in "xyz") for sign, s in (("", 1), ("-", -1)) for axis in "xyz"}
 """Directions by name; files of splats do not say which one is up, and most have -y."""

@@ -19,9 +19,10 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 
 from fewview.checkpoint import atomic_path
-from fewview.errors import InputError
+from fewview.errors import InputError, MissingPackage
 from fewview.export.ply import SH_DC, arrays, check_is_file, checked
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 
 NAME, HEADER = b"NGSP", struct.Struct("<4sIIBBBB")  # version, splats, degree, bits, flags, number of zstd streams
 ANTIALIASED = 1  # bit of the flags
@@ -100,7 +101,7 @@ def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], path: Pa
     try:
         import zstandard
     except ImportError:
-        raise InputError(f"{path} is SPZ of version 4; to read it, pip install zstandard.") from None
+        raise MissingPackage(f"{path} is SPZ of version 4; to read it, pip install zstandard.") from None
     start = int.from_bytes(stream.read(4), "little")
     stream.seek(start)
     table = np.frombuffer(stream.read(16 * streams).ljust(16 * streams, b"\0"), "<u8")[::2].tolist()

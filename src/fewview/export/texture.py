@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from fewview.cameras import Cameras
-from fewview.errors import InputError
+from fewview.errors import MissingPackage
 from fewview.export.mesh import Mesh, TexturedMesh, normals
 from fewview.export.paint import REACH, shade
 from fewview.views import Render
@@ -66,7 +66,7 @@ def unwrapped(
     try:
         import xatlas
     except ImportError:
-        raise InputError("A texture needs the package xatlas; pip install xatlas.") from None
+        raise MissingPackage("A texture needs the package xatlas; pip install xatlas.") from None
     atlas, options = xatlas.Atlas(), xatlas.PackOptions()
     atlas.add_mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
     options.resolution, options.padding, options.bilinear = size, PADDING, True

@@ -22,6 +22,11 @@ def inverse_rigid(a_from_b: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batc
     return torch.cat([torch.cat([rotation, translation], dim=-1), a_from_b[..., 3:, :]], dim=-2)
 
 
+def scale_of(a_from_b: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch"]:
+    """The factor by which a similarity multiplies lengths."""
+    return torch.linalg.det(a_from_b[..., :3, :3]).abs() ** (1 / 3)
+
+
 def similarity(scale: float | Tensor, centre: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
     """new_from_old that moves `centre` (old frame) to the origin, then multiplies lengths by `scale`."""
     matrix = torch.eye(4, dtype=centre.dtype, device=centre.device)

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewview.cameras import Cameras
 from fewview.views import Views
 
 
@@ -46,12 +45,3 @@ class Clip:
 
 
 Batches = Callable[[torch.Generator], Clip]
-
-
-def joined(first: Views, second: Views) -> Views:
-    """One after the other along the second axis, without masks."""
-    cameras = [first.cameras, second.cameras]
-    poses = torch.cat([c.world_from_cam for c in cameras], dim=1)
-    intrinsics = torch.cat([c.intrinsics for c in cameras], dim=1)
-    images = torch.cat([first.images, second.images], dim=1)
-    return Views(images, Cameras(poses, intrinsics, first.cameras.height, first.cameras.width))

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fewview.render.gaussians import Gaussians, quaternions_of
+from fewview.geometry.quaternions import quaternions_of
+from fewview.render.gaussians import Gaussians
 
 DOUBLINGS = 16
 OPAQUE = 0.999

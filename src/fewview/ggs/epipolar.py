@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fewview.cameras import Cameras
+from fewview.geometry.depths import log_depths
 from fewview.geometry.epipolar import inside_image, sample_bilinear
 from fewview.ggs.frame import points_at
 from fewview.nn.layers import harmonic
@@ -37,11 +38,6 @@ class EpipolarLines:
     depth: Float[Tensor, "b m s n d"]  # z-depth there
     height: int
     width: int
-
-
-def log_depths(near: float, far: float, position: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """z-depths at positions in [0, 1] between near and far, evenly spaced in logarithm: no scale is preferred."""
-    return near * (far / near) ** position
 
 
 def epipolar_lines(cameras: Cameras, h: int, w: int, depths: Float[Tensor, " d"]) -> EpipolarLines:

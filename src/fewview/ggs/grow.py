@@ -1,7 +1,6 @@
 """Scenes of any size: a path in chunks, each generated from photos, from what was generated and the scene so far."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +21,9 @@ from fewview.ggs.compact import compact
 from fewview.ggs.filling import COVERED, empty_scene, filled
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import chosen_references
-from fewview.render.gaussians import Gaussians, gaussians_of
+from fewview.progress import Progress
+from fewview.render.asset import gaussians_of
+from fewview.render.gaussians import Gaussians
 from fewview.views import Views
 
 SVD_SIGMAS = 0.002, 700.0  # 2311.15127 appendix D: the levels that SVD is sampled at
@@ -70,7 +71,7 @@ class Grown:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class GrowthPlan:
     """Given views and a path of the model's size in the frame of growth; `walk` is what a chunk of it walks."""
 
     given: Views
@@ -87,31 +88,31 @@ class Task:
 
 def grow(
     model: GGS,
-    task: Task,
+    plan: GrowthPlan,
     config: GGSMethodConfig,
     *,
-    progress: Callable[[float], None],
+    progress: Progress,
     directory: Path | None = None,
 ) -> Grown:
     """All chunks of a path, going on from the last one that `directory` holds.
 
     Chunk i draws from (seed, i) alone, so a run that was stopped gives the same bits as one that was not.
     """
-    chunks = task.chunks(config.chunk)
-    grown = _start(task) if directory is None else _resume(directory, task, config)
+    chunks = plan.chunks(config.chunk)
+    grown = _start(plan) if directory is None else _resume(directory, plan, config)
     done = [end for _, end in chunks].index(len(grown.images)) + 1 if len(grown.images) else 0
     for i in range(done, len(chunks)):
-        tell = lambda step, _, __, i=i: progress((i + (step + 1) / config.steps) / len(chunks))
-        grown = next_chunk(model, task, config, grown, chunks[i], i, tell)
+        tell = lambda step, _, __, i=i: progress("imagining views", (i + (step + 1) / config.steps) / len(chunks))
+        grown = next_chunk(model, plan, config, grown, chunks[i], i, tell)
         if directory is not None:
-            _save(directory, task, config, grown)
+            _save(directory, plan, config, grown)
     return grown
 
 
 @torch.no_grad()
 def next_chunk(
     model: GGS,
-    task: Task,
+    plan: GrowthPlan,
     config: GGSMethodConfig,
     grown: Grown,
     frames: tuple[int, int],
@@ -119,22 +120,20 @@ def next_chunk(
     callback: Callback | None = None,
 ) -> Grown:
     """One chunk more: choose references, sample the targets, add what their splats show and the scene does not."""
-    targets = task.path[slice(*frames)]
-    views = Views(
-        torch.cat([task.given.images, grown.images]), Cameras.cat([task.given.cameras, task.path[: frames[0]]])
-    )
-    chosen = chosen_references(views.cameras, targets, config.references, walk=task.walk, reach=config.reach)
+    targets = plan.path[slice(*frames)]
+    views = Views.cat([plan.given, Views(grown.images, plan.path[: frames[0]])])
+    chosen = chosen_references(views.cameras, targets, config.references, walk=plan.walk, reach=config.reach)
     told = len(grown.scene) > 0 and model.config.scene and config.conditioning != "views"
     context = views[chosen]
     z0 = sample(
-        model, context, targets, config.steps, seed=task.seed * 1_000_003 + number, temperature=config.temperature,
+        model, context, targets, config.steps, seed=plan.seed * 1_000_003 + number, temperature=config.temperature,
         scene=grown.scene if told else None, callback=callback,
     )  # fmt: skip
     images = torch.cat([grown.images, model.codec.decode(z0).float().clamp(0, 1)])
     if model.splats is None:
         return Grown(grown.scene, images, grown.shown, (*grown.counts, 0))
     new = model.scene(context, targets, z0, fine=config.decoder).gaussians
-    fresh = [i for i, c in enumerate(chosen) if c < len(task.given) and c not in grown.shown]
+    fresh = [i for i, c in enumerate(chosen) if c < len(plan.given) and c not in grown.shown]
     made = range(len(chosen), len(chosen) + len(targets))
     cameras = Cameras.cat([context.cameras, targets])
     shown = grown.shown | {chosen[i] for i in fresh}
@@ -174,7 +173,7 @@ def _tidied(scene: Gaussians, config: GGSMethodConfig, *, merge: bool) -> Gaussi
     return compact(scene, faint=config.faint, edge=config.merge if merge else 0.0, most=config.most)
 
 
-def add_unshown(model: GGS, task: Task, config: GGSMethodConfig, grown: Grown) -> Grown:
+def add_unshown(model: GGS, plan: GrowthPlan, config: GGSMethodConfig, grown: Grown) -> Grown:
     """Splats of given views that no chunk was told: photos stay in the scene, wherever the path went.
 
     They are lifted beside the generated views next to them, whose latents are known by now.
@@ -182,12 +181,12 @@ def add_unshown(model: GGS, task: Task, config: GGSMethodConfig, grown: Grown) -
     if model.splats is None:
         return grown
     scene, shown = grown.scene, grown.shown
-    for i in range(len(task.given)):
+    for i in range(len(plan.given)):
         if i in shown:
             continue
-        near = (task.path.centers - task.given.cameras.centers[i]).norm(dim=-1).argsort(stable=True)[: config.chunk]
+        near = (plan.path.centers - plan.given.cameras.centers[i]).norm(dim=-1).argsort(stable=True)[: config.chunk]
         order = near.sort().values
-        context, targets = task.given[[i]], task.path[order]
+        context, targets = plan.given[[i]], plan.path[order]
         with torch.no_grad():
             z0 = model.codec.encode(grown.images[order]).float()
             new = model.scene(context, targets, z0, fine=config.decoder).gaussians
@@ -201,38 +200,38 @@ def empty_latents(model: GGS, views: Views) -> Float[Tensor, "0 c h w"]:
     return views.images.new_zeros(0, model.config.autoencoder.total_channels, *model.config.cells)
 
 
-def _start(task: Task) -> Grown:
-    return Grown(empty_scene(task.given.images), task.given.images[:0], frozenset(), ())
+def _start(plan: GrowthPlan) -> Grown:
+    return Grown(empty_scene(plan.given.images), plan.given.images[:0], frozenset(), ())
 
 
-def _run_of(task: Task, config: GGSMethodConfig) -> dict[str, Tensor]:
+def _run_of(plan: GrowthPlan, config: GGSMethodConfig) -> dict[str, Tensor]:
     """What two runs must share for one to go on with the other."""
     growth = replace(config, frames=0, refine=0, fit=GaussianFitConfig())  # these come before and after
-    settings = json.dumps({"seed": task.seed, **to_json(growth)}).encode()
-    tensors = {"photos": task.given.images.mean((2, 3)), "path": task.path.world_from_cam}
+    settings = json.dumps({"seed": plan.seed, **to_json(growth)}).encode()
+    tensors = {"photos": plan.given.images.mean((2, 3)), "path": plan.path.world_from_cam}
     return {"settings": torch.tensor(list(settings)), **{name: tensor.cpu() for name, tensor in tensors.items()}}
 
 
-def _save(directory: Path, task: Task, config: GGSMethodConfig, grown: Grown) -> None:
+def _save(directory: Path, plan: GrowthPlan, config: GGSMethodConfig, grown: Grown) -> None:
     """The whole state in one file, which is replaced at once."""
     numbers = {"counts": list(grown.counts), "shown": sorted(grown.shown)}
     tensors = {name: tensor.cpu() for name, tensor in grown.scene.tensors().items()}
     tensors |= {name: torch.tensor(values, dtype=torch.int64) for name, values in numbers.items()}
-    save_tensors(directory / STATE, {**tensors, "images": grown.images.cpu(), **_run_of(task, config)})
+    save_tensors(directory / STATE, {**tensors, "images": grown.images.cpu(), **_run_of(plan, config)})
 
 
-def _resume(directory: Path, task: Task, config: GGSMethodConfig) -> Grown:
+def _resume(directory: Path, plan: GrowthPlan, config: GGSMethodConfig) -> Grown:
     path = directory / STATE
     if not path.exists():
-        return _start(task)
+        return _start(plan)
     with kept_state(path):
         kept = load_tensors(path)
-        for name, tensor in _run_of(task, config).items():
+        for name, tensor in _run_of(plan, config).items():
             if name not in kept or not torch.equal(kept[name], tensor):
                 raise InputError(f"{path} is of another run (its {name} differ); name another folder, or delete it.")
-        if len(kept["images"]) not in [end for _, end in task.chunks(config.chunk)]:
+        if len(kept["images"]) not in [end for _, end in plan.chunks(config.chunk)]:
             raise ValueError("its images end within a chunk")
-        device, empty = task.given.images.device, empty_scene(task.given.images).tensors()
+        device, empty = plan.given.images.device, empty_scene(plan.given.images).tensors()
         scene = gaussians_of({name: kept[name] for name in empty}, path).to(device)
         shown, counts = (map(int, kept[name]) for name in ("shown", "counts"))
         return Grown(scene, kept["images"].to(device), frozenset(shown), tuple(counts))

@@ -1,6 +1,5 @@
 """Images to splats by optimisation: scenes are refined so, and samples of a model without splats become one."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -9,23 +8,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.fitting import GaussianFitConfig, optimise_gaussians, surface_gaussians
+from fewview.geometry.depths import log_depths
 from fewview.ggs.frame import points_at
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.progress import Steps
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
 
 PLANES, PARTNERS, PATCH = 48, 4, 5
 UNSEEN = 0.25  # cost of a point that a partner does not see
 
-Progress = Callable[[float], None]
-"""Fraction done."""
-
 
 def refine(
-    scene: Gaussians, views: Views, config: GaussianFitConfig, *, generator: torch.Generator, progress: Progress
+    scene: Gaussians, views: Views, config: GaussianFitConfig, *, generator: torch.Generator, progress: Steps
 ) -> GaussianAsset:
     """`config.steps` steps of splat fitting from `scene` on whole photos, which are opaque everywhere."""
-    tell = lambda step, _: progress(step / config.steps)
-    return optimise_gaussians(scene, _opaque(views), views.cameras, config, generator=generator, progress=tell)
+    return optimise_gaussians(scene, _opaque(views), views.cameras, config, generator=generator, progress=progress)
 
 
 def lift(
@@ -35,7 +33,7 @@ def lift(
     config: GaussianFitConfig,
     *,
     generator: torch.Generator,
-    progress: Progress,
+    progress: Steps,
 ) -> GaussianAsset:
     """Splats fitted to whole photos, from the surfaces that a plane sweep finds between z-depths near and far."""
     seen = replace(_opaque(views), depth=swept_depth(views, near, far)[:, None])
@@ -49,7 +47,7 @@ def swept_depth(views: Views, near: float, far: float, *, planes: int = PLANES) 
 
     Candidates are even in logarithm. A view without others is taken for a plane at their geometric mean.
     """
-    depths = near * (far / near) ** torch.linspace(0, 1, planes)
+    depths = log_depths(near, far, torch.linspace(0, 1, planes))
     height, width = views.images.shape[-2:]
     places = views.cameras.centers
     apart = (places[:, None] - places).norm(dim=-1)

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.diffusion.schedules import COSINE
-from fewview.ggs.clips import Clip, joined
+from fewview.geometry.transforms import scale_of
+from fewview.ggs.clips import Clip
 from fewview.ggs.filling import composed
 from fewview.ggs.frame import depth_at_cells, points_at
 from fewview.ggs.model import GGS, Inputs, Prediction
@@ -61,7 +62,7 @@ def denoiser_loss(model: GGS, clip: Clip, config: LossConfig, *, generator: torc
     p = model(inputs, x, sigma, novel=_novel(clip.novel, config), generator=generator)
     v = (p.velocity[:, inputs.k :] - velocity_of(z0, noise, sigma)).square().mean()
     v0 = (p.velocity[:, : inputs.k] + inputs.references).square().mean()
-    inputs_seen = joined(clip.references, clip.targets)
+    inputs_seen = Views.cat([clip.references, clip.targets], axis=1)
     return _total(
         {"v": (1.0, v), "v0": (config.reference, v0), **_rendered(p, inputs_seen, clip.novel, config)},
         _depth_term(p.splats, inputs, clip.input_depths, config),
@@ -72,7 +73,7 @@ def regressor_loss(model: GGS, clip: Clip, config: LossConfig, *, generator: tor
     """Splats of the references alone, judged where they are and in all other views, as pixelSplat trains."""
     inputs = model.inputs(clip.references, clip.targets.cameras[:, :0])
     empty = inputs.references[:, :0]
-    others = joined(clip.targets, clip.novel)
+    others = Views.cat([clip.targets, clip.novel], axis=1)
     p = model(inputs, empty, empty[:, :, 0, 0, 0], novel=others.cameras, generator=generator)
     return _total(
         _rendered(p, clip.references, others, config), _depth_term(p.splats, inputs, clip.reference_depths, config)
@@ -93,14 +94,13 @@ def decoder_loss(
     """
     clip = clip.resized(model.config.height, model.config.width)
     targets = clip.targets[:, :0] if config.regressor else clip.targets
-    seen = joined(clip.references, targets)
-    judged = joined(joined(clip.references, clip.targets), clip.novel)
+    judged = Views.cat([clip.references, clip.targets, clip.novel], axis=1)
     inputs = model.inputs(clip.references, targets.cameras)
     splats = model.decode(inputs, clip.references.images, model.encode(targets))
     to_norm = torch.linalg.inv(inputs.world_from_norm)[:, None]
     scenes = composed(splats, clip.references.cameras.shape[1], inputs.cameras)
     render = render_each(scenes, judged.cameras.transformed(to_norm))
-    count = seen.cameras.shape[1]
+    count = clip.references.cameras.shape[1] + targets.cameras.shape[1]
     low = (render.image[:, :count] - judged.images[:, :count]).square().mean()
     new = (render.image[:, count:] - judged.images[:, count:]).square().mean()
     terms = {"low": (config.low, low), "novel": (config.novel, new)}
@@ -131,7 +131,7 @@ def scenes_so_far(model: GGS, clip: Clip, config: LossConfig, generator: torch.G
         return None
     views, depths, k = clip.references, clip.reference_depths, clip.reference_depths.shape[1]
     if clip.novel_depths is not None:
-        views, depths = joined(views, clip.novel), torch.cat([depths, clip.novel_depths], dim=1)
+        views, depths = Views.cat([views, clip.novel], axis=1), torch.cat([depths, clip.novel_depths], dim=1)
     scenes = []
     for i in range(len(depths)):
         keep = (torch.rand(depths.shape[1], generator=generator) < 0.5) | (torch.arange(depths.shape[1]) < k)
@@ -165,7 +165,7 @@ def _depth_term(
 ) -> tuple[float, Tensor] | None:
     if splats is None or depths is None:
         return None
-    unit = torch.linalg.det(inputs.world_from_norm[:, :3, :3])[:, None, None, None] ** (1 / 3)
+    unit = scale_of(inputs.world_from_norm)[:, None, None, None]
     error = depth_error(splats, inputs.cameras, depths / unit, relative=config.relative_depth)
     return config.depth, error
 

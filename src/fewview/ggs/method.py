@@ -1,7 +1,6 @@
 """GGS from end to end: posed photos and a path to a scene of splats, and to the images generated on the way."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,19 +10,25 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_model, save_model
 from fewview.errors import InputError
-from fewview.ggs.grow import GGSMethodConfig, Grown, Task, add_unshown, empty_latents, grow
+from fewview.ggs.grow import GGSMethodConfig, Grown, GrowthPlan, add_unshown, empty_latents, grow
 from fewview.ggs.lift import lift, refine
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, walk_of
-from fewview.render.gaussians import GaussianAsset
+from fewview.progress import Progress, silent, steps_of
+from fewview.render.asset import GaussianAsset
 from fewview.views import Views
+from fewview.weights import model_folder
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-PREFIX = "ggs-"
+Method = TypeVar("Method", bound="GGSMethod")
 
-Method = TypeVar("Method", bound="GenerativeGaussianSplatting")
-Progress = Callable[[str, float], None]
-"""(stage, fraction done in [0, 1])."""
+
+@dataclass(frozen=True, eq=False)
+class RoomInput:
+    """Photos as they came, and as the model sees them; the cameras of frames to generate. All in the photos' world."""
+
+    photos: Views
+    given: Views  # of the model's size and on its device, without masks
+    path: Cameras  # likewise; none for a regressor, which generates no frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,7 @@ class Generated:
     counts: tuple[int, ...]  # splats after each chunk
 
 
-class GenerativeGaussianSplatting:
+class GGSMethod:
     """A Reconstructor: splats that hold what the photos show and invent, along a path, what they do not."""
 
     def __init__(self, model: GGS, config: GGSMethodConfig | None = None):
@@ -47,7 +52,7 @@ class GenerativeGaussianSplatting:
         cls: type[Method], source: str | Path = "ggs-tiny", config: GGSMethodConfig | None = None
     ) -> Method:
         """Weights by name (shipped with the package; the "ggs-" may be left out) or from a model folder."""
-        return cls(load_model(model_folder(source), GGS, GGSConfig), config)
+        return cls(load_model(model_folder(source, "ggs"), GGS, GGSConfig), config)
 
     def save_pretrained(self, folder: Path) -> None:
         """A model folder that `from_pretrained` reads."""
@@ -74,48 +79,63 @@ class GenerativeGaussianSplatting:
         progress: Progress | None = None,
         directory: Path | None = None,
     ) -> Generated:
-        """A scene of one or more whole photos (masks are not used) along a path in their world, or an automatic one.
-
-        With a `directory` a killed run goes on behind its last whole chunk. InputError for paths that do not fit.
-        """
-        report = progress or (lambda stage, fraction: None)
-        generator = generator or torch.Generator().manual_seed(0)
-        self.check()
-        given, cameras = self.prepared(views, path)
-        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-        chunks = -(-len(cameras) // self.config.chunk)
-        walk = walk_of(given.cameras, cameras, chunks)
-        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else walk
-        frame = growth_frame(given.cameras, unit)
-        inside = torch.linalg.inv(frame)
-        task = Task(_moved(given, inside), cameras.transformed(inside), walk / unit, seed)
-        if self.config.regressor:
-            scene, grown = self.regressed(task), None
-        else:
-            tell = lambda fraction: report("imagining views", fraction)
-            grown = grow(self.model, task, self.config, progress=tell, directory=directory)
-            scene = self.finished(task, grown, report)
-        images = given.images[:0] if grown is None else grown.images
-        made = Views(images, cameras[: len(images)])
-        return Generated(scene.transformed(frame), made, given, () if grown is None else grown.counts)
+        """A scene of one or more whole photos along a path in their world, or an automatic one; see `prepare`."""
+        room = self.prepare(views, path)
+        return self.generated(room, generator=generator, progress=progress, directory=directory)
 
     def path(self, views: Views) -> Cameras:
         """The automatic path: `config.frames` cameras between the photos, or a stroll about the only one."""
-        config = self.model.config
-        return automatic_path(framed_cameras(views.cameras, config.height, config.width), self.config.frames)
+        return self.prepare(views).path
 
-    def prepared(self, views: Views, path: Cameras | None) -> tuple[Views, Cameras]:
-        """Photos and path of the model's size and on its device, in the world."""
+    def prepare(self, views: Views, path: Cameras | None = None) -> RoomInput:
+        """Photos (masks are not used) and path as the model takes them; InputError for what does not fit.
+
+        Without a path, `config.frames` cameras between the photos, or a stroll about the only one.
+        """
+        self.check()
         size = self.model.config.height, self.model.config.width
         device = next(self.model.parameters()).device
         if len(views) < 1:
             raise InputError("There is no photo; a scene needs one or more.")
         given = framed(views, *size).to(device)
         if self.config.regressor:
-            return given, given.cameras[:0]
-        if path is None:
-            return given, automatic_path(given.cameras, self.config.frames)
-        return given, checked_path(framed_cameras(path, *size).to(device), given.cameras)
+            cameras = given.cameras[:0]
+        elif path is None:
+            cameras = automatic_path(given.cameras, self.config.frames)
+        else:
+            cameras = checked_path(framed_cameras(path, *size).to(device), given.cameras)
+        return RoomInput(views, given, cameras)
+
+    def generated(
+        self,
+        room: RoomInput,
+        *,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> Generated:
+        """The scene, and the images generated on the way.
+
+        With a `directory` a killed run goes on behind its last whole chunk.
+        """
+        report = progress or silent
+        generator = generator or torch.Generator().manual_seed(0)
+        given, cameras = room.given, room.path
+        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+        chunks = -(-len(cameras) // self.config.chunk)
+        walk = walk_of(given.cameras, cameras, chunks)
+        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else walk
+        frame = growth_frame(given.cameras, unit)
+        inside = torch.linalg.inv(frame)
+        plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), walk / unit, seed)
+        if self.config.regressor:
+            scene, grown = self.regressed(plan), None
+        else:
+            grown = grow(self.model, plan, self.config, progress=report, directory=directory)
+            scene = self.finished(plan, grown, report)
+        images = given.images[:0] if grown is None else grown.images
+        made = Views(images, cameras[: len(images)])
+        return Generated(scene.transformed(frame), made, given, () if grown is None else grown.counts)
 
     def check(self) -> None:
         """InputError where the config asks for what cannot be done, or not with this model."""
@@ -136,38 +156,23 @@ class GenerativeGaussianSplatting:
         if self.config.regressor and self.model.splats is None:
             raise InputError("These weights make no splats (their config says no_3d), so they are no regressor.")
 
-    def regressed(self, task: Task) -> GaussianAsset:
+    def regressed(self, plan: GrowthPlan) -> GaussianAsset:
         """The splats of the photos alone."""
-        none = empty_latents(self.model, task.given)
-        return self.model.scene(task.given, task.given.cameras[:0], none, fine=self.config.decoder)
+        none = empty_latents(self.model, plan.given)
+        return self.model.scene(plan.given, plan.given.cameras[:0], none, fine=self.config.decoder)
 
-    def finished(self, task: Task, grown: Grown, report: Progress) -> GaussianAsset:
+    def finished(self, plan: GrowthPlan, grown: Grown, report: Progress) -> GaussianAsset:
         """All photos' splats in the scene and, where asked for, all views fitted; lifted, where there are no splats."""
         config, model = self.config, self.model
-        generator = torch.Generator().manual_seed(task.seed)
-        seen = Views(torch.cat([task.given.images, grown.images]), Cameras.cat([task.given.cameras, task.path]))
+        generator = torch.Generator().manual_seed(plan.seed)
+        seen = Views.cat([plan.given, Views(grown.images, plan.path)])
         if model.splats is None:
             near, far = model.config.splats.near, model.config.splats.far  # of chunks' frames, about that of growth
-            tell = lambda fraction: report("fitting splats", fraction)
             fit = replace(config.fit, steps=config.fit.steps + config.refine)
+            tell = steps_of(report, "fitting splats", fit.steps)
             return lift(seen, near, far, fit, generator=generator, progress=tell)
-        scene = add_unshown(model, task, config, grown).scene
+        scene = add_unshown(model, plan, config, grown).scene
         if not config.refine:
             return GaussianAsset(scene)
-        tell = lambda fraction: report("refining splats", fraction)
+        tell = steps_of(report, "refining splats", config.refine)
         return refine(scene, seen, replace(config.fit, steps=config.refine), generator=generator, progress=tell)
-
-
-def model_folder(source: str | Path) -> Path:
-    """A shipped model by name, or the folder itself."""
-    shipped = WEIGHTS / f"{PREFIX}{str(source).removeprefix(PREFIX)}"
-    if shipped.is_dir():
-        return shipped
-    if Path(source).is_dir():
-        return Path(source)
-    names = ", ".join(sorted(folder.name for folder in WEIGHTS.glob(f"{PREFIX}*")))
-    raise InputError(f"'{source}' is neither a model folder nor one of the shipped weights of GGS ({names or 'none'}).")
-
-
-def _moved(views: Views, matrix: torch.Tensor) -> Views:
-    return Views(views.images, views.cameras.transformed(matrix))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fewview.cameras import Cameras
 from fewview.diffusion.denoiser import Denoiser
 from fewview.errors import InputError
+from fewview.geometry.transforms import scale_of
 from fewview.ggs.camera_encoder import CameraEncoder
 from fewview.ggs.decoder import DecoderConfig, SplatDecoder
 from fewview.ggs.epipolar import EpipolarConfig, EpipolarTransformer
@@ -25,7 +26,8 @@ from fewview.ggs.velocity import VelocityConfig, VelocityHead, alpha_std, clean_
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
 from fewview.nn.multiview_unet import Backbone, MultiViewUNet, MultiViewUNetConfig
 from fewview.nn.svd import SVDConfig, SVDUNet
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import DILATION
 from fewview.views import Render, Views
 
@@ -101,7 +103,7 @@ class GGS(nn.Module):
 
     def condition(self, context: Views, targets: Cameras, *, scene: Gaussians | None = None) -> Denoiser:
         """The denoiser of all targets jointly: context batch "k", targets batch "l", latents batch "l"."""
-        inputs = self.inputs(_one(context), targets[None], scenes=None if scene is None else [scene])
+        inputs = self.inputs(context.whole()[None], targets[None], scenes=None if scene is None else [scene])
         limit = self.config.x0_limit
 
         def denoise(x: Float[Tensor, "l c h w"], sigma: Float[Tensor, " l"]) -> Float[Tensor, "l c h w"]:
@@ -114,13 +116,13 @@ class GGS(nn.Module):
         config = self.config
         size = config.height, config.width
         references, targets = references.resized(*size), targets.resized(*size)
-        cameras = _cat(references.cameras, targets)
+        cameras = Cameras.cat([references.cameras, targets], axis=1)
         back = world_from_norm(cameras, metric=config.metric)
         cameras = cameras.transformed(norm_from_world(cameras, metric=config.metric)[:, None])
         with torch.no_grad():
             scene = None
             if scenes is not None:
-                unit = torch.linalg.det(back[:, :3, :3]) ** (1 / 3)
+                unit = scale_of(back)
                 scene = scene_maps(scenes, targets, self.codec, unit, config=config.splats)
         return Inputs(self.encode(references), cameras, back, scene)
 
@@ -210,7 +212,7 @@ class GGS(nn.Module):
 
         Context batch "k", targets batch "l"; l may be 0, as it is for the feed-forward regressor.
         """
-        views = _one(context.resized(self.config.height, self.config.width))
+        views = context.whole().resized(self.config.height, self.config.width)[None]
         inputs = self.inputs(views, targets[None])
         with torch.no_grad():
             if fine:
@@ -233,13 +235,3 @@ def in_world(splats: PixelSplats, inputs: Inputs, i: int) -> Gaussians:
 def build_backbone(config: MultiViewUNetConfig | SVDConfig, inputs: int) -> Backbone:
     """The U-Net of a config, for so many input channels."""
     return SVDUNet(config, inputs) if isinstance(config, SVDConfig) else MultiViewUNet(config, inputs)
-
-
-def _one(views: Views) -> Views:
-    return Views(views.images[None], views.cameras[None])
-
-
-def _cat(first: Cameras, second: Cameras) -> Cameras:
-    """Along the second axis."""
-    poses = torch.cat([first.world_from_cam, second.world_from_cam], dim=1)
-    return Cameras(poses, torch.cat([first.intrinsics, second.intrinsics], dim=1), first.height, first.width)

@@ -3,7 +3,6 @@
 Depth is a place s in [0, 1] between near and far, even in logarithm, in units of the normalised frame.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras, pixel_centres
+from fewview.geometry.depths import log_depths, log_places
+from fewview.geometry.quaternions import multiply, quaternions_of
 from fewview.geometry.transforms import apply
-from fewview.render.gaussians import Gaussians, multiply, quaternions_of
+from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
 from fewview.views import Render
 
@@ -151,11 +152,10 @@ def place_splats(
     with torch.autocast(place.device.type, enabled=False):
         h, w = place.shape[-2:]
         cells = cameras.resized(h, w)
-        depth = config.near * (config.far / config.near) ** place
+        depth = log_depths(config.near, config.far, place)
         shift, scale, turn, opacity = raw.float().split([2, 3, 4, 1], dim=-1)
         pixels = pixel_centres(h, w).to(depth) + 0.5 * shift.tanh()
-        rays = torch.cat([pixels, torch.ones_like(depth)[..., None]], dim=-1).flatten(2, 3)
-        in_cam = (rays @ torch.linalg.inv(cells.intrinsics).mT).unflatten(2, (h, w)) * depth[..., None]
+        in_cam = cells.in_cam(pixels.flatten(2, 3)).unflatten(2, (h, w)) * depth[..., None]
         means = apply(cells.world_from_cam, in_cam.flatten(2, 3)).unflatten(2, (h, w))
         focal = cells.intrinsics[..., [0, 1], [0, 1]].mean(-1)[..., None, None]
         size = config.min_scale * (config.max_scale / config.min_scale) ** scale.sigmoid()
@@ -173,4 +173,4 @@ def _turned(turn: Float[Tensor, "b m h w 4"], cameras: Cameras) -> Float[Tensor,
 
 def place_of(depth: Float[Tensor, "*batch"], config: SplatConfig) -> Float[Tensor, "*batch"]:
     """The place s of a z-depth, clamped to [0, 1]."""
-    return ((depth / config.near).clamp(min=1e-6).log() / math.log(config.far / config.near)).clamp(0, 1)
+    return log_places(config.near, config.far, depth)

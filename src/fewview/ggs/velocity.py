@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewview.diffusion.denoiser import data_of_velocity, velocity
 from fewview.nn.multiview_unet import Block, NoiseEmbedding
 
 
@@ -60,14 +61,13 @@ def alpha_std(sigma: Float[Tensor, "b v"]) -> tuple[Float[Tensor, "b v 1 1 1"], 
 def velocity_of(
     z0: Float[Tensor, "b v c h w"], noise: Float[Tensor, "b v c h w"], sigma: Float[Tensor, "b v"]
 ) -> Float[Tensor, "b v c h w"]:
-    """v = alpha * noise - std * z0 (2202.00512 section 4)."""
-    alpha, std = alpha_std(sigma)
-    return alpha * noise - std * z0
+    """The v of each view's level (EDM frame)."""
+    return velocity(z0, noise, *alpha_std(sigma))
 
 
 def clean_of(
     v: Float[Tensor, "b v c h w"], x: Float[Tensor, "b v c h w"], sigma: Float[Tensor, "b v"]
 ) -> Float[Tensor, "b v c h w"]:
-    """z0 = alpha * x_vp - std * v with x_vp = alpha * x, where x = z0 + sigma * noise (EDM frame)."""
+    """z0 of v and x = z0 + sigma * noise (EDM frame)."""
     alpha, std = alpha_std(sigma)
-    return alpha**2 * x - std * v
+    return data_of_velocity(v, alpha**2 * x, std)

@@ -20,8 +20,7 @@ STROLL, GLANCE = 0.5, 0.35  # radius of the walk from one photo, in the world's 
 def framed(views: Views, height: int, width: int) -> Views:
     """Whole photos, without masks, cut about their middle to the shape of height x width, and resampled to it."""
     h, w, top, left = _window(views.cameras, height, width)
-    images = views.images[..., top : top + h, left : left + w]
-    return Views(images, views.cameras.cropped(left, top, h, w)).resized(height, width)
+    return views.whole().cropped(left, top, h, w).resized(height, width)
 
 
 def framed_cameras(cameras: Cameras, height: int, width: int) -> Cameras:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fewview.checkpoint import load_state, load_tensors, read_json
 from fewview.config import from_json
-from fewview.errors import InputError
+from fewview.errors import InputError, MissingPackage
 from fewview.nn.multiview_unet import noise_label
 
 PARAMETERS = 1_524_623_082  # of UNetSpatioTemporalConditionModel at its defaults, with its last convolution
@@ -100,7 +100,7 @@ def build_unet(config: SVDConfig) -> Any:
     try:
         from diffusers import UNetSpatioTemporalConditionModel  # type: ignore[import-not-found]
     except ImportError:
-        raise InputError("This model needs diffusers; install it with: pip install diffusers") from None
+        raise MissingPackage("This model needs diffusers; install it with: pip install diffusers") from None
     own = ("fps", "motion", "augmentation", "checkpointing")
     sizes = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in own}
     return UNetSpatioTemporalConditionModel(out_channels=config.in_channels // 2, **sizes)

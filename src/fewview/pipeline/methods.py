@@ -2,59 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 
 from fewview.cameras import Cameras
 from fewview.evaluation.perceptual import find_lpips
-from fewview.ggs import method as ggs_method
-from fewview.pipeline.reconstruction import Progress, Reconstruction
+from fewview.ggs.method import GGSMethod, RoomInput
+from fewview.pipeline.reconstruction import Reconstruction
 from fewview.pipeline.scale import metres_per_unit
-from fewview.render.asset import FieldAsset
-from fewview.render.gaussians import GaussianAsset
-from fewview.sparsefusion import method as sparsefusion_method
+from fewview.progress import Progress
 from fewview.sparsefusion.distill import Perceptual
-from fewview.sparsefusion.method import SparseFusionConfig
+from fewview.sparsefusion.method import SparseFusionConfig, SparseFusionMethod
 from fewview.views import Views
 
 
-@runtime_checkable
-class Method(Protocol):
-    """A Reconstructor that says how far it is, and that goes on in a directory where it was stopped."""
-
-    def reconstruct(
-        self,
-        views: Views,
-        *,
-        generator: torch.Generator | None = None,
-        progress: Progress | None = None,
-        directory: Path | None = None,
-    ) -> FieldAsset | GaussianAsset: ...
-
-
-class Pipeline:
-    """Makes a Method callable."""
-
-    def __call__(
-        self: Method,
-        views: Views,
-        *,
-        name: str = "scene",
-        generator: torch.Generator | None = None,
-        progress: Progress | None = None,
-        directory: Path | None = None,
-    ) -> Reconstruction:
-        """The scene of two to six photos, in their world, with all that can be made of it.
-
-        The same generator seed gives the same scene on the same machine. `progress` is told (stage, fraction), now and
-        when the scene is exported; with a `directory` a killed run continues from there.
-        """
-        asset = self.reconstruct(views, generator=generator, progress=progress, directory=directory)
-        return Reconstruction.of(asset, views, name=name, progress=progress)
-
-
-class SparseFusion(Pipeline, sparsefusion_method.SparseFusion):
+class SparseFusion(SparseFusionMethod):
     """EFT, VLDM and diffusion distillation, with the perceptual loss where its weights are found."""
 
     @classmethod
@@ -71,8 +33,25 @@ class SparseFusion(Pipeline, sparsefusion_method.SparseFusion):
             made.perceptual = find_lpips("vgg")
         return made
 
+    def __call__(
+        self,
+        views: Views,
+        *,
+        name: str = "scene",
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> Reconstruction:
+        """The scene of two to six photos, in their world, with all that can be made of it.
 
-class GenerativeGaussianSplatting(ggs_method.GenerativeGaussianSplatting):
+        The same generator seed gives the same scene on the same machine. `progress` is told (stage, fraction), now and
+        when the scene is exported; with a `directory` a killed run continues from there.
+        """
+        asset = self.reconstruct(views, generator=generator, progress=progress, directory=directory)
+        return Reconstruction.of(asset, views, name=name, progress=progress)
+
+
+class GenerativeGaussianSplatting(GGSMethod):
     """GGS: splats that hold what the photos show and invent, along a path, what they do not."""
 
     def __call__(
@@ -85,17 +64,29 @@ class GenerativeGaussianSplatting(ggs_method.GenerativeGaussianSplatting):
         progress: Progress | None = None,
         directory: Path | None = None,
     ) -> Reconstruction:
-        """The scene of one or more whole photos along a path in their world (by default `self.path(views)`).
+        """The scene of one or more whole photos along a path in their world (by default one between the photos).
 
         The film of the scene goes along that path. Generator, progress and directory are as those of SparseFusion.
         """
-        path = self.path(views) if path is None else path
-        asset = self.in_metres(views).reconstruct(
-            views, path=path, generator=generator, progress=progress, directory=directory
+        method = self.in_metres(views)
+        how = {"generator": generator, "progress": progress, "directory": directory}
+        return method.scene(method.prepare(views, path), name=name, **how)
+
+    def scene(
+        self,
+        room: RoomInput,
+        *,
+        name: str = "scene",
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+        directory: Path | None = None,
+    ) -> Reconstruction:
+        """The same of what `prepare` gave."""
+        asset = self.generated(room, generator=generator, progress=progress, directory=directory).scene
+        walk = room.path if len(room.path) > 1 else Cameras.cat([room.given.cameras, room.path])
+        return Reconstruction.along(
+            asset.to("cpu"), walk.to("cpu"), room.photos.to("cpu"), name=name, progress=progress
         )
-        given, walk = self.prepared(views, path)
-        walk = walk if len(walk) > 1 else Cameras.cat([given.cameras, walk])
-        return Reconstruction.along(asset.to("cpu"), walk.to("cpu"), views.to("cpu"), name=name, progress=progress)
 
     def in_metres(self, views: Views) -> "GenerativeGaussianSplatting":
         """The same method, told how many metres a unit of the photos' world has, where its model wants to know.

@@ -1,7 +1,6 @@
 """What is made of a reconstructed scene besides itself: splats, a mesh, and cameras to look from."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -15,8 +14,9 @@ from fewview.export.video import render_path
 from fewview.fitting import GaussianFitConfig, fit_gaussians
 from fewview.geometry.transforms import apply, axis_angle, normalise
 from fewview.paths import CameraPrior
-from fewview.render.asset import FieldAsset
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.progress import Progress, steps_of
+from fewview.render.asset import FieldAsset, GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Asset, Render
 
 TILTS = (-0.6, 0.0, 0.7)  # radians towards the axis: rings above, at, and below the height of the inputs
@@ -27,8 +27,6 @@ BAND = 2  # cells, in which depth maps are fused to a surface
 SOLID, FEW = 0.5, 50  # splats below this opacity do not count for where things are, unless few are above it
 STRAY, ROOM = 0.01, 1.2  # share of the splats that may lie outside of a ball that is seen with so much around it
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
-Share = Callable[[float], None]
-"""(fraction done in [0, 1])."""
 
 
 def around(cameras: Cameras, count: int, size: int) -> Cameras:
@@ -47,12 +45,12 @@ def sized(cameras: Cameras, height: int) -> Cameras:
 
 
 def splats(
-    asset: FieldAsset | GaussianAsset, cameras: Cameras, *, generator: torch.Generator, progress: Share
+    asset: FieldAsset | GaussianAsset, cameras: Cameras, *, generator: torch.Generator, progress: Progress
 ) -> Gaussians:
     """Gaussians that look like the asset from all around."""
     if isinstance(asset, GaussianAsset):
         return asset.gaussians
-    tell = lambda step, loss: progress(step / SPLATS.steps)
+    tell = steps_of(progress, "fitting splats", SPLATS.steps)
     return fit_gaussians(asset, cameras, SPLATS, generator=generator, progress=tell).gaussians
 
 

@@ -1,6 +1,5 @@
 """A reconstructed scene as its users hold it: to be looked at, and written in any format."""
 
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -21,12 +20,10 @@ from fewview.framing import crop_to_object
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior, interpolate, orbit
 from fewview.pipeline import formats, products
-from fewview.render.asset import FieldAsset
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.progress import Progress, silent
+from fewview.render.asset import FieldAsset, GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
-
-Progress = Callable[[str, float], None]
-"""(stage, fraction done in [0, 1])."""
 
 FILM_SIZE, FILM_FRAMES = 192, 48  # pixels and pictures of the film among the results
 TURN_FRAMES = 24  # pictures that a notebook shows
@@ -59,7 +56,7 @@ class Reconstruction:
         if up is None:
             up = normalise(cameras.up.mean(0)) if walk else CameraPrior.fit(cameras).circle.normal
         self.up = up
-        self.report: Progress = progress or (lambda stage, fraction: None)
+        self.report = progress or silent
 
     @staticmethod
     def of(
@@ -116,9 +113,8 @@ class Reconstruction:
     @cached_property
     def splats(self) -> Gaussians:
         """Those of the scene, or some that are fitted to its field; coloured."""
-        tell = lambda done: self.report("fitting splats", done)
         generator = torch.Generator().manual_seed(0)
-        made = products.splats(self.asset, self._around(FIT_SIZE), generator=generator, progress=tell)
+        made = products.splats(self.asset, self._around(FIT_SIZE), generator=generator, progress=self.report)
         if made.features.shape[1] != 3:
             raise InputError("The splats of the scene have latent features instead of colours, which no file holds.")
         return made

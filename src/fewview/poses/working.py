@@ -1,7 +1,7 @@
 """Photos as the matchers work on them: scaled down, in folders by lens, beside the database of COLMAP."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,12 @@ from typing import Any
 from PIL import Image
 
 from fewview.data.unposed import UnposedPhotos
-from fewview.errors import InputError
+from fewview.errors import MissingPackage
+from fewview.progress import Progress
 
 LONGEST = 1600  # px: larger photos are scaled down for matching; more pixels add time and hardly accuracy
 GUESS = 1.2  # COLMAP's focal length, in longer sides, where EXIF tells none
 SAME_FOCAL = 0.01  # photos whose EXIF focal lengths differ by less were taken with one lens setting
-
-Progress = Callable[[str, float], None]
-"""(stage, fraction done in [0, 1])."""
 
 
 def load_pycolmap() -> Any:
@@ -25,7 +23,7 @@ def load_pycolmap() -> Any:
     try:
         import pycolmap
     except ImportError:
-        raise InputError(
+        raise MissingPackage(
             "Photos without cameras need pycolmap to find them; pip install 'fewview[poses]' (or pip install pycolmap)."
         ) from None
     pycolmap.logging.minloglevel = 3

@@ -16,12 +16,11 @@ from fewview.ggs.splats import SplatConfig
 from fewview.ggs.velocity import VelocityConfig
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
 from fewview.nn.multiview_unet import MultiViewUNetConfig
-from fewview.sparsefusion.method import WEIGHTS
+from fewview.progress import Steps
 from fewview.sparsefusion.tasks import AutoencoderTask, Perceptual
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.training import TrainConfig, train
-
-Progress = Callable[[int, dict[str, float]], None]
+from fewview.weights import WEIGHTS
 
 FRAMES = 8  # the paper's input views, references included
 
@@ -83,7 +82,7 @@ def train_codec(
     *,
     autoencoder: Path = WEIGHTS / "sparsefusion-tiny",
     perceptual: Perceptual | None = None,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Path:
     """Stage 0: a trained autoencoder learns other pictures, and <directory>/model, for `start`, is returned.
 

@@ -1,6 +1,5 @@
 """SparseFusion's distillation with GGS as its prior: a room as a radiance field whose renderings GGS finds likely."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,14 +14,11 @@ from fewview.geometry.transforms import similarity
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import automatic_path, framed, framed_cameras
 from fewview.paths import interpolate
-from fewview.render.asset import FieldAsset
-from fewview.render.gaussians import GaussianAsset
+from fewview.progress import Progress, silent, steps_of
+from fewview.render.asset import FieldAsset, GaussianAsset
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.method import SparseFusionConfig
 from fewview.views import Views
-
-Progress = Callable[[str, float], None]
-"""(stage, fraction done in [0, 1])."""
 
 FILLED = 0.9  # of the half side of the field's box: where the far end of what the splats show comes to lie
 FAR_END = 0.98  # quantile of the splats' distances that is their far end
@@ -71,7 +67,7 @@ class DistilledGGS:
         """A field in the world of the views, distilled at the cameras of a path (or an automatic one)."""
         if self.model.splats is None:
             raise InputError("These weights make no splats (their config says no_3d); distill from others.")
-        report = progress or (lambda stage, fraction: None)
+        report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
         size = self.model.config.height, self.model.config.width
         given = framed(views, *size)
@@ -81,14 +77,14 @@ class DistilledGGS:
         scene = self.mean_scene(given, path, generator)
         config = self.config.distill
         norm = box_from_world(scene, Cameras.cat([given.cameras, path]), config.asset.volume.bound)
-        photos = Views(given.images, given.cameras.transformed(norm))
+        photos = given.transformed(norm)
         asset = distill(
             self.model,
             self.evidence(photos, path, scene, norm),
             config,
             generator=generator,
             perceptual=self.perceptual,
-            progress=lambda step, _: report("distilling the scene", step / config.steps),
+            progress=steps_of(report, "distilling the scene", config.steps),
             directory=directory,
         )
         asset.norm_from_world.copy_(norm)

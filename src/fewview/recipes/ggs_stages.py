@@ -23,10 +23,10 @@ from fewview.ggs.clips import Batches, Clip
 from fewview.ggs.losses import LossConfig
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.tasks import DecoderTask, DenoiserTask
+from fewview.progress import Steps
 from fewview.recipes import ggs
-from fewview.recipes.stages import Progress, Size, describe, fast_bfloat16
+from fewview.recipes.stages import Size, describe, fast_bfloat16
 from fewview.training import TrainConfig, train
-from fewview.views import Views
 
 Stage = Literal["codec", "denoiser", "decoder"]
 Variant = Literal["full", "no-3d", "regressor", "no-novel", "no-depth"]
@@ -102,18 +102,18 @@ def clip_batches(data: RoomClips, batching: ClipBatching, device: torch.device |
 def clip_of(
     data: RoomClips, clips: Tensor, references: int, batching: ClipBatching, generator: torch.Generator
 ) -> Clip:
-    """Frames of a random window: references anywhere in it, targets in the order of the walk, and novel views."""
+    """Frames of a random window: references anywhere in it, targets, both in the order of the walk, and novel views."""
     low, high = batching.gaps
     gap = int(torch.randint(low, high + 1, (), generator=generator))
-    targets = batching.views - references
-    batch = data.batch(clips, references, targets + batching.novel, gap=gap, generator=generator)
-    order = torch.randperm(targets + batching.novel, generator=generator)
-    known, novel = order[:targets].sort().values, order[targets:]
-    part = lambda index: Views(batch.targets.images[:, index], batch.targets.cameras[:, index])
-    depth = batch.target_depth[:, :, 0]
-    return Clip(
-        batch.references, part(known), part(novel), batch.reference_depth[:, :, 0], depth[:, known], depth[:, novel]
-    )
+    targets, total = batching.views - references, batching.views + batching.novel
+    window = data.pick(clips, total, gap=gap, generator=generator)
+    given = torch.zeros(len(window), total, dtype=torch.bool)
+    for row in given:
+        row[torch.randperm(total, generator=generator)[:references]] = True
+    rest = window[~given].reshape(len(window), -1)
+    order = torch.randperm(total - references, generator=generator)
+    frames = window[given].reshape(len(window), -1), rest[:, order[:targets].sort().values], rest[:, order[targets:]]
+    return Clip(*(data.views(f) for f in frames), *(data.depth[f].float() for f in frames))
 
 
 def run_stage(
@@ -126,7 +126,7 @@ def run_stage(
     training: TrainConfig | None = None,
     autoencoder: Path | None = None,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Path:
     """Trains a stage on a folder in RealEstate10K's form, or goes on with it, and returns its run folder.
 

@@ -17,6 +17,7 @@ from fewview.checkpoint import load_model, read_json, write_json
 from fewview.config import to_json
 from fewview.errors import InputError
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
+from fewview.progress import Steps
 from fewview.recipes import sparsefusion
 from fewview.recipes.training import (
     Batching,
@@ -32,7 +33,6 @@ from fewview.training import TrainConfig, last_checkpoint
 
 Stage = Literal["autoencoder", "eft", "unet", "joint"]
 Size = Literal["tiny", "small", "paper"]
-Progress = Callable[[int, dict[str, float]], None]
 
 STAGES: tuple[Stage, ...] = ("autoencoder", "eft", "unet", "joint")
 SIZES: dict[Size, Callable[[], VLDMConfig]] = {
@@ -69,7 +69,7 @@ def run_stage(
     training: TrainConfig | None = None,
     autoencoder: Path | None = None,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Path:
     """Trains a stage on a CO3D-layout folder, or goes on with it, and returns its run folder.
 

@@ -16,12 +16,12 @@ from fewview.data.co3d import open_co3d
 from fewview.data.packed import PackedScenes, load_packed, pack, recoloured, save_packed
 from fewview.evaluation.perceptual import find_lpips
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
+from fewview.progress import Steps
 from fewview.sparsefusion.tasks import AutoencoderTask, EFTTask, JointTask, UNetTask, feature_cache
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.training import TrainConfig, train
 from fewview.views import Views
 
-Progress = Callable[[int, dict[str, float]], None]
 CACHED = 14_000  # pairs of latents and features that the UNet learns from
 
 
@@ -73,7 +73,7 @@ def train_autoencoder(
     *,
     perceptual: bool = False,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> Autoencoder:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
     packed, held_out = data
@@ -107,7 +107,7 @@ def train_eft(
     training: TrainConfig,
     directory: Path,
     *,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> VLDM:
     """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
     device = device_of(model)
@@ -123,7 +123,7 @@ def train_unet(
     training: TrainConfig,
     directory: Path,
     *,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> VLDM:
     """Stage 3: the UNet on CACHED pairs of latents and features, computed once and kept in the run folder."""
     path, device = directory / "cache.safetensors", device_of(model)
@@ -147,7 +147,7 @@ def train_joint(
     training: TrainConfig,
     directory: Path,
     *,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
     device = device_of(model)

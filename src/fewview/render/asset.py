@@ -1,4 +1,4 @@
-"""A radiance field in a world: an Asset that can be rendered, queried, saved and loaded."""
+"""Assets that can be rendered, saved and loaded: a radiance field in a world, and splats."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +8,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fewview.cameras import Cameras, Rays
-from fewview.checkpoint import load_model, save_model
+from fewview.checkpoint import (
+    FORMAT,
+    atomic_folder,
+    load_model,
+    load_tensors,
+    read_json,
+    save_model,
+    save_tensors,
+    write_json,
+)
+from fewview.errors import InputError
 from fewview.geometry.transforms import apply
 from fewview.render.field import FieldConfig, InstantNGP
+from fewview.render.gaussians import LARGEST, Gaussians
 from fewview.render.occupancy import Occupancy, OccupancyConfig
+from fewview.render.splatting import splat
 from fewview.render.volume import VolumeConfig, render_rays
 from fewview.views import Render
 
@@ -90,3 +102,60 @@ class FieldAsset(nn.Module):
     def load(cls, folder: Path) -> "FieldAsset":
         """Read what `save` wrote; InputError where it is not whole."""
         return load_model(folder, cls, FieldAssetConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianAsset:
+    """Gaussians whose features are what they show: RGB in [0, 1], or latents."""
+
+    gaussians: Gaussians
+    antialiased: bool = False
+
+    def render(self, cameras: Cameras) -> Render:
+        return splat(self.gaussians, cameras, antialiased=self.antialiased)
+
+    def to(self, device: torch.device | str) -> "GaussianAsset":
+        return GaussianAsset(self.gaussians.to(device), self.antialiased)
+
+    def transformed(self, new_from_world: Float[Tensor, "4 4"]) -> "GaussianAsset":
+        return GaussianAsset(self.gaussians.transformed(new_from_world), self.antialiased)
+
+    def save(self, folder: Path) -> None:
+        """config.json and gaussians.safetensors, written whole."""
+        config = {"antialiased": self.antialiased}
+        tensors = {name: tensor.detach().cpu() for name, tensor in self.gaussians.tensors().items()}
+        with atomic_folder(folder) as temporary:
+            write_json(temporary / "config.json", {"format": FORMAT, "class": "GaussianAsset", "config": config})
+            save_tensors(temporary / "gaussians.safetensors", tensors)
+
+    @staticmethod
+    def load(folder: Path) -> "GaussianAsset":
+        """The asset that `save` wrote; InputError where a file is missing, malformed or of another kind."""
+        header = read_json(folder / "config.json")
+        if not isinstance(header, dict) or (header.get("format"), header.get("class")) != (FORMAT, "GaussianAsset"):
+            raise InputError(f"{folder / 'config.json'} does not describe a GaussianAsset of format {FORMAT}.")
+        path = folder / "gaussians.safetensors"
+        tensors = load_tensors(path)
+        config = header.get("config")
+        if not isinstance(config, dict):
+            raise InputError(f"{folder / 'config.json'} has no settings under 'config'; write it again.")
+        antialiased = bool(config.get("antialiased", False))
+        return GaussianAsset(gaussians_of(tensors, path), antialiased)
+
+
+def gaussians_of(tensors: dict[str, Tensor], path: Path) -> Gaussians:
+    """Splats of a file's tensors; InputError, naming the file, where their shapes or numbers are none of splats."""
+    tails = {"means": (3,), "scales": (3,), "quaternions": (4,), "opacities": (), "features": (None,)}
+    if set(tensors) != set(tails):
+        raise InputError(
+            f"{path} holds {sorted(tensors)}, not {sorted(tails)}; write it again with GaussianAsset.save."
+        )
+    count = len(tensors["means"])
+    for name, tail in tails.items():
+        shape = tuple(tensors[name].shape)
+        fits = len(shape) == 1 + len(tail) and all(want in (None, have) for want, have in zip(tail, shape[1:]))
+        if not fits or shape[0] != count:
+            raise InputError(f"{path}: '{name}' has the shape {shape}; write the file again with GaussianAsset.save.")
+        if not tensors[name].is_floating_point() or not bool((tensors[name].abs() < LARGEST).all()):
+            raise InputError(f"{path}: '{name}' holds NaN or numbers beyond {LARGEST:g}; write the file again.")
+    return Gaussians(**{name: tensor.float() for name, tensor in tensors.items()})

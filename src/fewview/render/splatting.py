@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fewview.cameras import Cameras, pixel_centres
-from fewview.render.gaussians import Gaussians, rotations
+from fewview.geometry.quaternions import rotations
+from fewview.render.gaussians import Gaussians
 from fewview.views import Render
 
 Backend = Literal["torch", "numba", "gsplat"]

@@ -156,12 +156,10 @@ class EFT(nn.Module):
         s is the query camera's own distance to the origin (thesis: the mean over all cameras of the scene, held-out
         ones included).
         """
-        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-        directions = homogeneous @ torch.linalg.inv(targets.intrinsics).mT
         steps = torch.linspace(-1, 1, self.config.depth_samples, device=pixels.device, dtype=pixels.dtype)
         s = targets.centers.norm(dim=-1)[..., None]
         depths = torch.maximum(s + self.config.depth_range * steps, 0.1 * s)
-        return directions, depths[..., None, :].expand(*pixels.shape[:-1], -1)
+        return targets.in_cam(pixels), depths[..., None, :].expand(*pixels.shape[:-1], -1)
 
     def sample(
         self, context: Context, targets: Cameras, points: Float[Tensor, "b q n d 3"]

@@ -16,6 +16,7 @@ from fewview.diffusion.schedules import COSINE
 from fewview.errors import InputError
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.paths import CameraPrior
+from fewview.progress import Progress, silent, steps_of
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
@@ -24,10 +25,7 @@ from fewview.render.volume import VolumeConfig
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.views import Asset, Render, Views, resize
-
-WEIGHTS = Path(__file__).parents[1] / "weights"
-Progress = Callable[[str, float], None]
-"""(stage, fraction done in [0, 1])."""
+from fewview.weights import model_folder
 
 
 @dataclass(frozen=True)
@@ -94,11 +92,11 @@ def prepare(views: Views, size: int, photo_size: int) -> Prepared:
     """Crop to the object, composite on black, and move to the frame that the views themselves define."""
     photos = crop_to_object(views, photo_size).on_black()
     frame = norm_from_world(photos)
-    photos = Views(photos.images, photos.cameras.transformed(frame), photos.masks)
+    photos = photos.transformed(frame)
     return Prepared(frame, photos.resized(size, size), photos)
 
 
-class SparseFusion:
+class SparseFusionMethod:
     """A Reconstructor: EFT, VLDM and diffusion distillation (thesis chapter 4)."""
 
     def __init__(self, model: VLDM, config: SparseFusionConfig, perceptual: Perceptual | None = None):
@@ -107,10 +105,10 @@ class SparseFusion:
     @classmethod
     def from_pretrained(
         cls, source: str | Path = "tiny", config: SparseFusionConfig | None = None, perceptual: Perceptual | None = None
-    ) -> "SparseFusion":
+    ) -> "SparseFusionMethod":
         """Weights by name (shipped with the package) or from a model folder; the config defaults to `default`."""
         return cls(
-            load_model(model_folder(source), VLDM, VLDMConfig),
+            load_model(model_folder(source, "sparsefusion"), VLDM, VLDMConfig),
             config or SparseFusionConfig.preset("default"),
             perceptual,
         )
@@ -123,12 +121,16 @@ class SparseFusion:
         self,
         views: Views,
         *,
+        path: Cameras | None = None,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
         directory: Path | None = None,
     ) -> FieldAsset:
-        """A field in the world of the views. With a `directory` a killed run continues from there."""
-        report = progress or (lambda stage, fraction: None)
+        """A field in the world of the views, to be seen from all around: it needs no `path`.
+
+        With a `directory` a killed run continues from there.
+        """
+        report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
         prepared = prepare(views, self.model.config.size, self.config.photo_size)
         queries = self.pseudo_cameras(prepared, generator)
@@ -147,7 +149,7 @@ class SparseFusion:
             config,
             generator=generator,
             perceptual=self.perceptual,
-            progress=lambda step, _: report("distilling the scene", step / steps),
+            progress=steps_of(report, "distilling the scene", steps),
             directory=directory,
         )
         asset.norm_from_world.copy_(prepared.norm_from_world)
@@ -177,20 +179,9 @@ class SparseFusion:
         return torch.stack([sample_view(self.model, prepared.context, c, 20, generator=generator) for c in cameras])
 
 
-def model_folder(source: str | Path) -> Path:
-    """A shipped model by name, or the folder itself."""
-    shipped = WEIGHTS / f"sparsefusion-{source}"
-    if shipped.is_dir():
-        return shipped
-    if Path(source).is_dir():
-        return Path(source)
-    names = ", ".join(sorted(p.name.removeprefix("sparsefusion-") for p in WEIGHTS.glob("sparsefusion-*")))
-    raise InputError(f"'{source}' is neither a model folder nor one of the shipped weights ({names or 'none'}).")
-
-
 def eft_image(model: VLDM, context: Views, camera: Cameras, size: int) -> Float[Tensor, "channels {size} {size}"]:
     """EFT's picture of one camera (batch shape empty), in the frame of the context."""
-    views = Views(context.images[None], context.cameras[None], None)
+    views = context.whole()[None]
     return model.colours(views, camera.reshape(1, 1), size=size)[0, 0]
 
 
@@ -220,7 +211,9 @@ class EFTImages:
     def __init__(self, model: VLDM):
         self.model = model.eval()
 
-    def reconstruct(self, views: Views, *, generator: torch.Generator | None = None) -> Asset:
+    def reconstruct(
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+    ) -> Asset:
         prepared = prepare(views, self.model.config.size, self.model.config.size)
         size = self.model.config.size
         return ImageAsset(self.model, prepared, lambda camera: eft_image(self.model, prepared.context, camera, size))
@@ -232,7 +225,9 @@ class VLDMSamples:
     def __init__(self, model: VLDM, *, steps: int = 50, guidance: float = 1.0):
         self.model, self.steps, self.guidance = model.eval(), steps, guidance
 
-    def reconstruct(self, views: Views, *, generator: torch.Generator | None = None) -> Asset:
+    def reconstruct(
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+    ) -> Asset:
         generator = generator or torch.Generator().manual_seed(0)
         prepared = prepare(views, self.model.config.size, self.model.config.size)
 

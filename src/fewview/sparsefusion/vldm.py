@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from fewview.cameras import Cameras, pixel_centres
 from fewview.diffusion.denoiser import (
     Denoiser,
+    alpha_std,
     clipped,
     from_epsilon,
     from_v,
@@ -83,7 +84,7 @@ class VLDM(nn.Module):
 
     def condition(self, context: Views, targets: Cameras, *, guidance: float = 1.0) -> Denoiser:
         """A Prior's denoiser: context batch "m", targets batch "q", latents batch "q"; each target on its own."""
-        views = Views(context.images[None], context.cameras[None], None)
+        views = context.whole()[None]
         return self.denoiser(self.features(views, targets[None])[0], guidance=guidance)
 
     def denoiser(self, features: Float[Tensor, "b c h w"], *, guidance: float = 1.0) -> Denoiser:
@@ -143,7 +144,7 @@ def diffusion_loss(
     keep = torch.rand(n, generator=generator).to(latents) >= config.condition_dropout
     x, logsnr = noisy(latents, noise, times), COSINE.logsnr(times)
     predicted = model.unet(x, logsnr, features * keep[:, None, None, None])
-    target = velocity(latents, noise, times) if config.prediction == "v" else noise
+    target = velocity(latents, noise, *alpha_std(times, latents)) if config.prediction == "v" else noise
     error = (predicted - target).square()
     if valid is not None:
         error = error * valid.repeat_interleave(config.noise_draws, 0)

@@ -13,8 +13,9 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.export.glb import y_up
 from fewview.export.images import to_bytes
+from fewview.geometry.quaternions import quaternions_of
 from fewview.paths import spiral
-from fewview.render.gaussians import Gaussians, quaternions_of
+from fewview.render.gaussians import Gaussians
 from fewview.viewer.shown import Shown
 from fewview.viewer.uncertainty import Disagreement, disagreement, top_of
 

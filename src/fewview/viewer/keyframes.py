@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.export.transforms import write_transforms
+from fewview.geometry.quaternions import rotations
 from fewview.paths import interpolate
-from fewview.render.gaussians import rotations
 
 MOST_KEYFRAMES = 200
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewview.errors import InputError
+from fewview.errors import MissingPackage
 from fewview.export.page import middle
 from fewview.geometry.transforms import apply
 from fewview.viewer.exhibits import KINDS, OFF, Exhibit, Hung, Part, pose_of
@@ -41,7 +41,7 @@ def serve(exhibits: Sequence[Exhibit], place: Place) -> "viser.ViserServer":
     try:
         import viser
     except ImportError:
-        raise InputError("The viewer needs viser; install it: pip install 'fewview[viewer]'") from None
+        raise MissingPackage("The viewer needs viser; install it: pip install 'fewview[viewer]'") from None
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it listens, and so do we
         server = viser.ViserServer(host=place.host, port=place.port, label="fewview", verbose=False)
     server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, brand_color=(240, 152, 107))

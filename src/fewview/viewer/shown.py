@@ -15,7 +15,8 @@ from fewview.export.page import first_view, middle
 from fewview.export.scenes import AXES, load_scene
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
-from fewview.render.gaussians import GaussianAsset, Gaussians
+from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.views import resize
 
 MOST_CAMERAS = 24  # more frusta hide the scene

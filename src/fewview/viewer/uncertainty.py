@@ -10,7 +10,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.export.images import VIRIDIS
 from fewview.export.page import middle
-from fewview.render.gaussians import GaussianAsset
+from fewview.render.asset import GaussianAsset
 from fewview.views import Render
 
 TOLERANCE = 0.1  # scene radii that a splat may lie behind the surface that its own sample shows there
