@@ -6,7 +6,7 @@ from tempfile import mkdtemp
 import torch
 
 from fewview import Cameras, Protocol, Render, Views, evaluate
-from fewview.evaluation.tables import summary
+from fewview.evaluation.objects.tables import summary
 
 
 class Sky:

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# gaussforge 0.6.0 (PyPI) and @playcanvas/splat-transform 3.7.0 (npm): harmonics in PlayCanvas' compressed PLY.
-# Guess: f_rest_* of the element `sh` keep the order of a plain PLY (all of red, then green, then blue) in both tools,
-#   and at the very least a tool reads back what it wrote itself.
-# Seen: GaussForge writes them coefficient by coefficient (red, green, blue of the first, then of the second, ...) and
-#   reads them channel by channel. Its own round trip permutes them, and so does every other reader of its files.
-# Output (f_rest_0 to f_rest_8 of one splat; 0 1 2 3 4 5 6 7 8 goes in, in tenths):
+# gaussforge 0.6.0 (PyPI), @playcanvas/splat-transform 3.7.0 (npm): harmonics in PlayCanvas' compressed PLY.
+# Guess: f_rest_* keep a plain PLY's order (all of red, then green, then blue), and a tool reads back what it wrote.
+# Seen: GaussForge writes them coefficient by coefficient (red, green, blue of the first, then of the second, ...) but
+#   reads them channel by channel, so that its own round trip permutes them, and other readers of its files do too.
+# Output (f_rest_0 to f_rest_8 of one splat in tenths; 0 1 2 3 4 5 6 7 8 goes in):
 #   splat-transform writes, GaussForge reads: 0 1 2 3 4 5 6 7 8
 #   GaussForge writes, splat-transform reads: 0 3 6 1 4 7 2 5 8
 #   GaussForge writes, GaussForge reads: 0 3 6 1 4 7 2 5 8

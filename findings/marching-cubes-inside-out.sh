@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# scikit-image 0.26.0 (PyPI): measure.marching_cubes of a ball of density (6 - distance), level 0, everything else default.
-# Guess: "descent" (objects are denser than their surroundings) gives faces and normals that both look outward, and
+# scikit-image 0.26.0 (PyPI): marching_cubes of a ball of density (6 - distance) at level 0, all else default.
+# Guess: "descent" (objects are denser than what is around them) gives faces and normals that both look outward, and
 #   gradient_direction="ascent" turns both.
-# Seen: in the coordinates that are returned, the faces look inward by default (negative volume) while the normals look
-#   outward: they contradict each other. "ascent" turns the faces alone, so for density it is "ascent" that agrees.
+# Seen: in the coordinates that come back, faces look inward by default (negative volume) and normals outward. "ascent"
+#   turns the faces alone, so that for a density it is "ascent" whose faces and normals agree.
 # Output:
 #   descent: volume -890, 0 % of faces and 100 % of normals look outward
 #   ascent: volume 890, 100 % of faces and 100 % of normals look outward

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # OpenEXR 3.5.3 and numpy 2.4.6 (PyPI): OpenEXR.File(header, {"Z": rgbd[..., 3]}), the depth plane of an RGBD array.
-# Guess: what NumPy shows is what is stored; a view is copied if need be, or refused (float64 is refused).
-# Seen: the strides are ignored. The file takes the first height x width floats from where the view begins, so colours
-#   and depths of the top quarter fill the channel Z. No warning. A transposed or cropped map is scrambled likewise.
-#   With .copy() it is right.
+# Guess: what NumPy shows is what is stored; a view is copied if need be, or refused (as float64 is).
+# Seen: strides are ignored. Z gets the first height x width floats from where the view begins: colours and depths of
+#   the top quarter. No warning. Transposed maps are scrambled likewise; with .copy() all is right.
 # Output:
 #   plane: [[9.0, 0.1, 0.2], [0.3, 9.0, 0.1]]
 #   copy:  [[9.0, 9.0, 9.0], [9.0, 9.0, 9.0]]

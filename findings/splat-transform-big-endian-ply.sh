@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # @playcanvas/splat-transform 3.7.0 (npm): a PLY whose header says `format binary_big_endian 1.0`.
-# Guess: read, as the format of 1994 has both byte orders, or refused like an unknown header.
-# Seen: the rows are read as if they were little endian. Every number is garbage, the output is written, and the exit status
-#   is 0. The little-endian file of the same splat comes through unchanged.
+# Guess: it is read, for PLY has always had both byte orders, or refused as unsupported.
+# Seen: the rows are taken for little endian. Every number is garbage, the output is written all the same, and the exit
+#   status is 0. The little-endian file of the same splat comes through unchanged.
 # Output:
 #   little endian: 1 2 3
-#   big endian: 4.6006e-41 8.96831e-44 2.30485e-41
+#   big endian: 4.6006e-41 8.96831e-44 2.30486e-41
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# @playcanvas/splat-transform 3.7.0 (npm): opaque splats (logit 8, opacity 0.9997) to three packed formats, and back to PLY.
+# @playcanvas/splat-transform 3.7.0 (npm): an opaque splat (logit 8, opacity 0.9997) through packed formats to PLY.
 # Guess: 8 bits cannot tell 0.9997 from 1, so each format gives one large finite logit back, and about the same one.
-# Seen: compressed PLY gives infinity, SPZ 13.8 and SOG 5.54 (opacity 254/255). Whoever goes on training from a PLY that
-#   was once compressed starts with infinite parameters. The half-transparent splat beside it is alike in all three.
+# Seen: compressed PLY gives infinity, SPZ 13.8 and SOG 5.54 (opacity 254/255). Training that goes on from a PLY that
+#   was once compressed starts with infinite parameters. A half-transparent splat is alike in all three.
 # Output:
 #   .compressed.ply: logit 8 becomes inf, logit 2 becomes 2.01
 #   .spz: logit 8 becomes 13.82, logit 2 becomes 2.01

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# @playcanvas/splat-transform 2.7.1 and 3.7.0 (npm): .ply to .spz, and .spz back to .ply.
-# Guess: SPZ says that its axes are right, up, back, so one file means one thing to both versions of the tool.
-# Seen: 2.7.1 turns y and z over on the way in and out, 3.7.0 copies the numbers. Each undoes its own work, but what one
-#   writes the other reads upside down (with harmonics and rotations turned along), and nothing in the file tells them apart.
+# @playcanvas/splat-transform 2.7.1 and 3.7.0 (npm): .ply to .spz and back.
+# Guess: SPZ says that its axes are right, up, back, so a file means the same to both versions of the tool.
+# Seen: 2.7.1 turns y and z over on the way in and out, 3.7.0 copies the numbers. Each undoes its own work, but reads
+#   what the other wrote upside down, and nothing in the header tells the files apart.
 # Output:
 #   2.7.1 writes, 2.7.1 reads: 1 2 3      2.7.1 writes, 3.7.0 reads: 1 -2 -3
 #   3.7.0 writes, 2.7.1 reads: 1 -2 -3    3.7.0 writes, 3.7.0 reads: 1 2 3
@@ -33,7 +33,7 @@ else:
     print(*(round(row[axis]) for axis in "xyz"))
 END
 python3 splat.py write splat.ply
-convert() { node "$1/node_modules/@playcanvas/splat-transform/bin/cli.mjs" -q -w "$2" "$3"; }
+convert() { node "$1/node_modules/@playcanvas/splat-transform/bin/cli.mjs" -q -w "$2" "$3" > notes.txt; }
 check() {
     convert "$2" "$1.spz" back.ply
     place=$(python3 splat.py read back.ply)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# @playcanvas/splat-transform 3.7.0 (npm) and gaussforge 0.6.0 (PyPI): a .ply with a splat 3000 units from the origin to .spz.
-# Guess: the header of SPZ holds the number of fractional bits, so a writer lowers it for a large scene, or clamps, or refuses.
-# Seen: both keep 12 fractional bits of 24, whose range ends at 2048, and store the low 24 bits of what is beyond:
-#   the splat lands on the other side of the scene. No warning, exit status 0. Scans in metres of a map projection do this.
+# @playcanvas/splat-transform 3.7.0 (npm), gaussforge 0.6.0 (PyPI): splats thousands of units from the origin to .spz.
+# Guess: SPZ's header holds the number of fractional bits, so a writer lowers it for a large scene, clamps, or refuses.
+# Seen: both keep 12 fractional bits of 24, whose range ends at 2048, and store the low 24 bits of what is beyond: the
+#   splat lands on the other side of the scene, without a warning. Scans in metres of a map projection are so large.
 # Output:
 #   splat-transform: x = 100, 2047, 3000, -5000 becomes 100, 2047, -1096, -904
 #   GaussForge: x = 100, 2047, 3000, -5000 becomes 100, 2047, -1096, -904

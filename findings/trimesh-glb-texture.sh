@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# trimesh 5.2.0 and pillow 13.0.0 (PyPI): Trimesh.visual = TextureVisuals(uv=..., image=...), then export to .glb.
+# trimesh 5.2.0 and pillow 13.0.0 (PyPI): a mesh with TextureVisuals(uv=..., image=...), exported to .glb.
 # Guess: the picture is the base colour, so its factor is 1 (glTF's default), and a white texel shines white.
-# Seen: the material that trimesh makes for a bare image is grey, and its grey goes along as baseColorFactor 0.4: every
-#   viewer shows the texture at 40 % of its light. OBJ has it too (Kd 0.4). A PBRMaterial with the same picture has no factor.
+# Seen: trimesh's material for a bare image is grey, and its grey goes along as baseColorFactor 0.4, by which viewers
+#   multiply: the texture has 40 % of its light. OBJ has it too (Kd 0.4). A PBRMaterial has no factor.
 # Output:
 #   image=picture: baseColorFactor [0.4, 0.4, 0.4, 1.0], OBJ Kd 0.40000000 0.40000000 0.40000000
 #   material=PBRMaterial(baseColorTexture=picture): baseColorFactor None

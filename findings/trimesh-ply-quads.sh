@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # trimesh 5.2.0 (PyPI): load a PLY whose faces are a red quad, then a blue triangle, each with its colour.
 # Guess: the quad becomes two red triangles, then comes the blue one; process=False keeps what the file says.
-# Seen: triangles come first and the halves of all quads follow, while the colours stay in the order of the file: two for
-#   three faces. The blue triangle is red, half of the red quad is blue, and the other half has no colour at all.
-#   The same file with the quad already split is right.
+# Seen: triangles come first, the halves of quads last, but the colours stay in the file's order, two for three faces:
+#   the blue triangle is red, and half of the red quad is blue. The same file with the quad already split is right.
 # Output:
 #   quad, triangle: faces [[0, 1, 4], [0, 1, 2], [2, 3, 0]] have colours ['red', 'blue']
 #   three triangles: faces [[0, 1, 2], [2, 3, 0], [0, 1, 4]] have colours ['red', 'red', 'blue']

@@ -23,8 +23,8 @@ from fewview import cli
 from fewview.checkpoint import write_json
 from fewview.data.co3d import camera_from_pytorch3d
 from fewview.data.packed import load_packed
-from fewview.evaluation.splits import Protocol
-from fewview.recipes.stages import SIZES, STAGES
+from fewview.evaluation.objects.splits import Protocol
+from fewview.recipes.sparsefusion.stages import SIZES, STAGES
 from fewview.training import last_checkpoint
 
 DOCS = ROOT / "docs"
@@ -236,9 +236,11 @@ def test_a_module_of_ones_own_stands_in_for_lpips(plug_ins, tmp_path):
 def brief(text: str, monkeypatch) -> list[list[str]]:
     """The training commands of a page, a step each, on the smallest networks."""
     monkeypatch.setitem(SIZES, "tiny", worlds.smallest)
-    monkeypatch.setattr("fewview.recipes.training.find_lpips", lambda *_, **__: None)
-    monkeypatch.setattr("fewview.recipes.training.CACHED", 16)
-    monkeypatch.setattr("fewview.recipes.stages.fast_bfloat16", lambda: False)  # its first step takes seconds
+    monkeypatch.setattr("fewview.recipes.sparsefusion.training.find_lpips", lambda *_, **__: None)
+    monkeypatch.setattr("fewview.recipes.sparsefusion.training.CACHED", 16)
+    monkeypatch.setattr(
+        "fewview.recipes.sparsefusion.stages.fast_bfloat16", lambda: False
+    )  # its first step takes seconds
     lines = [shlex.split(line)[1:] for line in text.splitlines()]
     assert all(words[0] == "train" for words in lines)
     return [[*words, "--steps", "1"] for words in lines]

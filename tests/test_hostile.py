@@ -74,7 +74,7 @@ def nothing_long(monkeypatch):
         raise InputError(f"{config.furniture} is rendered.")
 
     monkeypatch.setattr("fewview.poses.estimate_cameras", estimated)
-    monkeypatch.setattr("fewview.data.synthetic.render_sequences", rendered)
+    monkeypatch.setattr("fewview.synthetic.objects.build.render_sequences", rendered)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from test_cli import fewview, refused
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.data import overview
-from fewview.data.coverage import coverage, glance, squared
 from fewview.data.nerfstudio import write_transforms
 from fewview.export.video import write_video
+from fewview.pipeline import overview
+from fewview.pipeline.coverage import coverage, glance, squared
 from fewview.views import Views
 
 REAL = Path(__file__).parents[2] / "shared" / "data"

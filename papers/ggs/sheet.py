@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from fewview.evaluation.pictures import comparison
-from fewview.evaluation.room_pictures import class_map, load_strip
-from fewview.evaluation.room_plan import TRUTH, read_plan, strip_path
-from fewview.evaluation.room_windows import open_walks
-from fewview.evaluation.visibility import classify
+from fewview.evaluation.rooms.pictures import class_map, load_strip
+from fewview.evaluation.rooms.plan import TRUTH, read_plan, strip_path
+from fewview.evaluation.rooms.visibility import classify
+from fewview.evaluation.rooms.windows import open_walks
 
 METHODS = {"ggs-d3d": "GGS", "no3d": "No3D, lifted", "regressor-d3d": "regressor"}
 FACTOR = 2

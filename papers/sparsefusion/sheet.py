@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from fewview.data.co3d import open_co3d
+from fewview.evaluation.objects.protocol import square
+from fewview.evaluation.objects.splits import file_name, read_plan, shown
 from fewview.evaluation.pictures import comparison, load_png
-from fewview.evaluation.protocol import square
-from fewview.evaluation.splits import file_name, read_plan, shown
 from fewview.views import resize
 
 METHODS = {"sparsefusion": "SparseFusion", "eft": "EFT", "vldm": "VLDM", "no-prior": "no prior"}

@@ -2,7 +2,7 @@
 
     python papers/sparsefusion/tables.py runs/eval-2-views runs/eval-3-views
 
-Each argument is a folder that `fewview.evaluation.protocol.evaluate` wrote. A dash stands where nobody ran a method.
+Each argument is a folder that `fewview evaluate` wrote. A dash stands where nobody ran a method.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fewview.errors import InputError
-from fewview.evaluation.protocol import RESULTS
+from fewview.evaluation.objects.protocol import RESULTS
+from fewview.evaluation.objects.splits import read_plan
+from fewview.evaluation.objects.tables import DIGITS, METRICS, TITLES, Table, mean_over_scenes
 from fewview.evaluation.rows import Row, read_rows
-from fewview.evaluation.splits import read_plan
-from fewview.evaluation.tables import DIGITS, METRICS, TITLES, Table, mean_over_scenes
 
 PUBLISHED = Path(__file__).with_name("published.json")
 NOTE = "The thesis ran on CO3Dv2; ours ran on the scenes below. Numbers of different scenes do not compare."

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from fewview.cameras import Cameras
     from fewview.data import open_scene
     from fewview.errors import InputError
-    from fewview.evaluation.protocol import evaluate
-    from fewview.evaluation.splits import Protocol
+    from fewview.evaluation.objects.protocol import evaluate
+    from fewview.evaluation.objects.splits import Protocol
     from fewview.export.package import write_results
     from fewview.fitting import fit_field, fit_gaussians
     from fewview.paths import CameraPrior, interpolate, orbit, spiral

@@ -6,7 +6,7 @@ import torch
 from evaluation.planes import BOX, camera, depth, on_plane, paint
 
 from fewview.cameras import Cameras
-from fewview.evaluation.visibility import unproject
+from fewview.evaluation.rooms.visibility import unproject
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views

@@ -5,10 +5,10 @@ import torch
 from evaluation.fakes import Black, BrokenScene, Emits, Fails, Knows, RingScene, ring
 from torch import nn
 
+from fewview.evaluation.objects.protocol import angle_to_nearest, evaluate, open_failures, square
+from fewview.evaluation.objects.splits import Protocol, read_plan
 from fewview.evaluation.pictures import load_png
-from fewview.evaluation.protocol import angle_to_nearest, evaluate, open_failures, square
 from fewview.evaluation.rows import read_rows
-from fewview.evaluation.splits import Protocol, read_plan
 from fewview.views import Views
 
 PROTOCOL = Protocol(context=2, views=6, size=16, pictures=1)

@@ -8,8 +8,8 @@ import pytest
 from evaluation.fakes import Knows, RingScene
 
 from fewview.errors import InputError
-from fewview.evaluation.protocol import evaluate
-from fewview.evaluation.splits import Protocol
+from fewview.evaluation.objects.protocol import evaluate
+from fewview.evaluation.objects.splits import Protocol
 
 FOLDER = Path(__file__).parents[2] / "papers" / "sparsefusion"
 TABLES = json.loads((FOLDER / "published.json").read_text())["tables"]

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from fewview.evaluation.metrics import psnr
-from fewview.evaluation.perceptual import Lpips
-from fewview.evaluation.regions import decibels, depth_score, lpips_map, region_score
+from fewview.evaluation.rooms.regions import decibels, depth_score, lpips_map, region_score
+from fewview.nn.lpips import Lpips
 from fewview.views import Render
 
 

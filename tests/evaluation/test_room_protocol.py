@@ -7,15 +7,15 @@ from evaluation.rooms import Blank, BoxWalk, Fails, Oracle
 from fewview.errors import InputError
 from fewview.evaluation.fidelity import Trunk, fid, kid
 from fewview.evaluation.metrics import psnr
-from fewview.evaluation.perceptual import Lpips
 from fewview.evaluation.pictures import load_png
-from fewview.evaluation.room_pictures import load_strip
-from fewview.evaluation.room_plan import open_failures, read_plan, strip_path
-from fewview.evaluation.room_protocol import evaluate_rooms
-from fewview.evaluation.room_rows import SetRow, read_rooms
-from fewview.evaluation.room_tables import summary, third
-from fewview.evaluation.room_windows import RoomProtocol
+from fewview.evaluation.rooms.pictures import load_strip
+from fewview.evaluation.rooms.plan import open_failures, read_plan, strip_path
+from fewview.evaluation.rooms.protocol import evaluate_rooms
+from fewview.evaluation.rooms.rows import SetRow, read_rooms
+from fewview.evaluation.rooms.tables import summary, third
+from fewview.evaluation.rooms.windows import RoomProtocol
 from fewview.evaluation.rows import read_lines
+from fewview.nn.lpips import Lpips
 
 pytest.importorskip("cv2")
 PROTOCOL = RoomProtocol(frames=4, size=32, pictures=2)

@@ -5,7 +5,7 @@ from fewview.cameras import Cameras
 from fewview.data.packed_rooms import RoomClips, save_rooms
 from fewview.data.realestate10k import open_clip, write_clip
 from fewview.errors import InputError
-from fewview.evaluation.room_windows import PackedWalk, RoomProtocol, is_room_set, open_walks
+from fewview.evaluation.rooms.windows import PackedWalk, RoomProtocol, is_room_set, open_walks
 
 PROTOCOL = RoomProtocol()
 

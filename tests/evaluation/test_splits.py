@@ -4,7 +4,7 @@ import pytest
 from evaluation.fakes import RingScene
 
 from fewview.errors import InputError
-from fewview.evaluation.splits import Protocol, Split, file_name, linspaced, plan_splits, read_plan, shown
+from fewview.evaluation.objects.splits import Protocol, Split, file_name, linspaced, plan_splits, read_plan, shown
 
 
 @pytest.mark.parametrize("total", [2, 3, 31, 32, 33, 63, 100, 202])

@@ -5,10 +5,9 @@ import torch
 from evaluation.fakes import Black, Fails, Knows, RingScene
 
 from fewview.errors import InputError
-from fewview.evaluation.protocol import evaluate
-from fewview.evaluation.rows import Row
-from fewview.evaluation.splits import Protocol
-from fewview.evaluation.tables import (
+from fewview.evaluation.objects.protocol import evaluate
+from fewview.evaluation.objects.splits import Protocol
+from fewview.evaluation.objects.tables import (
     Table,
     by_angle,
     by_category,
@@ -19,6 +18,7 @@ from fewview.evaluation.tables import (
     paired,
     summary,
 )  # fmt: skip
+from fewview.evaluation.rows import Row
 
 
 def _row(method="EFT", scene="a", view=0, psnr=20.0, **values) -> Row:

@@ -3,9 +3,9 @@ import torch
 from safetensors.torch import save_file
 
 from fewview.errors import InputError
-from fewview.evaluation.inception import Inception
-from fewview.evaluation.perceptual import Lpips
 from fewview.evaluation.trunks import find_trunk, vgg_trunk
+from fewview.nn.inception import Inception
+from fewview.nn.lpips import Lpips
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from evaluation.planes import camera, paint
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
-from fewview.evaluation.tsed import PairSed, median_sed, pair_seds, sed, tsed, two_view
+from fewview.evaluation.rooms.tsed import PairSed, median_sed, pair_seds, tsed
 from fewview.geometry.transforms import axis_angle
+from fewview.poses.two_view import sed, two_view
 
 pytest.importorskip("cv2")
 
@@ -70,7 +71,7 @@ def test_a_textured_plane_under_its_own_cameras_is_consistent_and_under_wrong_on
 
 def test_points_come_back_in_pixels_of_the_small_image():
     """Of a sideways step all matches keep their row, and move by the parallax: focal * step / depth = 6.4 px."""
-    from fewview.evaluation import tsed as module
+    from fewview.evaluation.rooms import tsed as module
 
     cameras = Cameras.cat([camera(0.0), camera(0.4)])
     cv2 = module.opencv()

@@ -3,7 +3,7 @@ import torch
 from evaluation.planes import BOX, HALF, WALL, camera, depth, on_plane
 
 from fewview.cameras import Cameras
-from fewview.evaluation.visibility import Region, classify, mask_of, unproject
+from fewview.evaluation.rooms.visibility import Region, classify, mask_of, unproject
 
 
 def _regions(judged: Cameras, *references: Cameras, box: bool = True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from data.test_furniture import CUBE, write_library
 from hostile.kit import Damage, Reader, any_file, circle, grown, png, replaced, zeros
 
-from fewview.data.furniture import CATALOGUE, catalogue, load_piece
+from fewview.synthetic.objects.furniture import CATALOGUE, catalogue, load_piece
 
 NAME = "BlendSwap-CC-0.sh3f"
 

@@ -6,7 +6,7 @@ from ggs_rooms import MICRO, lively, painted, similarity_of, walk
 
 from fewview.errors import InputError
 from fewview.ggs.model import GGS
-from fewview.recipes.ggs_distill import DistilledGGS, GGSDistillConfig, box_from_world, room_distill
+from fewview.recipes.ggs.distill import DistilledGGS, GGSDistillConfig, box_from_world, room_distill
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig

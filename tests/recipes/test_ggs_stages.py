@@ -13,8 +13,8 @@ from fewview.data.packed_rooms import RoomClips, load_rooms, save_rooms
 from fewview.errors import InputError
 from fewview.ggs.method import GGSMethod
 from fewview.nn.autoencoder import Autoencoder
-from fewview.recipes import ggs_stages
-from fewview.recipes.ggs_stages import ClipBatching, clip_batches, clip_of, clips_of, run_stage
+from fewview.recipes.ggs import stages as ggs_stages
+from fewview.recipes.ggs.stages import ClipBatching, clip_batches, clip_of, clips_of, run_stage
 from fewview.training import TrainConfig, last_checkpoint
 
 BRIEF = TrainConfig(steps=1, learning_rate=1e-4, ema=0.0, log_every=1, save_every=1, validate_every=100)

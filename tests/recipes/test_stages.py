@@ -8,11 +8,11 @@ from test_cli import refused
 from worlds import smallest
 
 from fewview.checkpoint import load_tensors, read_json
-from fewview.data.rasterise import Rasteriser
-from fewview.data.synthetic import build, tiny_build
 from fewview.errors import InputError
-from fewview.recipes.stages import SIZES, STAGES, run_stage, schedule
+from fewview.recipes.sparsefusion.stages import SIZES, STAGES, run_stage, schedule
 from fewview.sparsefusion.method import SparseFusionMethod
+from fewview.synthetic.objects.build import build, tiny_build
+from fewview.synthetic.opengl.rasterise import Rasteriser
 from fewview.training import TrainConfig, last_checkpoint
 
 BRIEF = TrainConfig(steps=1, learning_rate=1e-4, ema=0.0, log_every=1, save_every=1, validate_every=100)
@@ -35,8 +35,8 @@ def runs(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "tiny", smallest)
-        patch.setattr("fewview.recipes.training.find_lpips", lambda *_, **__: None)
-        patch.setattr("fewview.recipes.training.CACHED", 16)
+        patch.setattr("fewview.recipes.sparsefusion.training.find_lpips", lambda *_, **__: None)
+        patch.setattr("fewview.recipes.sparsefusion.training.CACHED", 16)
         for stage in STAGES:
             run_stage(stage, data, out, training=BRIEF)
     return out

@@ -194,7 +194,7 @@ def test_gradients_are_the_same_bits_again(generator):
 
 PRINT_GRADIENTS = """
 import hashlib, torch
-from fewview.splatting_bench import shell
+from fewview.benchmarks.splatting import shell
 from fewview.cameras import Cameras
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat

@@ -2,9 +2,9 @@
 
 import torch
 
+from fewview.benchmarks.splatting import shell
 from fewview.cameras import Cameras
 from fewview.render.gaussians import Gaussians
-from fewview.splatting_bench import shell
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 

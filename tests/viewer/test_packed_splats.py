@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from fewview.benchmarks.splatting import shell
 from fewview.export.packed_splats import most_visible, pack
 from fewview.geometry.quaternions import rotations
 from fewview.render.gaussians import Gaussians
-from fewview.splatting_bench import shell
 
 
 def unpacked(splats: Gaussians) -> Gaussians:

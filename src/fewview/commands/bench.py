@@ -46,8 +46,8 @@ def measured(kernels: str, threads: int) -> Iterator[dict[str, Any]]:
     """Rows of milliseconds, one after the other."""
     import torch
 
-    from fewview import bench
-    from fewview.splatting_bench import bench_splat
+    from fewview.benchmarks import kernels as bench
+    from fewview.benchmarks.splatting import bench_splat
 
     if kernels in ("all", "hashgrid"):
         yield from map(asdict, bench.hashgrid())

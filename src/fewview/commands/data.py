@@ -43,7 +43,7 @@ class Build:
             raise InputError("--train, --test, --frames, --size and --workers must be at least 1.")
         if not 0 <= self.variants <= 10:
             raise InputError("--variants must be between 0 and 10.")
-        from fewview.data.synthetic import BuildConfig, build, planned
+        from fewview.synthetic.objects.build import BuildConfig, build, planned
 
         config = BuildConfig(**{**options, "furniture": str(self.furniture or "")})
         total = len(planned(config))
@@ -87,7 +87,7 @@ class Rooms:
         root, packed = options.pop("root"), options.pop("pack")
         if min(self.train + self.test, self.clips, self.size, self.pieces, self.workers) < 1 or self.frames < 2:
             raise InputError("--frames must be at least 2, --clips, --size, --pieces and --workers at least 1.")
-        from fewview.data.rooms import RoomsConfig, build_rooms, pack_splits, planned_rooms
+        from fewview.synthetic.rooms.build import RoomsConfig, build_rooms, pack_splits, planned_rooms
 
         config = RoomsConfig(**{**options, "furniture": str(self.furniture or "")})
         total = len(planned_rooms(config))

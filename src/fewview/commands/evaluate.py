@@ -12,8 +12,8 @@ from fewview.commands.methods import Preset, reconstructors, trained_size
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
-    from fewview.evaluation.perceptual import Lpips
     from fewview.evaluation.rows import Failure
+    from fewview.nn.lpips import Lpips
     from fewview.views import Scene
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Evaluate:
     def run(self) -> None:
         from fewview.checkpoint import atomic_path
         from fewview.evaluation.perceptual import find_lpips
-        from fewview.evaluation.room_windows import is_room_set
+        from fewview.evaluation.rooms.windows import is_room_set
         from fewview.evaluation.weights import HELP
 
         lpips = find_lpips("vgg")
@@ -79,8 +79,8 @@ class Evaluate:
 
     def objects(self, lpips: "Lpips | None") -> "list[Failure]":
         """Scenes of one object each."""
-        from fewview.evaluation.protocol import evaluate
-        from fewview.evaluation.splits import Protocol
+        from fewview.evaluation.objects.protocol import evaluate
+        from fewview.evaluation.objects.splits import Protocol
 
         if self.inception is not None:
             raise InputError("--inception is for KID and FID, which are taken of rooms; leave it out.")
@@ -95,8 +95,8 @@ class Evaluate:
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""
         from fewview.commands import room_methods
-        from fewview.evaluation.room_protocol import evaluate_rooms
-        from fewview.evaluation.room_windows import RoomProtocol, open_walks
+        from fewview.evaluation.rooms.protocol import evaluate_rooms
+        from fewview.evaluation.rooms.windows import RoomProtocol, open_walks
         from fewview.evaluation.trunks import inception_trunk, vgg_trunk
 
         text = self.methods or room_methods.DEFAULT
@@ -149,7 +149,8 @@ def spread(items: "Sequence[T]", count: int | None) -> "Sequence[T]":
 
 def summary_of(folder: Path) -> str:
     """The tables of an evaluation's folder, of objects or of rooms."""
-    from fewview.evaluation import room_tables, tables
-    from fewview.evaluation.room_plan import is_rooms
+    from fewview.evaluation.objects import tables
+    from fewview.evaluation.rooms import tables as room_tables
+    from fewview.evaluation.rooms.plan import is_rooms
 
     return room_tables.summary(folder) if is_rooms(folder) else tables.summary(folder)

@@ -12,7 +12,7 @@ from fewview.errors import InputError
 
 if TYPE_CHECKING:
     from fewview.data import PhotoScene, UnposedPhotos
-    from fewview.data.coverage import Coverage, Glance
+    from fewview.pipeline.coverage import Coverage, Glance
 
 MOST_ROWS = 40
 BLURRED = 0.2  # of the median sharpness
@@ -44,7 +44,7 @@ class Inspect:
     def posed(self, scene: "PhotoScene") -> None:
         """Table, picture and verdict of photos with cameras."""
         from fewview.data import check_reconstructable
-        from fewview.data.coverage import coverage, glance, squared
+        from fewview.pipeline.coverage import coverage, glance, squared
 
         glances = []
         with counted("reading photos", len(scene)) as tell:
@@ -60,7 +60,7 @@ class Inspect:
             say(f"Cameras: {found.words()}")
         self.remarks(glances, found)
         if self.out is not None:
-            from fewview.data.overview import overview
+            from fewview.pipeline.overview import overview
 
             title = f"{scene.name}: {scene.describe()}"
             self.write(overview(title, glances, cameras=views.cameras, coverage=found, targets=scene.targets))
@@ -69,7 +69,7 @@ class Inspect:
 
     def unposed(self, scene: "UnposedPhotos") -> None:
         """Table and picture of photos without cameras."""
-        from fewview.data.coverage import glance
+        from fewview.pipeline.coverage import glance
 
         glances = []
         with counted("reading photos", len(scene)) as tell:
@@ -79,7 +79,7 @@ class Inspect:
         _print_table(glances, None, [])
         self.remarks(glances, None)
         if self.out is not None:
-            from fewview.data.overview import overview
+            from fewview.pipeline.overview import overview
 
             self.write(overview(f"{scene.name}: {scene.describe()}", glances))
         known = sum(focal is not None for focal in scene.focal)

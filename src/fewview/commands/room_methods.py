@@ -7,7 +7,7 @@ from fewview.commands.methods import Preset
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
-    from fewview.evaluation.room_protocol import Reconstructor
+    from fewview.evaluation.rooms.protocol import Reconstructor
     from fewview.ggs.model import GGS
 
 KINDS = {
@@ -66,7 +66,7 @@ def _reconstructor(kind: str, model: "GGS", preset: Preset) -> "Reconstructor":
         raise InputError(f"Method {kind}: its weights {asked} of a model without splats (no_3d); name others.")
     if kind == "ggs-distill":
         from fewview.evaluation.perceptual import find_lpips
-        from fewview.recipes.ggs_distill import DistilledGGS, GGSDistillConfig
+        from fewview.recipes.ggs.distill import DistilledGGS, GGSDistillConfig
 
         config = GGSDistillConfig.preset(preset)
         return DistilledGGS(model, config, find_lpips("vgg") if config.distill.perceptual_weight > 0 else None)

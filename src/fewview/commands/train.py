@@ -44,7 +44,8 @@ class Train:
     """Where to train."""
 
     def run(self) -> None:
-        from fewview.recipes import ggs_stages, stages
+        from fewview.recipes.ggs import stages as ggs_stages
+        from fewview.recipes.sparsefusion import stages
 
         check_device(self.device)
         of_ggs = self.stage in ggs_stages.STAGES

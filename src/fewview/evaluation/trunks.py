@@ -8,8 +8,9 @@ from torch import Tensor
 from fewview.checkpoint import load_state
 from fewview.errors import InputError
 from fewview.evaluation.fidelity import Trunk
-from fewview.evaluation.perceptual import SCALE, SHIFT, Lpips, find_lpips
+from fewview.evaluation.perceptual import find_lpips
 from fewview.evaluation.weights import read_state
+from fewview.nn.lpips import SCALE, SHIFT, Lpips
 from fewview.views import resize
 
 VGG_SIZE = 128  # px that images are resampled to: half of ImageNet's, four times as fast
@@ -40,7 +41,7 @@ def inception_trunk(path: Path) -> Trunk:
     The file is pytorch-fid's port of the TensorFlow weights of 2015 (pt_inception-2015-12-05-*.pth), those of the
     published numbers; InputError for any other.
     """
-    from fewview.evaluation.inception import Inception
+    from fewview.nn.inception import Inception
 
     state = read_state(path)
     if len(state.get("fc.bias", ())) != 1008:

@@ -5,7 +5,7 @@ import os
 import pickle
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fewview.checkpoint import load_tensors
 from fewview.errors import InputError
+from fewview.nn.lpips import Net
 
-Net = Literal["vgg", "alex"]
 State = dict[str, Tensor]
 
 VARIABLE = "FEWVIEW_LPIPS"

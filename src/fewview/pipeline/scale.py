@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.errors import MissingPackage
-from fewview.evaluation.tsed import keypoints, matched, opencv, sed
+from fewview.poses.two_view import keypoints, matched, opencv, sed
 from fewview.views import Views
 
 ROOM = 2.7  # metres, median depth in walks through furnished rooms (those of `fewview data rooms`)

@@ -17,5 +17,5 @@ def model_folder(source: str | Path, family: Family) -> Path:
         return shipped
     if Path(source).is_dir():
         return Path(source)
-    names = ", ".join(sorted(folder.name for folder in WEIGHTS.glob(f"{family}-*")))
-    raise InputError(f"'{source}' is neither a model folder nor one of the shipped weights of {family} ({names or 'none'}).")
+    names = ", ".join(sorted(folder.name for folder in WEIGHTS.glob(f"{family}-*"))) or "none"
+    raise InputError(f"'{source}' is neither a model folder nor one of the shipped weights of {family} ({names}).")

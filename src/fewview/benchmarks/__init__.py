@@ -1,0 +1,1 @@
+"""Fast kernels beside their slow twins."""

@@ -1,0 +1,1 @@
+"""Objects: held-out views of scenes."""

@@ -1,0 +1,1 @@
+"""Rooms: frames along and between generated ones."""

@@ -1,0 +1,190 @@
+"""The stages that train GGS on clips: codec -> denoiser -> decoder, each a run folder that resumes.
+
+<out>/codec/model is an autoencoder of pictures that fill the frame; <out>/denoiser/model and <out>/decoder/model are
+what `GenerativeGaussianSplatting.from_pretrained` reads. The paper's control and ablations are variants of these two
+stages, in folders of their own (<out>/denoiser-no-3d, ...), trained with the same steps on the same batches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.checkpoint import load_model, save_model
+from fewview.data.packed_rooms import RoomClips, load_rooms, pack_rooms
+from fewview.data.realestate10k import list_clips, open_clip
+from fewview.errors import InputError
+from fewview.evaluation.perceptual import find_lpips
+from fewview.ggs.clips import Batches, Clip
+from fewview.ggs.losses import LossConfig
+from fewview.ggs.model import GGS, GGSConfig
+from fewview.ggs.tasks import DecoderTask, DenoiserTask
+from fewview.progress import Steps
+from fewview.recipes import ggs
+from fewview.recipes.runs import Size, describe, fast_bfloat16
+from fewview.training import TrainConfig, train
+
+Stage = Literal["codec", "denoiser", "decoder"]
+Variant = Literal["full", "no-3d", "regressor", "no-novel", "no-depth"]
+
+STAGES: tuple[Stage, ...] = ("codec", "denoiser", "decoder")
+SIZES: dict[Size, Callable[[], GGSConfig]] = {"tiny": ggs.tiny, "small": ggs.small, "paper": ggs.paper}
+PICTURES = 20  # a batch of the codec
+HELD_OUT = 8  # clips
+
+
+@dataclass(frozen=True)
+class ClipBatching:
+    """What is drawn for each step. A batch has one number of references; targets fill up to `views`."""
+
+    scenes: int = 2
+    references: tuple[int, ...] = (1, 2, 2, 3)  # each as likely as it is frequent
+    views: int = 7  # references and targets; the paper's 8 at its size
+    novel: int = 2
+    gaps: tuple[int, int] = (9, 24)  # frames that a batch spans; the paper's two-view training: 80
+
+
+def schedule(stage: Stage, size: Size) -> TrainConfig:
+    """How long a stage is trained, and how fast; ours at every size, since the paper's numbers are not known."""
+    steps, rate = {"codec": (2_000, 1e-3), "denoiser": (12_000, 5e-4), "decoder": (3_000, 5e-4)}[stage]
+    if size == "paper":
+        steps, rate = {"codec": (20_000, 1e-4), "denoiser": (100_000, 1e-4), "decoder": (20_000, 1e-4)}[stage]
+    each = 100 if stage == "denoiser" else 250
+    return TrainConfig(
+        steps if size != "small" else 8 * steps,
+        rate,
+        warmup=100,
+        decay=True,
+        ema=0.998,
+        save_every=each,
+        validate_every=500,
+        bfloat16=fast_bfloat16(),
+    )
+
+
+def configured(size: Size, variant: Variant) -> tuple[GGSConfig, LossConfig]:
+    """Model and loss of a variant; all but the codec's."""
+    config = replace(SIZES[size](), scene=True)
+    changes: dict[Variant, LossConfig] = {
+        "regressor": LossConfig(regressor=True),
+        "no-novel": LossConfig(novel=0.0),
+        "no-depth": LossConfig(depth=0.0),
+    }
+    return replace(config, no_3d=variant == "no-3d"), changes.get(variant, LossConfig())
+
+
+def clips_of(root: Path, split: str, size: int) -> RoomClips:
+    """<root>/<split>.safetensors of `fewview data rooms --pack`, or else its clips, which takes longer."""
+    packed = root / f"{split}.safetensors"
+    if packed.exists():
+        return load_rooms(packed).resized(size)
+    clips = list_clips(root, split) if (root / split).is_dir() else []
+    if not clips:
+        raise InputError(f"{root} has no clips in '{split}'; `fewview data rooms {root} --pack` builds a set.")
+    return pack_rooms([open_clip(path) for path in clips], size)
+
+
+def clip_batches(data: RoomClips, batching: ClipBatching, device: torch.device | str = "cpu") -> Batches:
+    """Random clips, and roles of their frames."""
+
+    def draw(generator: torch.Generator) -> Clip:
+        which = int(torch.randint(len(batching.references), (), generator=generator))
+        clips = torch.randint(len(data), (batching.scenes,), generator=generator)
+        return clip_of(data, clips, batching.references[which], batching, generator).to(device)
+
+    return draw
+
+
+def clip_of(
+    data: RoomClips, clips: Tensor, references: int, batching: ClipBatching, generator: torch.Generator
+) -> Clip:
+    """Frames of a random window: references anywhere in it, targets, both in the order of the walk, and novel views."""
+    low, high = batching.gaps
+    gap = int(torch.randint(low, high + 1, (), generator=generator))
+    targets, total = batching.views - references, batching.views + batching.novel
+    window = data.pick(clips, total, gap=gap, generator=generator)
+    given = torch.zeros(len(window), total, dtype=torch.bool)
+    for row in given:
+        row[torch.randperm(total, generator=generator)[:references]] = True
+    rest = window[~given].reshape(len(window), -1)
+    order = torch.randperm(total - references, generator=generator)
+    frames = window[given].reshape(len(window), -1), rest[:, order[:targets].sort().values], rest[:, order[targets:]]
+    views, depths = [data.views(f) for f in frames], [data.depth[f].float() for f in frames]
+    return Clip(views[0], views[1], views[2], *depths)
+
+
+def run_stage(
+    stage: Stage,
+    data: Path,
+    out: Path,
+    *,
+    size: Size = "tiny",
+    variant: Variant = "full",
+    training: TrainConfig | None = None,
+    autoencoder: Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: Steps | None = None,
+) -> Path:
+    """Trains a stage on a folder in RealEstate10K's form, or goes on with it, and returns its run folder.
+
+    `autoencoder` is what the codec starts from, or, for the denoiser, the codec itself; InputError for stages that are
+    not there yet. Frames are squares: at paper size give clips of its shape to the tasks instead.
+    """
+    training = training or schedule(stage, size)
+    config, loss = configured(size, variant)
+    if config.height != config.width:
+        raise InputError(
+            "Packed clips are square; give clips of 576 x 320 to fewview.ggs.tasks.DenoiserTask (docs/ggs.md)."
+        )
+    directory = out / (stage if variant == "full" or stage == "codec" else f"{stage}-{variant}")
+    sets = clips_of(data, "train", config.height), clips_of(data, "test", config.height)
+    if stage == "codec":
+        describe(directory, "ggs/codec", size, config.autoencoder, training)
+        given = {} if autoencoder is None else {"autoencoder": autoencoder}
+        images, held_out = pictures(sets[0], device), spread(sets[1], 64).to(device)
+        lpips = find_lpips("vgg", layers=4)
+        how = {"perceptual": None if lpips is None else lpips.to(device), "progress": progress, **given}
+        ggs.train_codec(images, held_out, training, directory, **how)
+        return directory
+    batching = ClipBatching()
+    everywhere = torch.linspace(0, len(sets[1]) - 1, min(HELD_OUT, len(sets[1]))).long()
+    held_out = clip_of(sets[1], everywhere, 2, batching, torch.Generator().manual_seed(5)).to(device)
+    draw = clip_batches(sets[0], batching, device)
+    if stage == "denoiser":
+        codec = autoencoder or out / "codec" / "model"
+        if not codec.exists():
+            raise InputError(f"{codec} does not exist; train the codec first, or name an autoencoder.")
+        model = ggs.start(config, seed=training.seed, autoencoder=codec)
+        task = DenoiserTask(model.to(device), draw, held_out, loss)
+    else:
+        before = directory.with_name(directory.name.replace("decoder", "denoiser")) / "model"
+        if not before.exists():
+            raise InputError(f"{before} does not exist; train the denoiser to its end first.")
+        model = load_model(before, GGS, GGSConfig)
+        task = DecoderTask(model.to(device), draw, held_out, loss)
+    describe(directory, f"ggs/{stage}/{variant}", size, model.config, training)
+    train(task, training, directory, progress=progress)
+    save_model(directory / "model", model, model.config)
+    return directory
+
+
+def pictures(
+    data: RoomClips, device: torch.device | str = "cpu"
+) -> Callable[[torch.Generator], Float[Tensor, "b 3 h w"]]:
+    """Random frames, half of them mirrored."""
+
+    def draw(generator: torch.Generator) -> Tensor:
+        images = data.images[torch.randint(len(data.images), (PICTURES,), generator=generator)].float() / 255
+        mirrored = torch.rand(PICTURES, generator=generator) < 0.5
+        return torch.where(mirrored[:, None, None, None], images.flip(-1), images).to(device)
+
+    return draw
+
+
+def spread(data: RoomClips, count: int) -> Float[Tensor, "n 3 h w"]:
+    """So many frames, evenly from all clips."""
+    return data.images[torch.linspace(0, len(data.images) - 1, min(count, len(data.images))).long()].float() / 255

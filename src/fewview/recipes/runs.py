@@ -1,0 +1,32 @@
+"""What the stages of all methods share: sizes, the header of a run folder, and what this machine computes fast."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from fewview.checkpoint import read_json, write_json
+from fewview.config import to_json
+from fewview.errors import InputError
+from fewview.training import TrainConfig
+
+Size = Literal["tiny", "small", "paper"]
+
+
+def fast_bfloat16() -> bool:
+    """Whether autocast to bfloat16 saves time on this CPU; without the instructions it costs many times as much."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def describe(directory: Path, recipe: str, size: Size, model: object, training: TrainConfig) -> None:
+    """config.json of a run; InputError where the folder holds the run of another model."""
+    path = directory / "config.json"
+    header = {"recipe": recipe, "size": size, "model": to_json(model)}
+    if path.exists():
+        before = read_json(path)
+        if {key: before.get(key) for key in header} != header:
+            raise InputError(f"{path} belongs to another model; choose an empty folder for this one.")
+    versions = {"fewview": version("fewview"), "torch": torch.__version__, "python": platform.python_version()}
+    write_json(path, {"format": 1, **header, "training": to_json(training), "versions": versions})

@@ -1,0 +1,111 @@
+"""One training stage as a run folder: where its start comes from, how long it lasts, and what it leaves.
+
+<out>/autoencoder, <out>/eft, <out>/unet and <out>/joint each hold config.json, log.jsonl and checkpoints, and
+<out>/joint/model is what `SparseFusion.from_pretrained` reads. A stage starts from the newest one before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from fewview.checkpoint import load_model, read_json
+from fewview.errors import InputError
+from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
+from fewview.progress import Steps
+from fewview.recipes import sparsefusion
+from fewview.recipes.runs import Size, describe, fast_bfloat16
+from fewview.recipes.sparsefusion.training import (
+    Batching,
+    packed_set,
+    resume_weights,
+    train_autoencoder,
+    train_eft,
+    train_joint,
+    train_unet,
+)
+from fewview.sparsefusion.vldm import VLDM, VLDMConfig
+from fewview.training import TrainConfig, last_checkpoint
+
+Stage = Literal["autoencoder", "eft", "unet", "joint"]
+
+STAGES: tuple[Stage, ...] = ("autoencoder", "eft", "unet", "joint")
+SIZES: dict[Size, Callable[[], VLDMConfig]] = {
+    "tiny": sparsefusion.tiny,
+    "small": sparsefusion.small,
+    "paper": sparsefusion.paper,
+}
+
+
+def schedule(stage: Stage, size: Size) -> TrainConfig:
+    """How long a stage is trained, and how fast; at `tiny` about as the shipped weights (docs/training-log.md)."""
+    if size == "paper":
+        return TrainConfig(steps=100_000, ema=0.0, clip=None)  # thesis A.2: Adam 5e-5, no EMA, no clipping (release)
+    steps, rate = {
+        "autoencoder": (4_000, 8e-4),
+        "eft": (8_000, 1e-3),
+        "unet": (24_000, 1e-3),
+        "joint": (2_000, 1e-4),
+    }[stage]
+    return TrainConfig(steps if size == "tiny" else 4 * steps, rate, warmup=100, decay=True, bfloat16=fast_bfloat16())
+
+
+def run_stage(
+    stage: Stage,
+    data: Path,
+    out: Path,
+    *,
+    size: Size = "tiny",
+    training: TrainConfig | None = None,
+    autoencoder: Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: Steps | None = None,
+) -> Path:
+    """Trains a stage on a CO3D-layout folder, or goes on with it, and returns its run folder.
+
+    `autoencoder` names a folder of ours or of Stable Diffusion's (diffusers format) in place of the first stage.
+    """
+    training = training or schedule(stage, size)
+    config, directory = SIZES[size](), out / stage
+    model = None if stage == "autoencoder" else start(stage, config, out, seed=training.seed, autoencoder=autoencoder)
+    recipe = f"sparsefusion/{stage}"
+    describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
+    sets = packed_set(data, config, "train"), packed_set(data, config, "test")
+    batching = (
+        Batching(scenes=2, queries=1) if size == "paper" else Batching(scenes=8, max_context=3)
+    )  # thesis A.2: batch size 2
+    if model is None:
+        how = {"perceptual": True, "device": device, "progress": progress}
+        train_autoencoder(config.autoencoder, sets, training, directory, **how)
+    elif stage == "eft":
+        train_eft(model.to(device), sets, batching, training, directory, progress=progress)
+    elif stage == "unet":
+        train_unet(model.to(device), sets, training, directory, progress=progress)
+    else:
+        train_joint(model.to(device), sets, batching, training, directory, progress=progress)
+    return directory
+
+
+def start(stage: Stage, config: VLDMConfig, out: Path, *, seed: int = 0, autoencoder: Path | None = None) -> VLDM:
+    """The untrained model with its autoencoder, or the averaged weights of the newest stage before this one."""
+    codec = _autoencoder(autoencoder or out / "autoencoder" / "model")
+    torch.manual_seed(seed)
+    model = VLDM(replace(config, autoencoder=codec.config))
+    model.codec.load_state_dict(codec.state_dict())
+    for earlier in reversed(STAGES[1 : STAGES.index(stage)]):
+        folder = last_checkpoint(out / earlier)
+        if folder is not None:
+            return resume_weights(model, folder)
+    if stage == "unet":
+        raise InputError(f"{out} has no trained eft, whose features the UNet learns from; train that stage first.")
+    return model
+
+
+def _autoencoder(folder: Path) -> Autoencoder:
+    if (folder / "config.json").exists() and "class" in read_json(folder / "config.json"):
+        return load_model(folder, Autoencoder, AutoencoderConfig)
+    if not folder.exists():
+        raise InputError(f"{folder} does not exist; train the autoencoder first, or name one.")
+    return load_stable_diffusion(folder)

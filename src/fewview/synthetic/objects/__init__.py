@@ -1,0 +1,1 @@
+"""Captures of single objects, in the layout of CO3Dv2."""

@@ -1,0 +1,1 @@
+"""Renderers of meshes: moderngl, with a display or without."""

@@ -1,0 +1,1 @@
+"""Walks through furnished rooms, in the format of RealEstate10K."""
