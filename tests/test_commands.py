@@ -153,7 +153,7 @@ def test_unknown_methods_and_empty_splits_are_refused(world, tmp_path, capsys):
 def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(reconstruct, "DEMO_INPUT", tmp_path / "nothing")
     assert "-i" in refused(capsys, "demo", "-o", tmp_path / "out")
-    monkeypatch.setattr(method, "WEIGHTS", world)
+    monkeypatch.setattr("fewview.weights.WEIGHTS", world)
     (world / "sparsefusion-tiny").symlink_to(world / "weights")
     for _ in range(2):
         assert fewview("demo", "-i", world / "photos", "-o", tmp_path / "out", "--preset", "fast") == 0

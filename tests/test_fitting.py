@@ -85,7 +85,7 @@ def test_first_splats_lie_flat_on_the_surface_with_its_colours(generator):
 def test_fitted_splats_look_like_the_asset_from_unseen_cameras(generator):
     config = GaussianFitConfig(count=800, steps=120)
     losses: list[float] = []
-    tell = lambda step, loss: losses.append(loss)
+    tell = lambda step, loss: losses.append(loss["loss"])
     fitted = fit_gaussians(Ball(), around(16), config, generator=generator, progress=tell)
     unseen = around(5, phase=1.0)
     truth = Ball().render(unseen)
@@ -130,7 +130,7 @@ def test_a_field_fitted_to_masked_photos_shows_them_again_and_lies_in_their_worl
     seen = Ball().render(cameras)
     config = FieldFitConfig(steps=150, rays=512, grid_rate=3e-2, mlp_rate=1e-2, asset=SMALL_FIELD)
     losses: list[float] = []
-    tell = lambda step, loss: losses.append(loss)
+    tell = lambda step, loss: losses.append(loss["loss"])
     field = fit_field(Views(seen.image, cameras, seen.alpha), config, generator=generator, progress=tell)
     again = field.render(cameras)
     assert psnr(again.image, seen.image) > 18

@@ -6,6 +6,7 @@ from diffusion.known_data import Gaussian
 from torch import Generator, Tensor
 
 from fewview.diffusion.denoiser import (
+    alpha_std,
     clipped,
     from_edm,
     from_epsilon,

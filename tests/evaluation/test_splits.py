@@ -4,7 +4,8 @@ import pytest
 from evaluation.fakes import RingScene
 
 from fewview.errors import InputError
-from fewview.evaluation.objects.splits import Protocol, Split, file_name, linspaced, plan_splits, read_plan, shown
+from fewview.evaluation.objects.splits import Protocol, Split, linspaced, plan_splits, read_plan, shown_views
+from fewview.evaluation.plans import file_name
 
 
 @pytest.mark.parametrize("total", [2, 3, 31, 32, 33, 63, 100, 202])
@@ -41,8 +42,8 @@ def test_every_frame_is_used_where_views_is_none_or_too_many():
 
 def test_shown_views_are_spread_over_the_held_out():
     split = Split((0,), tuple(range(1, 31)))
-    assert shown(split, 2) == [7, 22] and shown(split, 0) == []
-    assert shown(Split((0,), (1, 2)), 5) == [0, 1]
+    assert shown_views(split, 2) == [7, 22] and shown_views(split, 0) == []
+    assert shown_views(Split((0,), (1, 2)), 5) == [0, 1]
 
 
 @pytest.mark.parametrize("values", [{"context": 0}, {"context": 32}, {"size": 0}, {"pictures": -1}])

@@ -16,6 +16,7 @@ from fewview.ggs.lift import lift, swept_depth
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
 from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, walk_of
+from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
@@ -203,7 +204,7 @@ def test_images_come_in_the_order_of_the_path(monkeypatch):
 
     monkeypatch.setattr("fewview.ggs.grow.sample", oracle)
     task = task_of()
-    grown = grow(model, task, QUICK, progress=lambda _: None)
+    grown = grow(model, task, QUICK, progress=silent)
     want = model.codec.decode(model.codec.encode(painted(task.path).images)).clamp(0, 1)
     torch.testing.assert_close(grown.images, want)
 
@@ -219,7 +220,7 @@ def test_chunks_of_true_depth_join_to_one_wall(monkeypatch):
     monkeypatch.setattr(model, "scene", truth)
     cameras = along([0.3 * i for i in range(13)], size=32)
     task = GrowthPlan(painted(cameras[:1]), cameras[1:], 1.0, 0)
-    grown = grow(model, task, replace(QUICK, chunk=4, merge=1.5), progress=lambda _: None)
+    grown = grow(model, task, replace(QUICK, chunk=4, merge=1.5), progress=silent)
     between = along([0.45, 1.35, 2.55, 3.15], size=32)
     assert psnr(splat(grown.scene, between).image, painted(between).images) > 30
     pixels = 32 * 32
@@ -241,54 +242,55 @@ def test_samples_depend_on_their_seed_and_follow_the_ode(generator):
 
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     model, task = model_of(replace(MICRO, scene=True)), task_of()
-    whole = grow(model, task, QUICK, progress=lambda _: None)
+    whole = grow(model, task, QUICK, progress=silent)
 
-    def stop(fraction):
+    def stop(stage, fraction):
         if fraction > 0.6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         grow(model, task, QUICK, progress=stop, directory=tmp_path)
-    steps = []
-    again = grow(model, task, QUICK, progress=steps.append, directory=tmp_path)
+    steps: list[float] = []
+    count = lambda stage, fraction: steps.append(fraction)
+    again = grow(model, task, QUICK, progress=count, directory=tmp_path)
     assert len(steps) == 2 * 2  # two of three chunks were left
     assert again.counts == whole.counts and torch.equal(again.images, whole.images)
     assert all(torch.equal(getattr(again.scene, n), t) for n, t in whole.scene.tensors().items())
-    done = grow(model, task, QUICK, progress=steps.append, directory=tmp_path)
+    done = grow(model, task, QUICK, progress=count, directory=tmp_path)
     assert len(steps) == 4 and torch.equal(done.scene.means, whole.scene.means)
     moved = replace(task, path=task.path[[0, 1, 2, 3, 4, 6, 5]])
     darker = replace(task, given=Views(task.given.images / 2, task.given.cameras))
     others = [("settings", replace(task, seed=4), QUICK), ("settings", task, replace(QUICK, chunk=2))]
     for what, other, config in [*others, ("path", moved, QUICK), ("photos", darker, QUICK)]:
         with pytest.raises(InputError, match=f"another run .its {what} differ"):
-            grow(model, other, config, progress=steps.append, directory=tmp_path)
-    grow(model, task, replace(QUICK, refine=5), progress=steps.append, directory=tmp_path)
+            grow(model, other, config, progress=count, directory=tmp_path)
+    grow(model, task, replace(QUICK, refine=5), progress=count, directory=tmp_path)
     assert len(steps) == 4
 
 
 @pytest.mark.parametrize("name", ["means", "images", "shown", "counts", "settings"])
 def test_a_damaged_state_of_a_stopped_run_is_refused(tmp_path, name):
     model, task = model_of(MICRO), task_of()
-    grow(model, task, QUICK, progress=lambda _: None, directory=tmp_path)
+    grow(model, task, QUICK, progress=silent, directory=tmp_path)
     path = tmp_path / STATE
     kept = load_tensors(path)
     whole = {key: tensor for key, tensor in kept.items() if key != name}
     for damaged in (whole, {**whole, name: torch.zeros(7, 7)}):
         save_tensors(path, damaged)
         with pytest.raises(InputError, match=str(path)):
-            grow(model, task, QUICK, progress=lambda _: None, directory=tmp_path)
+            grow(model, task, QUICK, progress=silent, directory=tmp_path)
 
 
 def test_the_scene_grows_at_most_linearly_and_stops_where_all_is_seen():
     model, task = model_of(MICRO), task_of(9)
     pixels = 16 * 16
-    grown = grow(model, task, QUICK, progress=lambda _: None)
+    grown = grow(model, task, QUICK, progress=silent)
     added = torch.tensor([0, *grown.counts]).diff()
     assert len(grown.counts) == 3 and (added <= torch.tensor([5, 3, 3]) * pixels).all()
-    everything = grow(model, task, replace(QUICK, covered=2.0, merge=0.0, faint=0.0), progress=lambda _: None)
+    everything = grow(model, task, replace(QUICK, covered=2.0, merge=0.0, faint=0.0), progress=silent)
     assert everything.counts == (5 * pixels, 8 * pixels, 11 * pixels)
     again = replace(task, path=task.path[[0, 1, 2] * 3])
-    static = grow(model, again, replace(QUICK, covered=0.0), progress=lambda _: None)
+    static = grow(model, again, replace(QUICK, covered=0.0), progress=silent)
     assert static.counts[1] <= static.counts[0] + pixels  # a photo that was not in the first chunk, at most
 
 
@@ -308,7 +310,7 @@ def test_the_scene_so_far_is_told_to_models_that_take_it(monkeypatch):
         (MICRO, QUICK, False),
     ]:
         told.clear()
-        grown = grow(model_of(config), task, method, progress=lambda _: None)
+        grown = grow(model_of(config), task, method, progress=silent)
         assert told == [None, grown.counts[0] if want else None]
 
 
@@ -328,9 +330,10 @@ def test_a_plane_sweep_finds_the_wall():
 def test_lifted_splats_show_the_images(generator):
     cameras = walk(1, 5, size=24)[0]
     views = painted(cameras)
-    told = []
+    told: list[float] = []
+    tell = steps_of(lambda stage, done: told.append(done), "fitting", 60)
     fit = GaussianFitConfig(count=400, steps=60)
-    asset = lift(views, 1.0, 20.0, fit, generator=generator, progress=told.append)
+    asset = lift(views, 1.0, 20.0, fit, generator=generator, progress=tell)
     assert told[-1] == 1.0 and psnr(asset.render(cameras).image, views.images) > 22
 
 

@@ -5,8 +5,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from data.test_furniture import CUBE, write_library
 from hostile.kit import Damage, Reader, any_file, circle, grown, png, replaced, zeros
+from synthetic.test_furniture import CUBE, write_library
 
 from fewview.synthetic.objects.furniture import CATALOGUE, catalogue, load_piece
 

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 pytest.importorskip("moderngl")
 
-from data.test_furniture import write_library
+from synthetic.test_furniture import write_library
 
 from fewview.data.co3d import open_co3d, open_sequence
 from fewview.errors import InputError

@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("moderngl")
 pytest.importorskip("scipy")
 
-from data.test_interiors import SIZES, block
+from synthetic.test_interiors import SIZES, block
 
 from fewview.cameras import Cameras, pixel_centres
 from fewview.data.meshes import Material, Mesh, Model, join

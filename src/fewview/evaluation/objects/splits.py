@@ -1,18 +1,17 @@
 """Which frames of a scene go in and which are held out (SparseFusion thesis, section 5.1), kept on disk."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from fewview.checkpoint import read_json, write_json
 from fewview.config import from_json, to_json
 from fewview.errors import InputError
+from fewview.evaluation.plans import PLAN, keep_plan, planned, read_plan_data
 from fewview.views import Scene
 
-PLAN = "protocol.json"
+KEYS = ("protocol", "scenes")  # of protocol.json
 
 
 @dataclass(frozen=True)
@@ -58,42 +57,21 @@ def linspaced(count: int, total: int) -> list[int]:
     return [(2 * k * (total - 1) + count - 1) // (2 * (count - 1)) for k in range(count)]  # rounds half up
 
 
-def shown(split: Split, pictures: int) -> list[int]:
+def shown_views(split: Split, pictures: int) -> list[int]:
     """Positions of the held-out views that are shown: the middles of equal parts."""
     count = min(pictures, len(split.held_out))
     return [(2 * k + 1) * len(split.held_out) // (2 * count) for k in range(count)]
 
 
-def file_name(name: str) -> str:
-    """A scene's or method's name without anything that a file name may not hold."""
-    return re.sub(r"[^\w.+-]+", "_", name)
-
-
 def plan_splits(scenes: Sequence[Scene], protocol: Protocol, out: Path) -> dict[str, Split]:
     """The split of each scene, written to `out`/protocol.json. InputError where that holds other splits."""
-    splits: dict[str, Split] = {}
-    for index, scene in enumerate(scenes):
-        if file_name(scene.name) in map(file_name, splits):
-            raise InputError(f"Two scenes are called {scene.name}; give each scene a name of its own.")
-        try:
-            splits[scene.name] = protocol.split(index, len(scene))
-        except InputError as error:
-            raise InputError(f"{scene.name}: {error}") from None
-    known: dict[str, Split] = {}
-    if (out / PLAN).exists():
-        before, known = read_plan(out)
-        if before != protocol or any(known.get(name, split) != split for name, split in splits.items()):
-            raise InputError(f"{out / PLAN} is of another protocol or another order of scenes; choose an empty folder.")
-    named = {name: to_json(split) for name, split in (known | splits).items()}
-    write_json(out / PLAN, {"protocol": to_json(protocol), "scenes": named})
+    splits = planned(scenes, protocol.split, kind="scene")
+    keep_plan(out, KEYS, protocol, {name: to_json(split) for name, split in splits.items()})
     return splits
 
 
 def read_plan(out: Path) -> tuple[Protocol, dict[str, Split]]:
     """The protocol of an evaluation's folder, and the split of each scene."""
-    path = out / PLAN
-    data = read_json(path)
-    if not isinstance(data, dict) or set(data) != {"protocol", "scenes"} or not isinstance(data["scenes"], dict):
-        raise InputError(f"{path} is not the protocol of an evaluation; choose the folder of one, or an empty one.")
-    splits = {name: from_json(Split, split, f"{path}.{name}") for name, split in data["scenes"].items()}
-    return from_json(Protocol, data["protocol"], f"{path}.protocol"), splits
+    head, body = read_plan_data(out, KEYS)
+    splits = {name: from_json(Split, split, f"{out / PLAN}.{name}") for name, split in body.items()}
+    return from_json(Protocol, head, f"{out / PLAN}.protocol"), splits

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import torch
 
 from fewview.errors import InputError
-from fewview.evaluation.objects.protocol import RESULTS, open_failures
+from fewview.evaluation.objects.protocol import RESULTS, unmended
 from fewview.evaluation.objects.splits import read_plan
 from fewview.evaluation.rows import Row, read_rows
 
@@ -170,7 +170,7 @@ def summary(out: Path) -> str:
     left_out = len({row.scene for row in rows}) - len({row.scene for row in shared})
     if left_out:
         lines.append(f"{left_out} scenes are left out: some method has no result there.")
-    lines += [f"Failed: {f.method} on {f.scene}, {f.error}" for f in open_failures(out)]
+    lines += [f"Failed: {f.method} on {f.scene}, {f.error}" for f in unmended(out)]
     return "\n\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from fewview.evaluation.rooms.tsed import PairSed
 from fewview.evaluation.rooms.windows import Kind, Setting
 from fewview.evaluation.rows import read_lines
 
-RESULTS, SETS, FAILURES, PLAN = "rooms.jsonl", "sets.jsonl", "failures.jsonl", "protocol.json"
+RESULTS, SETS = "rooms.jsonl", "sets.jsonl"
 Key = tuple[str, str, Setting]  # clip, method, setting
 
 

@@ -10,7 +10,7 @@ import torch
 
 from fewview.errors import InputError
 from fewview.evaluation.objects.tables import DASH, Mean, Table
-from fewview.evaluation.rooms.plan import open_failures, read_plan
+from fewview.evaluation.rooms.plan import read_plan, unmended
 from fewview.evaluation.rooms.regions import RegionScore, decibels
 from fewview.evaluation.rooms.rows import RESULTS, SETS, RoomRow, SetRow, ViewScore, common, read_rooms
 from fewview.evaluation.rooms.tsed import THRESHOLD, median_sed, tsed
@@ -218,7 +218,7 @@ def summary(out: Path) -> str:
     left_out = len({(r.clip, r.setting) for r in everything}) - len({(r.clip, r.setting) for r in rows})
     if left_out:
         lines.append(f"{left_out} clips and settings are left out: some method has no result there.")
-    lines += [f"Failed: {f.method} on {f.scene}, {f.error}" for f in open_failures(out)]
+    lines += [f"Failed: {f.method} on {f.scene}, {f.error}" for f in unmended(out)]
     return "\n\n".join(lines) + "\n"
 
 
