@@ -42,7 +42,7 @@ def planned(cases: Sequence[Named], make: Callable[[int, int], T], *, kind: str)
 
 
 def keep_plan(out: Path, keys: tuple[str, str], protocol: Any, plans: Mapping[str, Any]) -> None:
-    """Writes the protocol, and the plans (JSON) of all cases, under two keys; InputError where the folder has others."""
+    """Writes the protocol, and the plans (JSON) of all cases, under two keys; InputError where there are others."""
     head, body = to_json(protocol), dict(plans)
     if (out / PLAN).exists():
         before, known = read_plan_data(out, keys)
