@@ -26,6 +26,10 @@ from fewview.errors import InputError
 Callback = Callable[[int, Tensor, Tensor], None]
 """(index of the step just taken, x after it, the estimate of x0 that it moved towards)."""
 
+Batch = Float[Tensor, "batch *shape"]
+Levels = Float[Tensor, " points"]
+Random, Watch = Generator | None, Callback | None
+
 Transfer = Callable[[Tensor, Tensor, float, float], Tensor]
 """(x, eps, its sigma, the next sigma) -> x at the next sigma."""
 
@@ -42,36 +46,16 @@ class Sampler(Protocol):
     """What every function below is."""
 
     def __call__(
-        self,
-        denoise: Denoiser,
-        x: Float[Tensor, "batch *shape"],
-        sigmas: Float[Tensor, " points"],
-        *,
-        generator: Generator | None = None,
-        callback: Callback | None = None,
-    ) -> Float[Tensor, "batch *shape"]: ...
+        self, denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None
+    ) -> Batch: ...
 
 
-def euler(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    generator: Generator | None = None,
-    callback: Callback | None = None,
-) -> Float[Tensor, "batch *shape"]:
+def euler(denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None) -> Batch:
     """First-order steps along the ODE; the same as deterministic DDIM. One evaluation a step."""
     return _multistep(denoise, x, sigmas, transfer=_transfer(), order=1, callback=callback)
 
 
-def heun(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    generator: Generator | None = None,
-    callback: Callback | None = None,
-) -> Float[Tensor, "batch *shape"]:
+def heun(denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None) -> Batch:
     """Second-order steps along the ODE, with Euler for a step to 0 (2206.00364 algorithm 1). Two evaluations a step."""
     for step, (now, then) in enumerate(_intervals(sigmas)):
         eps = _slope(denoise, x, now)
@@ -84,39 +68,20 @@ def heun(
 
 
 def ddim(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    eta: float = 0.0,
-    generator: Generator | None = None,
-    callback: Callback | None = None,
-) -> Float[Tensor, "batch *shape"]:
+    denoise: Denoiser, x: Batch, sigmas: Levels, *, eta: float = 0.0, generator: Random = None, callback: Watch = None
+) -> Batch:
     """Deterministic at eta 0, ancestral at eta 1 (2010.02502 eq. 12, 16). One evaluation a step."""
     return _multistep(denoise, x, sigmas, transfer=_transfer(eta, generator), order=1, callback=callback)
 
 
-def ddpm(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    generator: Generator | None = None,
-    callback: Callback | None = None,
-) -> Float[Tensor, "batch *shape"]:
+def ddpm(denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None) -> Batch:
     """Ancestral: each x is drawn from the posterior q(x' | x, x0) (2006.11239 eq. 6-7). One evaluation a step."""
     return ddim(denoise, x, sigmas, eta=1.0, generator=generator, callback=callback)
 
 
 def plms(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    order: int = 4,
-    generator: Generator | None = None,
-    callback: Callback | None = None,
-) -> Float[Tensor, "batch *shape"]:
+    denoise: Denoiser, x: Batch, sigmas: Levels, *, order: int = 4, generator: Random = None, callback: Watch = None
+) -> Batch:
     """Pseudo linear multistep (2202.09778): Adams-Bashforth on the last `order` <= 4 slopes, improved Euler first.
 
     Its coefficients are those of equal steps, so it is of second order on any smooth spacing, and of third (the
@@ -126,14 +91,8 @@ def plms(
 
 
 def plms_ancestral(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    order: int = 4,
-    generator: Generator | None = None,
-    callback: Callback | None = None,
-) -> Float[Tensor, "batch *shape"]:
+    denoise: Denoiser, x: Batch, sigmas: Levels, *, order: int = 4, generator: Random = None, callback: Watch = None
+) -> Batch:
     """The sampler of SparseFusion's release: slopes of PLMS, but each x is drawn from the posterior, as in `ddpm`.
 
     Slopes of different noise do not extrapolate well: on a mixture of Gaussians it is unstable from pure noise in fewer
@@ -143,14 +102,8 @@ def plms_ancestral(
 
 
 def _multistep(
-    denoise: Denoiser,
-    x: Float[Tensor, "batch *shape"],
-    sigmas: Float[Tensor, " points"],
-    *,
-    transfer: Transfer,
-    order: int,
-    callback: Callback | None,
-) -> Float[Tensor, "batch *shape"]:
+    denoise: Denoiser, x: Batch, sigmas: Levels, *, transfer: Transfer, order: int, callback: Watch
+) -> Batch:
     """Steps along the Adams-Bashforth slope of up to `order` evaluations; the first is improved Euler if order > 1."""
     if not 1 <= order <= len(ADAMS_BASHFORTH):
         raise InputError(f"A multistep sampler got order {order}; give 1 to {len(ADAMS_BASHFORTH)}.")

@@ -1,16 +1,30 @@
 """Results on disk: JSON Lines, read strictly; only the last line may be torn, by a run that was killed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from fewview.checkpoint import atomic_path
 from fewview.config import from_json, to_json
 from fewview.errors import InputError
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class KeyedRow(Protocol):
+    """A result of a method that is known by its key."""
+
+    @property
+    def key(self) -> Hashable: ...
+
+    @property
+    def method(self) -> str: ...
+
+
+K = TypeVar("K", bound=KeyedRow)
 
 
 @dataclass(frozen=True)
@@ -67,14 +81,18 @@ def read_lines(path: Path, cls: type[T]) -> list[T]:
     return [_parse(line, cls, f"{path}, line {i + 1}") for i, line in enumerate(lines)]
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a results.jsonl; two rows of the same scene, method and view are an error."""
-    rows = read_lines(path, Row)
-    first: dict[tuple[str, str, int], int] = {}
+def read_keyed(path: Path, cls: type[K]) -> list[K]:
+    """Rows that are known by a key; two with the same one are an error."""
+    rows, first = read_lines(path, cls), {}
     for i, row in enumerate(rows):
         if first.setdefault(row.key, i) != i:
             raise InputError(f"{path}, line {i + 1} repeats line {first[row.key] + 1}; delete one of them.")
     return rows
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a results.jsonl."""
+    return read_keyed(path, Row)
 
 
 def append_lines(path: Path, items: Sequence[Any]) -> None:

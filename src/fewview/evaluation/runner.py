@@ -6,7 +6,7 @@ and what a row is, it says itself; when to go on, what a failure ends and what i
 
 import time
 import traceback
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -14,21 +14,10 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from fewview.cameras import Cameras
-from fewview.evaluation.rows import Failure, append_lines, read_lines
+from fewview.evaluation.rows import Failure, KeyedRow, append_lines, read_lines
 from fewview.views import Asset, Reconstructor, Render
 
 FAILURES = "failures.jsonl"
-
-
-@runtime_checkable
-class KeyedRow(Protocol):
-    """A result that is known by its key."""
-
-    @property
-    def key(self) -> Hashable: ...
-
-    @property
-    def method(self) -> str: ...
 
 
 Row = TypeVar("Row", bound=KeyedRow)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewview.errors import InputError
 from fewview.evaluation.rooms.regions import DepthScore, RegionScore
 from fewview.evaluation.rooms.tsed import PairSed
 from fewview.evaluation.rooms.windows import Kind, Setting
-from fewview.evaluation.rows import read_lines
+from fewview.evaluation.rows import read_keyed
 
 RESULTS, SETS = "rooms.jsonl", "sets.jsonl"
 Key = tuple[str, str, Setting]  # clip, method, setting
@@ -68,13 +67,8 @@ class SetRow:
 
 
 def read_rooms(path: Path) -> list[RoomRow]:
-    """Rows of a rooms.jsonl; two of the same clip, method and setting are an error."""
-    rows = read_lines(path, RoomRow)
-    first: dict[Key, int] = {}
-    for i, row in enumerate(rows):
-        if first.setdefault(row.key, i) != i:
-            raise InputError(f"{path}, line {i + 1} repeats line {first[row.key] + 1}; delete one of them.")
-    return rows
+    """Rows of a rooms.jsonl."""
+    return read_keyed(path, RoomRow)
 
 
 def common(rows: list[RoomRow]) -> list[RoomRow]:

@@ -5,7 +5,7 @@ last one leaves the model itself. At paper size, with Stable Diffusion's autoenc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,10 @@ from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.training import TrainConfig, train
 from fewview.views import Views
 
+Sets = tuple[PackedScenes, PackedScenes]
+"""Training and held-out frames."""
+
+Tell = Steps | None
 CACHED = 14_000  # pairs of latents and features that the UNet learns from
 
 
@@ -67,13 +71,13 @@ def held_out_pair(packed: PackedScenes, scenes: int = 32, device: torch.device |
 
 def train_autoencoder(
     config: AutoencoderConfig,
-    data: tuple[PackedScenes, PackedScenes],
+    data: Sets,
     training: TrainConfig,
     directory: Path,
     *,
     perceptual: bool = False,
     device: torch.device | str = "cpu",
-    progress: Steps | None = None,
+    progress: Tell = None,
 ) -> Autoencoder:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
     packed, held_out = data
@@ -95,19 +99,13 @@ def train_autoencoder(
     assert isinstance(model, Autoencoder)
     with torch.no_grad():
         latents = model.encode(images(torch.Generator().manual_seed(1)))
-    final = AutoencoderConfig(**{**config.__dict__, "scale": round(config.scale / float(latents.std()), 5)})
-    save_model(directory / "model", model, final)
+    unit = round(config.scale / float(latents.std()), 5)
+    save_model(directory / "model", model, replace(config, scale=unit))
     return load_model(directory / "model", Autoencoder, AutoencoderConfig)
 
 
 def train_eft(
-    model: VLDM,
-    data: tuple[PackedScenes, PackedScenes],
-    batching: Batching,
-    training: TrainConfig,
-    directory: Path,
-    *,
-    progress: Steps | None = None,
+    model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
 ) -> VLDM:
     """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
     device = device_of(model)
@@ -117,14 +115,7 @@ def train_eft(
     return model
 
 
-def train_unet(
-    model: VLDM,
-    data: tuple[PackedScenes, PackedScenes],
-    training: TrainConfig,
-    directory: Path,
-    *,
-    progress: Steps | None = None,
-) -> VLDM:
+def train_unet(model: VLDM, data: Sets, training: TrainConfig, directory: Path, *, progress: Tell = None) -> VLDM:
     """Stage 3: the UNet on CACHED pairs of latents and features, computed once and kept in the run folder."""
     path, device = directory / "cache.safetensors", device_of(model)
     if not path.exists():
@@ -141,13 +132,7 @@ def train_unet(
 
 
 def train_joint(
-    model: VLDM,
-    data: tuple[PackedScenes, PackedScenes],
-    batching: Batching,
-    training: TrainConfig,
-    directory: Path,
-    *,
-    progress: Steps | None = None,
+    model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
 ) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
     device = device_of(model)
