@@ -224,3 +224,11 @@ def _shards(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         shards[-1][name] = tensor
         size += tensor.nbytes
     return shards
+
+
+def save_step(directory: Path, step: int, tensors: dict[str, Tensor], **numbers: int) -> None:
+    """The state of a run after so many steps, then state.json that names it; that of earlier steps goes."""
+    save_tensors(directory / f"{step:06d}.safetensors", {name: tensor.detach() for name, tensor in tensors.items()})
+    write_json(directory / "state.json", {"step": step, **numbers})
+    for old in sorted(directory.glob("*.safetensors"))[:-1]:
+        old.unlink()

@@ -1,9 +1,12 @@
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from fewview.data import open_scene
+from fewview.synthetic.objects import build, demo
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -47,3 +50,12 @@ def inside(views, i: int, points: torch.Tensor) -> torch.Tensor:
     pixels, depth = views.cameras[i].project(points)
     column, row = pixels.long().clamp(0, views.cameras.width - 1).T
     return (views.masks[i, 0][row, column] > 0.5) & (depth > 0)
+
+
+@pytest.mark.parametrize(("old", "new"), [("demo", demo), ("synthetic", build)])
+def test_commands_under_their_former_names_lead_to_the_builders(old, new, monkeypatch):
+    given = []
+    monkeypatch.setattr(new, "main", given.append)
+    monkeypatch.setattr(sys, "argv", ["fewview", "there", "--tiny"])
+    runpy.run_module(f"fewview.data.{old}", run_name="__main__")
+    assert given == [["there", "--tiny"]]

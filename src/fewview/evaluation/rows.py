@@ -24,9 +24,6 @@ class KeyedRow(Protocol):
     def method(self) -> str: ...
 
 
-K = TypeVar("K", bound=KeyedRow)
-
-
 @dataclass(frozen=True)
 class Row:
     """One held-out view of one scene by one method. `seconds` is what the scene's reconstruction took."""
@@ -81,9 +78,10 @@ def read_lines(path: Path, cls: type[T]) -> list[T]:
     return [_parse(line, cls, f"{path}, line {i + 1}") for i, line in enumerate(lines)]
 
 
-def read_keyed(path: Path, cls: type[K]) -> list[K]:
+def read_keyed(path: Path, cls: type[T]) -> list[T]:
     """Rows that are known by a key; two with the same one are an error."""
-    rows, first = read_lines(path, cls), {}
+    rows: list[Any] = read_lines(path, cls)
+    first: dict[Hashable, int] = {}
     for i, row in enumerate(rows):
         if first.setdefault(row.key, i) != i:
             raise InputError(f"{path}, line {i + 1} repeats line {first[row.key] + 1}; delete one of them.")

@@ -1,0 +1,1 @@
+"""Scenes, meshes, pictures and films as files, and the pages that show them."""

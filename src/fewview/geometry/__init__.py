@@ -1,0 +1,1 @@
+"""Transforms, rotations, depths and epipolar geometry, on tensors alone."""

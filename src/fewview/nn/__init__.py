@@ -1,0 +1,1 @@
+"""Networks that know nothing of cameras: layers, U-Nets, autoencoders, and the networks of metrics."""

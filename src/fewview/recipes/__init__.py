@@ -1,0 +1,1 @@
+"""Full configurations at three sizes, and the stages that train them."""

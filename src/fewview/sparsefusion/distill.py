@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras, Rays
-from fewview.checkpoint import kept_state, load_tensors, read_json, save_tensors, write_json
+from fewview.checkpoint import kept_state, load_tensors, read_json, save_step
 from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
@@ -288,10 +288,7 @@ class _Run:
         if self.target is not None:
             tensors |= {"target/index": torch.tensor(self.target[0]), "target/latent": self.target[1]}
             tensors |= {"target/weight": self.target[2]}
-        save_tensors(directory / f"{self.step:06d}.safetensors", {n: t.detach() for n, t in tensors.items()})
-        write_json(directory / "state.json", {"step": self.step, "seed": self.seed})
-        for old in sorted(directory.glob("*.safetensors"))[:-1]:
-            old.unlink()
+        save_step(directory, self.step, tensors, seed=self.seed)
 
     def restore(self, directory: Path | None) -> None:
         """Continue from a folder that `save` wrote for the same seed."""
