@@ -2,7 +2,7 @@
 # pycolmap 4.2.1 and 3.10.0 (PyPI): a text model with a rounded quarter turn about z, "0.71 0 0 0.71" in images.txt.
 # Guess: the rotation is that of the normalised quaternion, so rounding does nothing to a quarter turn.
 # Seen: 3.10.0 normalises on reading; 4.2.1 keeps the four numbers, and its rotation matrix is none: a point 1000 px
-#   from the principal point is seen 8.2 px too far out and 8.2 px aside. With 0.707 it is 0.3 px, which passes for noise.
+#   from the principal point is seen 8.2 px too far out and 8.2 px aside. With 0.707 it is 0.3 px, like noise.
 # Output:
 #   3.10.0, 0.71: determinant 1.0000, (1, 0, 1) is seen at (0.0, 1000.0) px
 #   3.10.0, 0.707: determinant 1.0000, (1, 0, 1) is seen at (0.0, 1000.0) px
