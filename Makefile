@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 INPUT ?=
+BASE ?= HEAD
 OUT ?= out/demo
 TORCH_VERSION ?= 2.13.0
 TORCH_INDEX ?=
@@ -17,12 +18,15 @@ TORCH ?= torch==$(TORCH_VERSION)$(if $(NVIDIA),,$(if $(LINUX_PC),+cpu))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint check bench install install-dev clean
+.PHONY: help demo test quick fmt lint check docs bench install install-dev clean
 
 help:
 	@echo "make demo [INPUT=folder] [OUT=out/demo]   reconstruct the bundled photos, or your own"
 	@echo "make test                                 linters and the test suite"
+	@echo "make quick [BASE=HEAD]                    the tests of what has changed since a commit"
+	@echo "make fmt                                  mend what ruff can mend, and draw the page of the tree"
 	@echo "make lint                                 ruff, import-linter, pyright"
+	@echo "make docs                                 the pages and the reference as a site, in site/"
 	@echo "make bench                                the CPU kernels beside their PyTorch twins"
 	@echo "make install / make install-dev           set up $(VENV) only"
 
@@ -32,13 +36,26 @@ demo: install
 test: check
 	$(BIN)/python -m pytest -n 2
 
+quick: install-dev
+	$(BIN)/python -m pytest -n 2 $$($(BIN)/python tests/changed.py $(BASE))
+
+fmt: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python docs/architecture.py
+
 lint: check
-	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: install
+	@$(PIP) -e ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The site is site/index.html."
 
 check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: install
 	@$(BIN)/fewview bench
@@ -70,4 +87,4 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) out .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) out site .pytest_cache .ruff_cache .import_linter_cache

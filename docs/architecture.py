@@ -1,6 +1,6 @@
 """Draws docs/architecture.md from the code: layers from pyproject.toml, the tree from the modules' first sentences.
 
-    python docs/architecture.py          # writes the page; a test asks that it is fresh
+python docs/architecture.py          # writes the page; a test asks that it is fresh
 """
 
 import ast

@@ -15,7 +15,7 @@ from fewview.ggs.grow import STATE, GGSMethodConfig, GrowthPlan, grow, sample
 from fewview.ggs.lift import lift, swept_depth
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
-from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, walk_of
+from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, pace_of
 from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
@@ -125,7 +125,7 @@ def test_no_more_splats_than_allowed(generator):
 
 def test_references_are_those_that_leave_no_target_far():
     pick = lambda places, targets, count, reach=9.0: chosen_references(
-        along(places), along(targets), count, walk=1.0, reach=reach
+        along(places), along(targets), count, pace=1.0, reach=reach
     )
     assert sorted(pick([0, 1, 5, 6], [2, 3, 4], 2)) == [1, 2]
     assert pick([0, 1, 2, 3], [4, 5], 2) == [3, 0]  # the second brings nothing: the first photo
@@ -136,7 +136,7 @@ def test_references_are_those_that_leave_no_target_far():
 
 def test_references_look_the_same_way():
     candidates = Cameras.cat([along([0.0], turn=2.5), along([0.4])])
-    assert chosen_references(candidates, along([0.0]), 1, walk=1.0, reach=9.0) == [1]
+    assert chosen_references(candidates, along([0.0]), 1, pace=1.0, reach=9.0) == [1]
 
 
 def test_the_automatic_path_lies_between_the_photos_or_about_the_only_one():
@@ -153,9 +153,9 @@ def test_the_automatic_path_lies_between_the_photos_or_about_the_only_one():
 
 
 def test_a_chunk_walks_its_share_of_the_way():
-    assert walk_of(along([0.0]), along([1.0, 2.0, 3.0, 6.0]), 2) == pytest.approx(3.0)
-    assert walk_of(along([0.0, 5.0]), along([5.0, 5.0]), 1) == pytest.approx(5.0)
-    assert walk_of(along([7.0]), along([7.0]), 1) == 1.0
+    assert pace_of(along([0.0]), along([1.0, 2.0, 3.0, 6.0]), 2) == pytest.approx(3.0)
+    assert pace_of(along([0.0, 5.0]), along([5.0, 5.0]), 1) == pytest.approx(5.0)
+    assert pace_of(along([7.0]), along([7.0]), 1) == 1.0
 
 
 def test_whole_photos_are_cut_to_shape_and_rays_stay():

@@ -72,11 +72,11 @@ class Grown:
 
 @dataclass(frozen=True, eq=False)
 class GrowthPlan:
-    """Given views and a path of the model's size in the frame of growth; `walk` is what a chunk of it walks."""
+    """Given views and a path of the model's size in the frame of growth; `pace` is the length of what a chunk of it covers."""
 
     given: Views
     path: Cameras
-    walk: float
+    pace: float
     seed: int
 
     def chunks(self, most: int) -> list[tuple[int, int]]:
@@ -122,7 +122,7 @@ def next_chunk(
     """One chunk more: choose references, sample the targets, add what their splats show and the scene does not."""
     targets = plan.path[slice(*frames)]
     views = Views.cat([plan.given, Views(grown.images, plan.path[: frames[0]])])
-    chosen = chosen_references(views.cameras, targets, config.references, walk=plan.walk, reach=config.reach)
+    chosen = chosen_references(views.cameras, targets, config.references, pace=plan.pace, reach=config.reach)
     told = len(grown.scene) > 0 and model.config.scene and config.conditioning != "views"
     context = views[chosen]
     z0 = sample(

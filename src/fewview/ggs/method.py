@@ -13,7 +13,7 @@ from fewview.errors import InputError
 from fewview.ggs.grow import GGSMethodConfig, Grown, GrowthPlan, add_unshown, empty_latents, grow
 from fewview.ggs.lift import lift, refine
 from fewview.ggs.model import GGS, GGSConfig
-from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, walk_of
+from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, pace_of
 from fewview.progress import Progress, silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.views import Views
@@ -123,11 +123,11 @@ class GGSMethod:
         given, cameras = room.given, room.path
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         chunks = -(-len(cameras) // self.config.chunk)
-        walk = walk_of(given.cameras, cameras, chunks)
-        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else walk
+        pace = pace_of(given.cameras, cameras, chunks)
+        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else pace
         frame = growth_frame(given.cameras, unit)
         inside = torch.linalg.inv(frame)
-        plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), walk / unit, seed)
+        plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), pace / unit, seed)
         if self.config.regressor:
             scene, grown = self.regressed(plan), None
         else:

@@ -75,7 +75,7 @@ def automatic_path(given: Cameras, frames: int) -> Cameras:
     return replace(given, world_from_cam=moved, intrinsics=given.intrinsics.expand(frames, 3, 3))
 
 
-def walk_of(given: Cameras, path: Cameras, chunks: int) -> float:
+def pace_of(given: Cameras, path: Cameras, chunks: int) -> float:
     """What a chunk of the path walks on average; of a path in one place, the spread of all cameras, else 1."""
     centers = torch.cat([given.centers, path.centers])
     spread = float(torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist").max())
@@ -87,14 +87,14 @@ def walk_of(given: Cameras, path: Cameras, chunks: int) -> float:
     return length if length > least else spread if spread > least else 1.0
 
 
-def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, walk: float, reach: float) -> list[int]:
+def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, pace: float, reach: float) -> list[int]:
     """Numbers of at most `count` candidates that leave targets least far from the nearest of them, best first.
 
     Far means walks of a chunk between the places plus radians between the axes. Of candidates that bring nothing more
     the earliest is taken, so that a photo goes before a generated view; those more than `reach` walks from any of the
     targets are not taken, because the frame's unit is the widest distance, unless there is no other.
     """
-    apart = (targets.centers[:, None] - candidates.centers).norm(dim=-1) / walk
+    apart = (targets.centers[:, None] - candidates.centers).norm(dim=-1) / pace
     angle = (targets.forward @ candidates.forward.mT).clamp(-1, 1).acos()
     far = apart + angle
     within = apart.amax(0) <= reach
