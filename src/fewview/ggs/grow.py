@@ -72,7 +72,7 @@ class Grown:
 
 @dataclass(frozen=True, eq=False)
 class GrowthPlan:
-    """Given views and a path of the model's size in the frame of growth; `pace` is the length of what a chunk of it covers."""
+    """Given views and a path of the model's size, in the frame of growth; `pace` is the length that a chunk covers."""
 
     given: Views
     path: Cameras
