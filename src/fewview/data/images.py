@@ -29,6 +29,10 @@ EXIF_FOCAL, EXIF_FOCAL_35, EXIF_WIDTH, EXIF_PLANE_RESOLUTION, EXIF_PLANE_UNIT = 
 PLAUSIBLE_FOCAL = (0.2, 30.0)  # in longer sides of the picture; anything else is a wrong tag
 
 
+class MissingFile(InputError):
+    """A file that is named and is not there."""
+
+
 def path_inside(root: Path, name: str, *, where: str) -> Path:
     """The file `name` below `root`; InputError where it is absolute, missing, or leaves the folder, be it by a link."""
     inside = (root / name) if name and "\0" not in name else root
@@ -41,7 +45,9 @@ def path_inside(root: Path, name: str, *, where: str) -> Path:
             f"{where} names the file {shown(name)}, which is not inside {root}; use a relative path below it."
         )
     if not is_file(resolved):
-        raise InputError(f"{where} names the file {shown(name)}, which does not exist; restore it or remove its entry.")
+        raise MissingFile(
+            f"{where} names the file {shown(name)}, which does not exist; restore it or remove its entry."
+        )
     return inside
 
 
