@@ -55,9 +55,8 @@ def write_colmap(root: Path, places: np.ndarray) -> None:
     rows = []
     for i, (turn, place) in enumerate(zip(turns(), places)):
         move = (-turn.T @ place).tolist()
-        rows.append(
-            f"{i + 1} {math.cos(0.05 * i)!r} 0 {-math.sin(0.05 * i)!r} 0 {move[0]!r} {move[1]!r} {move[2]!r} 1 {i}.png\n\n"
-        )
+        turned = [math.cos(0.05 * i), 0.0, -math.sin(0.05 * i), 0.0]
+        rows.append(f"{i + 1} {' '.join(map(repr, turned + move))} 1 {i}.png\n\n")
     (folder / "images.txt").write_text("".join(rows))
 
 
