@@ -72,7 +72,7 @@ def test_everything_is_there_and_can_be_read(tmp_path, asset, views):
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == set(FILES)
     assert torch.equal(GaussianAsset.load(out / "scene").gaussians.means, asset.gaussians.means)
-    assert len(read_ply(out / "splats.ply")) == 40
+    assert len(read_ply(out / "splats.ply").gaussians) == 40
     frames = json.loads((out / "transforms.json").read_text())["frames"]
     assert [frame["file_path"] for frame in frames] == [f"views/{i:03d}.png" for i in range(6)]
     assert all((out / frame["file_path"]).exists() for frame in frames)

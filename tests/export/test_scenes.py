@@ -105,6 +105,9 @@ def test_gsply_reads_the_same_from_our_spz_and_we_from_its(tmp_path, splats):
             pytest.importorskip("zstandard", reason="SPZ of version 4 is packed by zstd")
         gsply.write_spz(str(tmp_path / "theirs.spz"), theirs, version=version)
         again = read_spz(tmp_path / "theirs.spz").gaussians
+        if version == 4:  # it leaves a PLY's axes as they are, and those of version 4 are a PLY's unless stated
+            assert_same(again, splats, FINE[".spz"])
+            continue
         again = Gaussians(again.means * FLIP, again.scales, again.quaternions * TURN, again.opacities, again.features)
         assert_same(again, splats, FINE[".spz"])
 
@@ -142,7 +145,7 @@ def _ply(path: Path, splats: Gaussians) -> Path:
 def test_ply2splat_writes_what_we_read(tmp_path, splats):
     judge = pytest.importorskip("ply2splat", reason="ply2splat converts splat files, used in tests alone")
     judge.convert(str(_ply(tmp_path / "x.ply", splats)), str(tmp_path / "x.splat"), sort=False)
-    assert_same(read_splat(tmp_path / "x.splat"), splats, COARSE)
+    assert_same(read_splat(tmp_path / "x.splat").gaussians, splats, COARSE)
 
 
 @pytest.mark.parametrize("name", ["plant", "academic_tarot_cards"])

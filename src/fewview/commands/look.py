@@ -54,6 +54,7 @@ class Render:
         from fewview.pipeline.reconstruction import Reconstruction
 
         scene = Reconstruction.open(self.scene, self.up)
+        say_notes(scene)
         cameras = self.cameras(scene)
         with stages() as report:
             write_film(self.out, scene.asset, cameras, self.fps, lambda done: report("rendering", done))
@@ -98,8 +99,16 @@ class Export:
         from fewview.pipeline.reconstruction import Reconstruction
 
         with stages() as report:
-            chosen.write(self.out, Reconstruction.open(self.scene, self.up, progress=report))
+            scene = Reconstruction.open(self.scene, self.up, progress=report)
+            chosen.write(self.out, scene)
+        say_notes(scene)
         say(f"The scene is in {self.out}: {chosen.about}.")
+
+
+def say_notes(scene: "Reconstruction") -> None:
+    """How the scene's file was read, where there is more to it than the file's name."""
+    for note in scene.notes:
+        say(f"{scene.name}: {note}.")
 
 
 def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress: Callable[[float], None]) -> None:

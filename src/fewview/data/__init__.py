@@ -1,6 +1,7 @@
 """Readers of photographs with and without cameras, and makers of synthetic ones."""
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fewview.errors import InputError
 
 __all__ = ["PhotoScene", "UnposedPhotos", "check_reconstructable", "open_scene"]
 
+COLMAP_FILES = tuple(f"{name}.{suffix}" for name in ("cameras", "images", "points3D") for suffix in ("bin", "txt"))
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
 
@@ -45,27 +47,46 @@ def _cameras_of(folder: Path) -> PhotoScene | None:
 
 
 def _posed(folder: Path) -> PhotoScene | None:
-    """A folder's posed photos, by the first kind of cameras that is found."""
-    from fewview.data.colmap import find_model, open_colmap
+    """A folder's posed photos, by the first kind of cameras that can be read; others that cannot are named in a note.
 
-    if (folder / "transforms.json").is_file():
-        from fewview.data.nerfstudio import open_transforms
+    Raises the first kind's InputError where none can.
+    """
+    refused: list[tuple[str, InputError]] = []
+    for name, there, reader in _kinds(folder):
+        if not there():
+            continue
+        try:
+            scene = reader(folder)
+        except InputError as error:
+            refused.append((name, error))
+            continue
+        notes = (f"{name} beside it is not readable: {str(error).rstrip('.')}" for name, error in refused)
+        return replace(scene, notes=(*scene.notes, *notes))
+    if refused:
+        raise refused[0][1]
+    return _clip_of(folder)
 
-        return open_transforms(folder)
-    if (folder / "transforms_train.json").is_file():
-        from fewview.data.blender import open_blender
 
-        return open_blender(folder)
-    if find_model(folder) is not None:
-        return open_colmap(folder)
-    if (folder / "poses_bounds.npy").is_file():
-        from fewview.data.llff import open_llff
+def _kinds(folder: Path) -> Iterator[tuple[str, Callable[[], bool], Callable[[Path], PhotoScene]]]:
+    """Name, test and reader of each kind of cameras that a folder may hold, in their order."""
+    from fewview.data.blender import open_blender
+    from fewview.data.co3d import open_sequence
+    from fewview.data.colmap import open_colmap
+    from fewview.data.colmap_folders import find_models
+    from fewview.data.llff import open_llff
+    from fewview.data.nerfstudio import open_transforms
 
-        return open_llff(folder)
-    if (folder.resolve().parent / "frame_annotations.jgz").is_file():
-        from fewview.data.co3d import open_sequence
+    has = lambda name: lambda: (folder / name).is_file()
+    yield "transforms.json", has("transforms.json"), open_transforms
+    yield "transforms_train.json", has("transforms_train.json"), open_blender
+    yield "a COLMAP model", lambda: bool(find_models(folder)), open_colmap
+    yield "poses_bounds.npy", has("poses_bounds.npy"), open_llff
+    annotated = (folder.resolve().parent / "frame_annotations.jgz").is_file
+    yield "frame_annotations.jgz", annotated, open_sequence
 
-        return open_sequence(folder)
+
+def _clip_of(folder: Path) -> PhotoScene | None:
+    """The RealEstate10K clip beside or in a folder, if there is one."""
     beside = folder.parent / f"{folder.name}.txt"
     clips = [beside] if is_clip(beside) else [file for file in sorted(folder.glob("*.txt")) if is_clip(file)]
     if len(clips) > 1:
@@ -93,6 +114,10 @@ def _of_file(path: Path) -> PhotoScene | UnposedPhotos:
         return open_llff(path.parent)
     if is_clip(path.with_suffix(".txt")) and suffix in (".txt", *VIDEO_SUFFIXES):
         return _clip(path)
+    if path.name in COLMAP_FILES:
+        from fewview.data.colmap import open_colmap
+
+        return open_colmap(path.parent, path.parent)
     if suffix in VIDEO_SUFFIXES:
         from fewview.data.video import open_video
 

@@ -16,15 +16,18 @@ from jaxtyping import Float
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
+from fewview.data.colmap_folders import count_images, find_models, photo_folder
 from fewview.data.fields import shown
-from fewview.data.images import path_inside
+from fewview.data.images import MissingFile, image_size
 from fewview.data.lens import Lens
-from fewview.data.photos import Photo, PhotoScene, find_mask, pinhole, rigid
+from fewview.data.names import Finder, check_enough
+from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid, same_shape
 from fewview.errors import InputError
 from fewview.geometry.quaternions import quaternions_of, rotations
 
 MOST_PIXELS = 2**20  # along a side
 MOST_BYTES = 2**31  # of one file; a larger one is refused before it is read
+MOST_NAMED = 3  # of the models that are not taken
 MODELS = (  # in the order of their ids: name, parameters, of which focal lengths
     ("SIMPLE_PINHOLE", 3, 1),
     ("PINHOLE", 4, 2),
@@ -37,6 +40,13 @@ MODELS = (  # in the order of their ids: name, parameters, of which focal length
     ("SIMPLE_RADIAL_FISHEYE", 4, 1),
     ("RADIAL_FISHEYE", 5, 1),
     ("THIN_PRISM_FISHEYE", 12, 2),
+    ("RAD_TAN_THIN_PRISM_FISHEYE", 16, 2),
+    ("SIMPLE_DIVISION", 4, 1),
+    ("DIVISION", 5, 2),
+    ("SIMPLE_FISHEYE", 3, 1),
+    ("FISHEYE", 4, 2),
+    ("EUCM", 6, 2),
+    ("EQUIRECTANGULAR", 2, 0),
 )
 PARAMETERS = {name: (count, focals) for name, count, focals in MODELS}
 LENSES = {  # what the parameters after the principal point are: k1..k6 by number, p1 and p2 by letter
@@ -49,8 +59,9 @@ LENSES = {  # what the parameters after the principal point are: k1..k6 by numbe
     "OPENCV_FISHEYE": "1234",
     "SIMPLE_RADIAL_FISHEYE": "1",
     "RADIAL_FISHEYE": "12",
+    "SIMPLE_FISHEYE": "",
+    "FISHEYE": "",
 }
-FOLDERS = ("sparse/0", "sparse", ".")
 
 
 @dataclass(frozen=True)
@@ -82,32 +93,50 @@ class ColmapModel:
     colours: Float[np.ndarray, "n 3"]
 
 
-def open_colmap(root: Path) -> PhotoScene:
-    """The registered photos of root/images, sorted by name, with the model in root/sparse/0, root/sparse or root."""
-    model_folder = find_model(root)
-    if model_folder is None:
+def open_colmap(root: Path, model_folder: Path | None = None) -> PhotoScene:
+    """The registered photos, sorted by name, of the largest model below `root`, or of the one that is named."""
+    found = find_models(root) if model_folder is None else [model_folder]
+    if not found:
         raise InputError(f"{root} has no sparse/0/cameras.bin or cameras.txt; run COLMAP's mapper there.")
-    model = read_model(model_folder)
+    models = sorted(found, key=lambda folder: -count_images(folder)) if len(found) > 1 else found
+    model = read_model(models[0])
     if not model.images:
-        raise InputError(f"{model_folder} has no registered images; run COLMAP with more overlapping photos.")
+        raise InputError(f"{models[0]} has no registered images; run COLMAP with more overlapping photos.")
     names = [image.name for image in model.images]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{model_folder} has the image {shown(twice)} twice; run COLMAP's mapper again.")
-    folder = root / "images"
-    if not folder.is_dir():
-        raise InputError(f"{root} has no folder 'images' beside its COLMAP model; put the photos there.")
-    photos = [_photo(root, model, image, model_folder) for image in sorted(model.images, key=lambda i: i.name)]
-    encoding = "binary" if (model_folder / "cameras.bin").is_file() else "text"
-    return PhotoScene(root.resolve().name, tuple(photos), kind=f"COLMAP model ({encoding})")
+        raise InputError(f"{models[0]} has the image {shown(twice)} twice; run COLMAP's mapper again.")
+    folder = photo_folder(root, models[0])
+    photos, notes = _photos(folder, model, models[0])
+    placed, origin = located(photos)
+    encoding = "binary" if (models[0] / "cameras.bin").is_file() else "text"
+    kind = f"COLMAP model ({encoding})"
+    notes = (*_others(root, models), *notes, *origin_notes(origin))
+    return PhotoScene(root.resolve().name, placed, kind=kind, origin=origin, notes=notes)
 
 
-def find_model(root: Path) -> Path | None:
-    """The folder of the sparse model below `root`, if there is one."""
-    for folder in (root / name for name in FOLDERS):
-        if any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt")):
-            return folder
-    return None
+def _others(root: Path, models: Sequence[Path]) -> tuple[str, ...]:
+    """A note of the models that were not taken."""
+    if len(models) < 2:
+        return ()
+    taken, *left = (folder.relative_to(root).as_posix() for folder in models)
+    rest = ", ".join(f"{name} ({count_images(root / name)})" for name in left[:MOST_NAMED])
+    more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+    return (f"the largest of {len(models)} models, {taken}; smaller are {rest}{more}, name one to use it",)
+
+
+def _photos(folder: Path, model: ColmapModel, where: Path) -> tuple[list[Photo], tuple[str, ...]]:
+    """The photos that are there, with cameras in float64, and notes of what is missing or of another size."""
+    finders, photos, missing = (Finder(folder), Finder(folder.parent)), [], []
+    for image in sorted(model.images, key=lambda i: i.name):
+        try:
+            photos.append(_photo(finders, model, image, where))
+        except MissingFile as error:
+            missing.append(error)
+    notes = check_enough(len(photos), missing)
+    if any(photo.scaled for photo in photos):
+        notes = (*notes, f"photos of {folder.name} have another size than the model's, so focal lengths are scaled")
+    return photos, notes
 
 
 def read_model(folder: Path) -> ColmapModel:
@@ -145,10 +174,12 @@ def write_colmap(
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _photo(root: Path, model: ColmapModel, image: ColmapImage, where: Path) -> Photo:
+def _photo(finders: tuple[Finder, Finder], model: ColmapModel, image: ColmapImage, where: Path) -> Photo:
+    """`finders` are of the photos and of the folder above, which has the masks."""
+    finder, above = finders
     who = f"{where}: image {shown(image.name)}"
-    path = path_inside(root / "images", image.name, where=who)
     camera = model.cameras.get(image.camera)
+    path = finder.find(image.name, where=who)
     if camera is None:
         raise InputError(f"{who} has the camera {image.camera}, which the model lacks; export the model again.")
     lens = _lens(camera, f"{where}: camera {image.camera}")
@@ -157,12 +188,17 @@ def _photo(root: Path, model: ColmapModel, image: ColmapImage, where: Path) -> P
         raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); run COLMAP's mapper again.")
     cam_from_world = np.column_stack([rotations(pose[:, :4])[0].numpy(), image.pose[4:]])
     world_from_cam = np.linalg.inv(rigid(cam_from_world, where=who))
-    size = camera.height, camera.width
-    posed = pinhole(world_from_cam, np.array(lens.focal), np.array(lens.centre), size, where=who)
-    mask = find_mask(root, f"images/{image.name}")
+    size = calibrated = camera.height, camera.width
+    stored = image_size(path)
+    if calibrated not in (stored, stored[::-1]) and same_shape(stored, calibrated):
+        size, lens = stored, lens.scaled(stored[1] / calibrated[1], stored[0] / calibrated[0])
+    focal, centre = np.array(lens.focal), np.array(lens.centre)
+    posed = pinhole(world_from_cam, focal, centre, size, where=who, dtype=torch.float64)
+    mask = find_mask(above.root, f"images/{path.relative_to(finder.root).as_posix()}", above)
+    scaled = size != calibrated
     if lens.straight:
-        return Photo(posed, path, mask)
-    return Photo(lens.pinhole(posed, where=who), path, mask, lens=lens)
+        return Photo(posed, path, mask, scaled=scaled)
+    return Photo(lens.pinhole(posed, where=who), path, mask, lens=lens, scaled=scaled)
 
 
 def _lens(camera: ColmapCamera, where: str) -> Lens:
@@ -218,7 +254,8 @@ def _cameras(path: Path) -> dict[int, ColmapCamera]:
     for where, words in _lines(path):
         if not words:
             continue
-        if len(words) < 4 or words[1] not in PARAMETERS or len(words) != 4 + PARAMETERS[words[1]][0]:
+        known = len(words) >= 4 and words[1] in PARAMETERS
+        if not known or (len(words) != 4 + PARAMETERS[words[1]][0] and words[1] in LENSES):
             raise InputError(f"{where} is no camera (id, model, width, height, parameters); export the model again.")
         key, width, height = _numbers([words[0], *words[2:4]], int, where)
         cameras[key] = ColmapCamera(words[1], width, height, _numbers(words[4:], float, where))
@@ -226,14 +263,23 @@ def _cameras(path: Path) -> dict[int, ColmapCamera]:
 
 
 def _images(path: Path) -> list[ColmapImage]:
-    """Every second line holds the image's 2D points, and may be empty."""
-    images = []
-    for where, words in list(_lines(path))[::2]:
+    """Lines of images, each followed by that of its 2D points, which may be empty; blank lines before an image too.
+
+    The last line of points may be missing.
+    """
+    images, lines = [], list(_lines(path))
+    i = 0
+    while i < len(lines):
+        where, words = lines[i]
+        i += 1
+        if not words:
+            continue
         if len(words) < 10:
             raise InputError(f"{where} is no image (id, pose, camera, name), or its line of points is missing.")
         pose = _numbers(words[1:8], float, where)
         (camera,) = _numbers(words[8:9], int, where)
         images.append(ColmapImage(pose, camera, " ".join(words[9:])))
+        i += 1
     return images
 
 

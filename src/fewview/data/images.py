@@ -25,8 +25,25 @@ DECODING_ERRORS = (
 FULL_FRAME = math.hypot(36, 24)  # mm: the diagonal that "35 mm equivalent" focal lengths refer to (CIPA DCG-001)
 MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # EXIF FocalPlaneResolutionUnit: inch, cm, mm, µm
 EXIF_ORIENTATION, EXIF_IFD = 0x0112, 0x8769
+TIFF_WIDTH, TIFF_LENGTH = 256, 257
 EXIF_FOCAL, EXIF_FOCAL_35, EXIF_WIDTH, EXIF_PLANE_RESOLUTION, EXIF_PLANE_UNIT = 0x920A, 0xA405, 0xA002, 0xA20E, 0xA210
+ON_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
+UNTURN = {  # what leads from the upright picture to the stored pixels
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+LOSSY = ("JPEG", "WEBP", "HEIF")  # formats whose low values are noise, not labels
+HALF_GREY, MOST_LABELS = 128, 64  # values of masks below which they may be labels; and how many of them
 PLAUSIBLE_FOCAL = (0.2, 30.0)  # in longer sides of the picture; anything else is a wrong tag
+
+
+class MissingFile(InputError):
+    """A file that is named and is not there."""
 
 
 def path_inside(root: Path, name: str, *, where: str) -> Path:
@@ -41,7 +58,9 @@ def path_inside(root: Path, name: str, *, where: str) -> Path:
             f"{where} names the file {shown(name)}, which is not inside {root}; use a relative path below it."
         )
     if not is_file(resolved):
-        raise InputError(f"{where} names the file {shown(name)}, which does not exist; restore it or remove its entry.")
+        raise MissingFile(
+            f"{where} names the file {shown(name)}, which does not exist; restore it or remove its entry."
+        )
     return inside
 
 
@@ -56,14 +75,14 @@ def is_file(path: Path) -> bool:
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of the stored pixels, before any EXIF rotation; reads the header alone."""
     with open_image(path) as picture:
-        return picture.height, picture.width
+        return _stored_size(picture)
 
 
 def upright_size(path: Path) -> tuple[int, int]:
     """(height, width) of the picture as it is seen, turned by its EXIF tag; reads the header alone."""
     with open_image(path) as picture:
-        size = picture.height, picture.width
-        return size[::-1] if _tags(picture).get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8) else size
+        size = _stored_size(picture)
+        return size[::-1] if _tags(picture).get(EXIF_ORIENTATION, 1) in ON_SIDE else size
 
 
 def exif_focal(path: Path) -> float | None:
@@ -93,15 +112,24 @@ def read_image(
     `upright` takes the upright ones in any case.
     """
     with open_image(path) as picture:
-        stored = (picture.height, picture.width)
-        picture = _decoded(picture, path, upright=upright or stored != size)
+        return _colours(_sized(picture, path, size, upright))
+
+
+def _sized(picture: Image.Image, path: Path, size: tuple[int, int] | None, upright: bool) -> Image.Image:
+    """The decoded picture, of the wanted size."""
+    stored = _stored_size(picture)
+    picture = _decoded(picture, path, upright=upright or stored != size)
     if size is not None and (picture.height, picture.width) != size:
         raise InputError(
             f"{path} is {stored[1]} x {stored[0]} pixels, its camera says {size[1]} x {size[0]}; "
             "scale the image or the intrinsics."
         )
-    if picture.mode.startswith("I;16"):
-        return _sixteen_bit(picture).expand(3, -1, -1), None
+    return picture
+
+
+def _colours(picture: Image.Image) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
+    if picture.mode[0] in "IF":
+        return _deep(picture).expand(3, -1, -1), None
     alpha = None
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")
@@ -110,9 +138,43 @@ def read_image(
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Float[Tensor, "1 height width"]:
-    """Foreground probability in [0, 1]: the alpha channel, where the file has one that varies, else the grey value."""
-    image, alpha = read_image(path, size)
+    """Foreground probability in [0, 1]: the alpha channel, where the file has one that varies, else the grey value.
+
+    Label masks are known by their few, low numbers (0 and 1, or numbers of objects), or by a palette of colours: all
+    but 0 is the object, as in COLMAP and Nerfstudio.
+    """
+    with open_image(path) as picture:
+        lossy = picture.format in LOSSY
+        picture = _sized(picture, path, size, upright=False)
+        labels = None if lossy else _labels(picture)
+        image, alpha = _colours(picture) if labels is None else (labels, None)
     return alpha if alpha is not None and bool(alpha.min() < 1) else image.mean(dim=0, keepdim=True)
+
+
+def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:
+    """The object in a mask of labels; None where the grey values say more than the labels do."""
+    if "transparency" in picture.info or picture.mode not in ("P", "L", "I", "I;16", "I;16B", "I;16L", "F"):
+        return None
+    values = np.array(picture)
+    if picture.mode == "P":
+        colours = np.array(picture.convert("RGB"))
+        grey = not np.ptp(colours.astype(np.int16), axis=-1).any()
+        seen = colours[..., 0] if grey else None
+    else:
+        seen = values
+    some = values[values != 0]
+    if not len(some) or not np.isfinite(some).all():
+        return None
+    if seen is not None and not _are_labels(seen):
+        return None
+    return torch.from_numpy((values != 0).astype(np.float32))[None]
+
+
+def _are_labels(values: np.ndarray) -> bool:
+    """Whether numbers are few whole ones, of which none would be more than half of the object by its grey."""
+    top = values.max()
+    few = top < HALF_GREY and len(np.unique(values)) <= MOST_LABELS
+    return bool(few and top != 1.0) if values.dtype.kind == "f" else bool(few)
 
 
 def read_half_depth(path: Path) -> Float[Tensor, "1 height width"]:
@@ -183,10 +245,24 @@ def _number(value: object) -> float:
     return number if math.isfinite(number) else 0.0
 
 
+def _stored_size(picture: Image.Image) -> tuple[int, int]:
+    """(height, width) of the stored pixels; Pillow gives TIFF's as it is seen."""
+    tags = getattr(picture, "tag_v2", {})
+    height, width = tags.get(TIFF_LENGTH), tags.get(TIFF_WIDTH)
+    whole = picture.format == "TIFF" and isinstance(height, int) and isinstance(width, int)
+    return (height, width) if whole else (picture.height, picture.width)
+
+
 def _decoded(picture: Image.Image, path: Path, *, upright: bool) -> Image.Image:
+    """The pixels as they are seen, or as they are stored: Pillow turns TIFF upright by itself, which is undone then."""
     try:
+        before = _tags(picture).get(EXIF_ORIENTATION, 1) if picture.format == "TIFF" else 1
         picture.load()
-        return ImageOps.exif_transpose(picture) if upright else picture
+        if upright:
+            return ImageOps.exif_transpose(picture)
+        turned = picture.format == "TIFF" and EXIF_ORIENTATION not in _tags(picture)
+        back = UNTURN.get(before) if turned and isinstance(before, int) else None
+        return picture if back is None else picture.transpose(back)
     except DECODING_ERRORS as error:
         raise InputError(f"{path} is truncated or damaged ({type(error).__name__}); copy or export it again.") from None
 
@@ -196,5 +272,16 @@ def _tensor(picture: Image.Image) -> Tensor:
     return values.reshape(picture.height, picture.width, -1).permute(2, 0, 1).float() / 255
 
 
-def _sixteen_bit(picture: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(picture).astype(np.float32))[None] / 65535
+def _deep(picture: Image.Image) -> Float[Tensor, "1 height width"]:
+    """Grey values of 16 or 32 bits, or floats, in [0, 1]: by their kind's range, or the least one that holds them.
+
+    Floats up to 2 count as shares (and are clipped to 1); larger numbers, and those of 32 bits, are of 8 bits, of 16,
+    or of 31, whichever is the first to hold them all. What is no number is 0.
+    """
+    values = np.nan_to_num(np.array(picture).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
+    if picture.mode.startswith("I;16"):
+        most = 65535.0
+    else:
+        ranges = ((1.0, 2.0),) * (picture.mode == "F") + ((255.0, 255.0), (65535.0, 65535.0), (2.0**31, math.inf))
+        most = next(full for full, highest in ranges if values.max(initial=0) <= highest)
+    return torch.from_numpy((values / most).clip(max=1).astype(np.float32))[None]

@@ -39,6 +39,11 @@ class Lens:
         """Whether the lens does nothing."""
         return not self.fisheye and not any((*self.radial, *self.tangential))
 
+    def scaled(self, x: float, y: float) -> "Lens":
+        """The lens of a copy of the picture that is so many times as wide and as high."""
+        (fx, fy), (cx, cy) = self.focal, self.centre
+        return replace(self, focal=(fx * x, fy * y), centre=(cx * x, cy * y))
+
     def distort(self, points: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
         """Where the lens draws points of the plane at depth 1, before focal length and centre."""
         if self.fisheye:

@@ -10,16 +10,17 @@ from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
+import torch
 
-from fewview.data.images import PHOTO_SUFFIXES, image_size, path_inside
-from fewview.data.photos import Photo, PhotoScene, find_mask, pinhole, rigid
+from fewview.data.images import image_size, path_inside
+from fewview.data.names import photo_names
+from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid, same_shape
 from fewview.errors import InputError
 
 FILE = "poses_bounds.npy"
 COLUMNS, MOST_ROWS = 17, 2**20
 FOLDERS = ("images", "images_2", "images_4", "images_8")  # the first that is there; smaller ones scale the focal length
 HEADER_ERRORS = (OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, RecursionError, TokenError)
-SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
 
 
 def open_llff(folder: Path) -> PhotoScene:
@@ -28,12 +29,13 @@ def open_llff(folder: Path) -> PhotoScene:
     images = next((name for name in FOLDERS if (folder / name).is_dir()), None)
     if images is None:
         raise InputError(f"{folder} has {FILE} but no folder 'images'; put the photos there.")
-    found = (path for path in (folder / images).glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-    names = sorted(path.name for path in found if not path.name.startswith("."))
+    names = photo_names(folder / images)
     if len(names) != len(rows):
         raise InputError(f"{folder / FILE} has {len(rows)} poses, but {folder / images} has {len(names)} photos.")
     photos = [_photo(folder, f"{images}/{name}", row, i) for i, (name, row) in enumerate(zip(names, rows))]
-    return PhotoScene(folder.resolve().name, tuple(photos), kind=f"LLFF poses ({FILE})")
+    placed, origin = located(photos)
+    kind = f"LLFF poses ({FILE})"
+    return PhotoScene(folder.resolve().name, placed, kind=kind, origin=origin, notes=origin_notes(origin))
 
 
 def read_rows(path: Path) -> np.ndarray:
@@ -68,8 +70,8 @@ def _photo(folder: Path, name: str, row: np.ndarray, index: int) -> Photo:
     path = path_inside(folder, name, where=where)
     size = image_size(path)
     scale = size[0] / height, size[1] / width
-    if abs(scale[0] / scale[1] - 1) > SAME_SHAPE:
+    if not same_shape(size, (height, width)):
         raise InputError(f"{where} says {width:g} x {height:g} pixels, but {path} is {size[1]} x {size[0]}.")
     focals = np.array([focal * scale[1], focal * scale[0]])
-    camera = pinhole(world_from_cam, focals, np.array(size[::-1]) / 2, size, where=where)
+    camera = pinhole(world_from_cam, focals, np.array(size[::-1]) / 2, size, where=where, dtype=torch.float64)
     return Photo(camera, path, find_mask(folder, name))

@@ -1,44 +1,76 @@
 """transforms.json, as Nerfstudio, instant-ngp and NeRF's Blender scenes have it (docs.nerf.studio, "Data conventions").
 
 `transform_matrix` is world_from_cam with OpenGL axes: x right, y up, z backward. Intrinsics stand at the top or in each
-frame, in pixels, or as the field of view `camera_angle_x` (radians). Lens coefficients are OpenCV's.
+frame, in pixels or as a field of view (intrinsics.py says which wins). Null and empty values are as good as absent.
 """
 
-import math
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import write_json
-from fewview.data.fields import array, field, read_json, shown
-from fewview.data.images import image_size, is_file, path_inside
-from fewview.data.lens import Lens
-from fewview.data.photos import IMAGE_SUFFIXES, Photo, PhotoScene, find_mask, pinhole, rigid
+from fewview.data.fields import array, field, read_json
+from fewview.data.images import MissingFile, image_size
+from fewview.data.intrinsics import intrinsics, lens_of, present
+from fewview.data.names import Finder, check_enough
+from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid, same_shape
 from fewview.errors import InputError
 
-PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "perspective")
-FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "fisheye")
-RADIAL, TANGENTIAL = ("k1", "k2", "k3", "k4", "k5", "k6"), ("p1", "p2")
 OPENGL_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+SPLIT = (("train_filenames",), ("test_filenames", "val_filenames"))  # inputs, targets; the first that is there
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """The photos of one file that are there, with cameras in float64; inputs and targets by number; notes."""
+
+    photos: tuple[Photo, ...]
+    inputs: tuple[int, ...]
+    targets: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 def open_transforms(path: Path) -> PhotoScene:
-    """The photos of a transforms.json, or of the folder that holds one, in the file's order."""
+    """The photos of a transforms.json, or of the folder that holds one, in the file's order.
+
+    Nerfstudio's `train_filenames` are the inputs, its `test_filenames` or `val_filenames` the targets.
+    """
     file = path / "transforms.json" if path.is_dir() else path
+    listed = read_photos(file)
+    photos, origin = located(listed.photos)
+    notes = (*listed.notes, *origin_notes(origin))
+    scene = PhotoScene(file.resolve().parent.name, photos, kind=file.name, origin=origin, notes=notes)
+    return replace(scene, inputs=listed.inputs, targets=listed.targets)
+
+
+def read_photos(file: Path, *, perhaps_none: bool = False) -> Listed:
+    """What a file lists. Where few photos are missing, they are left out; with `perhaps_none`, all may be missing."""
     data = read_json(file)
     frames = field(data, "frames", list, where=str(file))
     if not frames:
         raise InputError(f"{file} has no frames; list at least one image.")
-    photos = []
+    finder, found, missing = Finder(file.parent), [], []
     for i, frame in enumerate(frames):
         where = f"{file}: frame {i}"
         if not isinstance(frame, dict):
             raise InputError(f"{where} must be an object with file_path and transform_matrix.")
-        photos.append(_photo(file.parent, {**data, **frame}, where))
-    return PhotoScene(file.resolve().parent.name, tuple(photos), kind=file.name)
+        try:
+            found.append((frame.get("file_path"), _photo(finder, present(data), present(frame), where)))
+        except MissingPhoto as error:
+            missing.append(error)
+    if perhaps_none and not found:
+        return Listed((), (), (), (f"{file.name} has poses without pictures: a path for `render --path`",))
+    notes = check_enough(len(found), missing)
+    photos = tuple(photo for _, photo in found)
+    smaller = sum(scaled for photo in photos for scaled in [photo.scaled])
+    if smaller:
+        notes = (*notes, f"{smaller} photos have another size than {file.name} says, so focal lengths are scaled")
+    return Listed(photos, *_split(data, [name for name, _ in found]), notes)
 
 
 def write_transforms(path: Path, cameras: Sequence[Cameras], files: Sequence[str], masks: Sequence[str] = ()) -> None:
@@ -60,69 +92,56 @@ def write_transforms(path: Path, cameras: Sequence[Cameras], files: Sequence[str
     write_json(path, {"camera_model": "PINHOLE", "frames": frames})
 
 
-def _photo(root: Path, data: dict[str, Any], where: str) -> Photo:
-    name = _with_suffix(root, field(data, "file_path", str, where=where))
-    image = path_inside(root, name, where=where)
-    if data.get("mask_path") is not None:
-        mask = path_inside(root, field(data, "mask_path", str, where=where), where=where)
+class MissingPhoto(InputError):
+    """A photo (and not a mask) that is listed and not there."""
+
+
+def _split(data: dict[str, Any], names: list[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Numbers of the inputs and targets that the file names; none of both unless it names some of each."""
+    place = {_plain(name): i for i, name in enumerate(names)}
+    listed = [next((data[key] for key in keys if isinstance(data.get(key), list)), []) for keys in SPLIT]
+    parts = [tuple(sorted({place[_plain(name)] for name in part if _plain(name) in place})) for part in listed]
+    inputs, targets = parts[0], tuple(i for i in parts[1] if i not in parts[0])
+    return (inputs, targets) if inputs and targets else ((), ())
+
+
+def _plain(name: object) -> str:
+    return str(name).replace("\\", "/").removeprefix("./")
+
+
+def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: str) -> Photo:
+    data, root = {**top, **frame}, finder.root
+    try:
+        image = finder.find(field(data, "file_path", str, where=where), where=where)
+    except MissingFile as error:
+        raise MissingPhoto(str(error)) from None
+    if "mask_path" in data:
+        mask = finder.find(field(data, "mask_path", str, where=where), where=where)
     else:
-        mask = find_mask(root, name)
-    height, width = _size(data, image, where)
-    focal, centre = _intrinsics(data, height, width, where)
-    lens = _lens(data, focal, centre, where)
+        mask = find_mask(root, image.relative_to(root).as_posix(), finder)
+    size, said = _size(data, image, where)
+    focal, centre = intrinsics(top, frame, said, where)
+    scale = np.array([size[1] / said[1], size[0] / said[0]])
+    focal, centre = focal * scale, centre * scale
+    lens = lens_of(data, focal, centre, where)
     shape = (3, 4) if len(field(data, "transform_matrix", list, where=where)) == 3 else (4, 4)
     pose = rigid(array(data, "transform_matrix", shape, where=where), where=f"{where}: 'transform_matrix'")
-    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, (height, width), where=where)
-    return Photo(camera if lens is None else lens.pinhole(camera, where=where), image, mask, lens=lens)
+    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, size, where=where, dtype=torch.float64)
+    camera = camera if lens is None else lens.pinhole(camera, where=where)
+    return Photo(camera, image, mask, lens=lens, scaled=said != size)
 
 
-def _with_suffix(root: Path, name: str) -> str:
-    """Blender's exports leave the suffix out."""
-    if PurePosixPath(name).suffix in IMAGE_SUFFIXES:
-        return name
-    return next((name + suffix for suffix in IMAGE_SUFFIXES if is_file(root / (name + suffix))), name)
-
-
-def _lens(data: dict[str, Any], focal: np.ndarray, centre: np.ndarray, where: str) -> Lens | None:
-    """The lens of a frame, None for a pinhole."""
-    model = data.get("camera_model", "PINHOLE")
-    fisheye = model in FISHEYE or ("is_fisheye" in data and field(data, "is_fisheye", bool, where=where))
-    if not fisheye and model not in PERSPECTIVE:
-        raise InputError(f"{where}: 'camera_model' is {shown(model)}; undistort the images to a pinhole camera first.")
-    known = 4 if fisheye else 6 if model == "FULL_OPENCV" else 3
-    number = {k: field(data, k, float, where=where) if k in data else 0.0 for k in RADIAL + TANGENTIAL}
-    for key in RADIAL[known:] + (TANGENTIAL if fisheye else ()):
-        if number[key] != 0:
-            raise InputError(f"{where} has the lens coefficient {key}, unknown to {model}; undistort the images first.")
-    radial = tuple(number[key] for key in RADIAL[:known])
-    (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
-    lens = Lens((fx, fy), (cx, cy), radial, (number["p1"], number["p2"]), fisheye)
-    return None if lens.straight else lens
-
-
-def _size(data: dict[str, Any], image: Path, where: str) -> tuple[int, int]:
-    """(height, width) that the intrinsics are for: the file's words, or those of the image where it is silent."""
-    if "w" not in data or "h" not in data:
-        return image_size(image)
-    height, width = (field(data, key, float, where=where) for key in ("h", "w"))
+def _size(data: dict[str, Any], image: Path, where: str) -> tuple[tuple[int, int], tuple[float, float]]:
+    """(height, width) of the photo, and those that the intrinsics are for: the file's words, if it says any."""
     stored = image_size(image)
-    if (height, width) not in (stored, stored[::-1]):
+    if "w" not in data or "h" not in data:
+        return stored, stored
+    said = height, width = field(data, "h", float, where=where), field(data, "w", float, where=where)
+    if said in (stored, stored[::-1]):
+        return (int(height), int(width)), said
+    if not same_shape(stored, said):
         raise InputError(
             f"{where} says {width:g} x {height:g} pixels, but {image} is {stored[1]} x {stored[0]}; "
             "scale the image or the intrinsics."
         )
-    return int(height), int(width)
-
-
-def _intrinsics(data: dict[str, Any], height: int, width: int, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Focal lengths and principal point (x, y; pixels)."""
-    number = lambda key, default: field(data, key, float, where=where) if key in data else default
-    angle_x, angle_y = number("camera_angle_x", None), number("camera_angle_y", None)
-    focal_x = number("fl_x", angle_x and width / 2 / math.tan(angle_x / 2))
-    focal_y = number("fl_y", angle_y and height / 2 / math.tan(angle_y / 2) if "fl_x" not in data else None)
-    if focal_x is None:
-        raise InputError(f"{where} has neither 'fl_x' nor 'camera_angle_x'; add the focal length in pixels.")
-    focal = np.array([focal_x, focal_x if focal_y is None else focal_y])
-    if not (focal > 0).all() or (angle_x is not None and not 0 < angle_x < math.pi):
-        raise InputError(f"{where} has a focal length of {focal[0]:g} x {focal[1]:g} pixels; it must be positive.")
-    return focal, np.array([number("cx", width / 2), number("cy", height / 2)])
+    return stored, said

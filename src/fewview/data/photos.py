@@ -1,7 +1,9 @@
 """Posed photographs in a folder: what the readers of transforms.json, COLMAP and CO3D share."""
 
+import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -10,16 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras, pixel_centres
-from fewview.data.images import is_file, path_inside, read_image, read_mask
+from fewview.data.images import path_inside, read_image, read_mask
 from fewview.data.lens import Lens
+from fewview.data.names import Finder
 from fewview.errors import InputError
 from fewview.views import Views
 
 RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digits or more
 FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no digits of float32
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
+FAR_OFF = 100.0  # times the spread of the cameras: farther from the origin, float32 loses what is between them
 SAME_PHOTO = 0.05  # mean absolute difference
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,7 @@ class Photo:
     """One image file with its camera (batch shape ()) and perhaps a mask file; without one, alpha is the mask.
 
     `camera` is the pinhole camera that is left once `lens` is undone. `upright` photos are turned by their EXIF tag.
+    `scaled`: the file is a smaller or larger copy of the calibrated photo, and the camera has been scaled to it.
     """
 
     camera: Cameras
@@ -34,6 +40,7 @@ class Photo:
     mask: Path | None = None
     lens: Lens | None = field(default=None, kw_only=True)
     upright: bool = field(default=False, kw_only=True)
+    scaled: bool = field(default=False, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -59,7 +66,9 @@ class PhotoScene:
     """A Scene of photos, whose sizes may differ.
 
     `kind` says what the photos and cameras were read from. A split names the photos (by number) that are `inputs` and
-    those that are `targets`, to be judged; without one both are empty.
+    those that are `targets`, to be judged; without one both are empty. Coordinates of the input's world are those of
+    the cameras plus `origin` (float64), which is zero unless the input is far from its own. `notes` are what a user
+    should know of the reading, each half a sentence.
     """
 
     name: str
@@ -67,6 +76,8 @@ class PhotoScene:
     kind: str = field(default="photos with cameras", kw_only=True)
     inputs: tuple[int, ...] = field(default=(), kw_only=True)
     targets: tuple[int, ...] = field(default=(), kw_only=True)
+    origin: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0), kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -77,12 +88,13 @@ class PhotoScene:
 
     @property
     def names(self) -> list[str]:
-        return [photo.name for photo in self.photos]
+        """File names; with their folders, from the first that differs, where photos share a name."""
+        return distinct_names([photo.image for photo in self.photos])
 
     def describe(self) -> str:
         """What was found, such as "COLMAP model (text), 15 photos"."""
         split = f", of them {len(self.inputs)} inputs and {len(self.targets)} targets" if self.inputs else ""
-        return f"{self.kind}, {counted(len(self), 'photo')}{split}"
+        return "; ".join([f"{self.kind}, {counted(len(self), 'photo')}{split}", *self.notes])
 
     def common_size(self) -> tuple[int, int]:
         """The smallest height and the smallest width of all photos: the size that reads have unless told."""
@@ -100,6 +112,53 @@ class PhotoScene:
 def counted(number: int, noun: str) -> str:
     """1 photo, 2 photos."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Names of files, behind those of their folders below the common one where two files have one name."""
+    names = [path.name for path in paths]
+    if len(set(names)) == len(set(paths)):
+        return names
+    root = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+def located(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], tuple[float, float, float]]:
+    """The photos with cameras in single precision, and the origin (in the input's world) that these count from.
+
+    Map coordinates (UTM, millions of metres) leave no digits of float32 for what lies between the cameras, so such
+    cameras are centred while they are in float64, by a vector that float64 adds and subtracts without rounding.
+    """
+    if not photos:
+        return (), (0.0, 0.0, 0.0)
+    centres = torch.stack([photo.camera.world_from_cam[:3, 3] for photo in photos]).double()
+    middle = centres.mean(0)
+    spread, away = float((centres - middle).norm(dim=-1).max()), float(middle.norm())
+    origin = torch.zeros_like(middle)
+    if away > FAR_OFF * spread > 0:
+        step = 2.0 ** math.floor(math.log2(spread))
+        origin = (middle / step).round() * step
+    x, y, z = origin.tolist()
+    return tuple(replace(photo, camera=_from(photo.camera, origin)) for photo in photos), (x, y, z)
+
+
+def _from(camera: Cameras, origin: Float[Tensor, "3"]) -> Cameras:
+    """A camera in single precision in the world that begins at `origin`."""
+    moved = camera.world_from_cam.double().clone()
+    moved[..., :3, 3] -= origin
+    return replace(camera, world_from_cam=moved.float(), intrinsics=camera.intrinsics.float())
+
+
+def origin_notes(origin: tuple[float, float, float]) -> tuple[str, ...]:
+    """What a user is told of an origin that is not the input's own."""
+    if not any(origin):
+        return ()
+    return (f"far from the origin of its world, so coordinates count from ({', '.join(f'{x:.10g}' for x in origin)})",)
+
+
+def same_shape(stored: tuple[float, float], said: tuple[float, float]) -> bool:
+    """Whether a picture may be a copy, at another scale, of one of another (height, width)."""
+    return bool(min(*stored, *said) > 0 and abs(stored[0] * said[1] / (stored[1] * said[0]) - 1) <= SAME_SHAPE)
 
 
 def cover(view: Views, height: int, width: int) -> Views:
@@ -120,12 +179,18 @@ def resampled(
     return torch.nn.functional.grid_sample(image[None], grid[None], mode="nearest", align_corners=False)[0]
 
 
-def find_mask(root: Path, name: str) -> Path | None:
-    """The mask of image `name` in root/masks: same path below images/, with .png for or after the suffix (COLMAP)."""
+def find_mask(root: Path, name: str, finder: Finder | None = None) -> Path | None:
+    """The mask of image `name` in root/masks: same path below images/, with .png for or after the suffix (COLMAP).
+
+    Other suffixes of photos serve too. `finder` is one of `root`, which reads folders once for many photos.
+    """
+    if not (root / "masks").is_dir():
+        return None
+    finder = finder or Finder(root)
     inner = PurePosixPath(name)
     inner = inner.relative_to(inner.parts[0]) if len(inner.parts) > 1 else inner
-    candidates = [f"masks/{inner}.png", f"masks/{inner.with_suffix('.png')}", f"masks/{inner}"]
-    found = next((candidate for candidate in candidates if is_file(root / candidate)), None)
+    stems = (f"{inner}.png", str(inner.with_suffix(".png")), str(inner), str(inner.with_suffix("")))
+    found = next((found for stem in stems if (found := finder.has(f"masks/{stem}")) is not None), None)
     return None if found is None else path_inside(root, found, where=f"{root / name}: its mask")
 
 
@@ -172,11 +237,18 @@ def rigid(matrix: np.ndarray, *, where: str) -> np.ndarray:
 
 
 def pinhole(
-    world_from_cam: np.ndarray, focal: np.ndarray, centre: np.ndarray, size: tuple[int, int], *, where: str
+    world_from_cam: np.ndarray,
+    focal: np.ndarray,
+    centre: np.ndarray,
+    size: tuple[int, int],
+    *,
+    where: str,
+    dtype: torch.dtype = torch.float32,
 ) -> Cameras:
     """One camera (batch shape ()) from its pose, focal lengths and principal point (x, y), and (height, width).
 
-    InputError where the intrinsics are those of no camera.
+    InputError where the intrinsics are those of no camera. Readers of worlds that may be far from their origin ask for
+    float64, and for `located` afterwards.
     """
     sides = focal / max(size)
     if not ((sides > 1 / LONGEST) & (sides < LONGEST) & (np.abs(centre) < LONGEST * max(size))).all():
@@ -186,4 +258,4 @@ def pinhole(
         )
     intrinsics = np.diag([*focal, 1.0])
     intrinsics[:2, 2] = centre
-    return Cameras(torch.from_numpy(world_from_cam).float(), torch.from_numpy(intrinsics).float(), *size)
+    return Cameras(torch.from_numpy(world_from_cam).to(dtype), torch.from_numpy(intrinsics).to(dtype), *size)

@@ -22,6 +22,7 @@ from fewview.export.images import picture
 from fewview.export.packed_splats import WORDS, most_visible, pack
 from fewview.paths import look_at_point
 from fewview.render.asset import GaussianAsset
+from fewview.render.extent import core, solid
 from fewview.render.gaussians import Gaussians
 from fewview.views import resize
 
@@ -30,6 +31,7 @@ MAX_BYTES = 24_900_000  # of the file, less than the 25 MB that hosts and mail t
 PAGE_BYTES = 2**19  # of them for scripts, cameras and what surrounds the splats
 THUMBNAIL = 160  # px, the longest side of a photo in the page
 SWAY = 0.15  # radians to either side that a room turns by itself
+REACH = 256  # spreads of the splats, whose places the page has in steps of 2^-21 of their box
 HOME_SIZE = 512  # px, the picture of the first view where there are no cameras
 
 
@@ -53,10 +55,10 @@ def write_viewer_html(
     asset = gaussians if isinstance(gaussians, GaussianAsset) else GaussianAsset(gaussians)
     thumbnails = [None] * (0 if cameras is None else len(cameras)) if photos is None else [_jpeg(p) for p in photos]
     room = MAX_BYTES - PAGE_BYTES - sum(len(text or "") for text in thumbnails)
-    kept = most_visible(asset.gaussians, max(room, 0) * 3 // 4 // (4 * WORDS))
+    kept = most_visible(within_reach(asset.gaussians), max(room, 0) * 3 // 4 // (4 * WORDS))
     packed = pack(kept)
     centre = middle(kept) if cameras is None or walk else look_at_point(cameras)
-    size = (kept.means - kept.means.median(0).values).norm(dim=-1).quantile(0.9).item()
+    size = spread(kept).item()
     near = [] if cameras is None else [_camera(cameras[i], photo) for i, photo in enumerate(thumbnails)]
     scene = {
         "name": name,
@@ -92,9 +94,8 @@ def html(scene: dict, splats: bytes, title: str) -> str:
 
 
 def first_view(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
-    """A camera from which nine tenths of the splats are seen, a little from above."""
-    centre = middle(gaussians)
-    radius = (gaussians.means - centre).norm(dim=-1).quantile(0.9).clamp(min=1e-6)
+    """A camera from which nine tenths of the splats' core are seen, a little from above."""
+    centre, radius = middle(gaussians), spread(gaussians)
     up = torch.nn.functional.normalize(up.to(centre), dim=0)
     side = torch.linalg.cross(up, torch.eye(3).to(up)[up.abs().argmin()])
     away = torch.nn.functional.normalize(torch.nn.functional.normalize(side, dim=0) + 0.35 * up, dim=0)
@@ -105,7 +106,22 @@ def first_view(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
 
 def middle(gaussians: Gaussians) -> Float[Tensor, "3"]:
     """The median of the centres along each axis, which stray splats do not move."""
-    return gaussians.means.median(0).values
+    inner = solid(gaussians)
+    return inner.means[core(inner)].median(0).values
+
+
+def within_reach(gaussians: Gaussians) -> Gaussians:
+    """The splats within so many spreads of the middle, beyond which the page's steps are too coarse."""
+    near = (gaussians.means - middle(gaussians)).norm(dim=-1) <= REACH * spread(gaussians)
+    return gaussians[near] if bool(near.any()) else gaussians
+
+
+def spread(gaussians: Gaussians) -> Float[Tensor, ""]:
+    """The distance from the middle within which nine tenths of the splats' core lie; strays and skies do not count."""
+    inner = solid(gaussians)
+    means = inner.means[core(inner)]
+    distances = (means - means.median(0).values).norm(dim=-1).sort().values
+    return distances[round((len(distances) - 1) * 0.9)].clamp(min=1e-9)
 
 
 def _camera(camera: Cameras, photo: str | None) -> dict:

@@ -4,6 +4,8 @@ x y z, nx ny nz (zeros), f_dc_0..2 (colour less 1/2, over the constant of the 0t
 scale_0..2 (logarithms), rot_0..3 (w x y z); float32, little endian.
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ from torch import Tensor
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
 from fewview.export.ply_table import read_vertices
+from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import LARGEST, Gaussians
 
 SH_DC = 0.28209479177387814  # 1 / (2 sqrt(pi))
 LOGIT_EPS = 1e-6  # opacities of 0 and 1 have no logit
+RGB = ("red", "green", "blue")
 COLUMNS = {
     "means": ("x", "y", "z"),
     "normals": ("nx", "ny", "nz"),
@@ -32,7 +36,7 @@ def arrays(gaussians: Gaussians) -> tuple[Float[np.ndarray, "n ..."], ...]:
     """Means, scales, unit quaternions, opacities and colours in float32. ValueError if the features are not RGB."""
     if gaussians.features.shape[1] != 3:
         raise ValueError(f"a splat file holds 3 colour channels, not {gaussians.features.shape[1]}")
-    unit = torch.nn.functional.normalize(gaussians.quaternions, dim=-1)
+    unit = unit_quaternions(gaussians.quaternions)
     fields = {**gaussians.tensors(), "quaternions": unit}
     return tuple(tensor.detach().float().cpu().numpy() for tensor in fields.values())
 
@@ -56,31 +60,82 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
         temporary.write_bytes("\n".join(lines).encode() + table.tobytes())
 
 
-def read_ply(path: Path) -> Gaussians:
-    """Splats of a file in this layout. View-dependent colour (f_rest_*) is dropped. InputError if it is damaged."""
+def read_ply(path: Path) -> GaussianAsset:
+    """Splats of a file in this layout, and of its relatives.
+
+    Colours may be `red green blue` (nerfstudio, Polycam), and `scale_2` may lack: then the splats are flat (2D Gaussian
+    Splatting). View-dependent colour (f_rest_*) is dropped. Splats that are not finite are left out with a note.
+    InputError if the file is damaged, or holds no splats.
+    """
     check_is_file(path)
     try:
         vertices = read_vertices(path)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a whole PLY file ({error}); export it again.") from None
-    means, features, logits, logs, quaternions = (
-        _columns(vertices, name, path) for name in ("means", "features", "opacities", "scales", "quaternions")
+    names = set(vertices.dtype.names or ())
+    _check_are_splats(names, path)
+    flat = {"scale_0", "scale_1"} <= names and "scale_2" not in names
+    means, logits, quaternions = (_columns(vertices, name, path) for name in ("means", "opacities", "quaternions"))
+    if flat:
+        two = _table(vertices, COLUMNS["scales"][:2])
+        logs = torch.cat([two, torch.full_like(two[:, :1], -math.inf)], dim=-1)
+    else:
+        logs = _columns(vertices, "scales", path)
+    splats = Gaussians(
+        means, logs.exp(), unit_quaternions(quaternions), logits[:, 0].sigmoid(), _colours(vertices, path)
     )
-    splats = Gaussians(means, logs.exp(), quaternions, logits[:, 0].sigmoid(), features * SH_DC + 0.5)
-    return checked(splats, path)
+    kept, notes = without_bad(splats, path)
+    return GaussianAsset(kept, notes=(*notes, *(("no scale_2, so the splats are flat",) if flat else ())))
 
 
-def checked(gaussians: Gaussians, path: Path) -> Gaussians:
-    """The same splats; InputError where the file at `path` held none, or some with values that make no sense."""
+def _check_are_splats(names: set[str], path: Path) -> None:
+    """InputError, in the words of what it is, for a PLY file of something else."""
+    if any(name.startswith("packed_") for name in names):
+        raise InputError(
+            f"{path} is a compressed PLY, which is not read; unpack it with `splat-transform {path.name} plain.ply`."
+        )
+    if {"x", "y", "z"} <= names and not names & {"opacity", "scale_0", "rot_0"}:
+        raise InputError(
+            f"{path} is a point cloud or a mesh, not splats (it has no 'opacity'); name a PLY file of Gaussian splats."
+        )
+
+
+def _colours(vertices: np.ndarray, path: Path) -> Tensor:
+    """Colours of the 0th harmonic, else red, green and blue: bytes or other integers by their range, floats as is."""
+    names = vertices.dtype.names or ()
+    if "f_dc_0" in names or not set(RGB) <= set(names):
+        return _columns(vertices, "features", path) * SH_DC + 0.5
+    scales = [np.iinfo(vertices[c].dtype).max if vertices[c].dtype.kind in "iu" else 1 for c in RGB]
+    return _table(vertices, RGB) / torch.tensor(scales, dtype=torch.float32)
+
+
+def unit_quaternions(quaternions: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """Of length one; those without a direction, as padding has them, stand for no rotation."""
+    lengths = quaternions.norm(dim=-1, keepdim=True)
+    identity = torch.tensor([1.0, 0, 0, 0]).to(quaternions)
+    return torch.where(lengths == 0, identity, quaternions / lengths.clamp(min=1e-30))
+
+
+def without_bad(gaussians: Gaussians, path: Path) -> tuple[Gaussians, tuple[str, ...]]:
+    """The splats whose numbers make sense, and a note of how many do not.
+
+    InputError where the file at `path` held none, or where half of them or more make no sense: then it is damaged.
+    """
     if not len(gaussians):
         raise InputError(f"{path} holds no splats; export it again.")
-    for name, tensor in gaussians.tensors().items():
-        bad = torch.nonzero(~(tensor.reshape(len(gaussians), -1).abs() < LARGEST).all(-1))
-        if len(bad):
-            raise InputError(
-                f"{path}: splat {int(bad[0])} has '{name}' that are not finite, or beyond {LARGEST:g}; export it again."
-            )
-    return gaussians
+    fine = torch.ones(len(gaussians), dtype=torch.bool)
+    for tensor in gaussians.tensors().values():
+        fine &= (tensor.reshape(len(gaussians), -1).abs() < LARGEST).all(-1)
+    bad = torch.nonzero(~fine)[:, 0]
+    if not len(bad):
+        return gaussians, ()
+    if 2 * len(bad) >= len(gaussians):
+        name = next(n for n, t in gaussians.tensors().items() if not bool((t[bad[0]].abs() < LARGEST).all()))
+        raise InputError(
+            f"{path}: splat {int(bad[0])} has '{name}' that are not finite, or beyond {LARGEST:g}; export it again."
+        )
+    verb = "splat is" if len(bad) == 1 else "splats are"
+    return gaussians[fine], (f"{len(bad)} {verb} left out, for numbers that are not finite or beyond {LARGEST:g}",)
 
 
 def check_is_file(path: Path) -> None:
@@ -98,4 +153,8 @@ def _columns(vertices: np.ndarray, name: str, path: Path) -> Tensor:
     missing = [column for column in COLUMNS[name] if column not in (vertices.dtype.names or ())]
     if missing:
         raise InputError(f"{path} has no '{missing[0]}'; it is a PLY file, but not of Gaussian splats.")
-    return torch.from_numpy(np.stack([vertices[column].astype(np.float32) for column in COLUMNS[name]], axis=-1))
+    return _table(vertices, COLUMNS[name])
+
+
+def _table(vertices: np.ndarray, names: Sequence[str]) -> Tensor:
+    return torch.from_numpy(np.stack([vertices[name].astype(np.float32) for name in names], axis=-1))

@@ -1,5 +1,6 @@
 """The vertices of a PLY file as a table, read with NumPy: ASCII, little and big endian."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,11 @@ def read_vertices(path: Path) -> np.ndarray:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
-        header, end, rest = head.partition(b"end_header")
-        newline = rest.find(b"\n")
-        if not header.startswith(b"ply") or not end or newline < 0:
+        end = re.search(rb"\n[ \t]*end_header[ \t]*\r?\n", head)
+        if not head.startswith(b"ply") or end is None:
             raise ValueError("it has no PLY header")
-        order, elements = _parsed(header.decode("ascii").splitlines())
-        start = len(header) + len(end) + newline + 1
+        order, elements = _parsed(head[: end.start()].decode("utf-8", "replace").split("\n"))
+        start = end.end()
         before, vertex = _until_vertex(elements)
         widths = [np.dtype([(name, order + kind) for name, kind in each.columns]) for each in (*before, vertex)]
         ascii_format = order == FORMATS["ascii"]

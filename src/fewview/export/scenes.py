@@ -12,9 +12,9 @@ AXES = {sign + axis: tuple(s * float(axis == x) for x in "xyz") for sign, s in (
 """Directions by name; files of splats do not say which one is up, and most have -y."""
 
 READERS = {
-    ".ply": lambda path: GaussianAsset(read_ply(path)),
+    ".ply": read_ply,
     ".spz": read_spz,
-    ".splat": lambda path: GaussianAsset(read_splat(path)),
+    ".splat": read_splat,
 }
 
 

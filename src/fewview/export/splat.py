@@ -10,13 +10,14 @@ import torch
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply import arrays, check_is_file, checked
+from fewview.export.ply import arrays, check_is_file, unit_quaternions, without_bad
 from fewview.export.ply_table import MOST_ROWS
+from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("colour", "u1", 4), ("rotation", "u1", 4)])
 
-LENGTH = 0.1  # how far from one a quaternion of four bytes may be
+LENGTH = 0.3  # how far from one a quaternion of four bytes may be: some writers do not normalise them
 
 
 def write_splat(path: Path, gaussians: Gaussians) -> None:
@@ -30,8 +31,11 @@ def write_splat(path: Path, gaussians: Gaussians) -> None:
         temporary.write_bytes(rows.tobytes())
 
 
-def read_splat(path: Path) -> Gaussians:
-    """Splats of a file. InputError where its bytes cannot be splats, for the format has no header to go by."""
+def read_splat(path: Path) -> GaussianAsset:
+    """Splats of a file; rotations get length one, and rows of zeros and splats that are not finite are left out.
+
+    InputError where its bytes cannot be splats, for the format has no header to go by.
+    """
     check_is_file(path)
     if path.stat().st_size > MOST_ROWS * ROW.itemsize:
         raise InputError(f"{path} has more than {MOST_ROWS} splats; cut it down.")
@@ -42,12 +46,20 @@ def read_splat(path: Path) -> Gaussians:
     if len(data) % ROW.itemsize:
         raise InputError(f"{path} is not a whole .splat file (its size is no multiple of 32 bytes); copy it again.")
     rows = np.frombuffer(data, ROW)
+    padding = ~rows.view(np.uint8).reshape(-1, ROW.itemsize).any(-1)
+    rows = rows[~padding]
     quaternions = (rows["rotation"].astype(np.float32) - 128) / 128
     lengths = np.linalg.norm(quaternions, axis=-1)
+    still = (rows["rotation"] == 128).all(-1)  # no rotation, which other writers mean by four neutral bytes
     with np.errstate(invalid="ignore"):
-        bad = np.flatnonzero((rows["scale"] < 0).any(-1) | (abs(lengths - 1) > LENGTH))
-    if len(bad):
-        raise InputError(f"{path}: splat {bad[0]} has a negative size or no rotation; it is not a .splat file.")
+        odd = np.flatnonzero((rows["scale"] < 0).any(-1) | (~still & (abs(lengths - 1) > LENGTH)))
+    if len(odd) or 2 * still.sum() > len(rows):
+        bad = odd[0] if len(odd) else np.flatnonzero(still)[0]
+        raise InputError(f"{path}: splat {bad} has a negative size or no rotation; it is not a .splat file.")
     colours = rows["colour"].astype(np.float32) / 255
-    columns = (rows["mean"], rows["scale"], quaternions / lengths[:, None], colours[:, 3], colours[:, :3])
-    return checked(Gaussians(*(torch.from_numpy(np.array(column, np.float32)) for column in columns)), path)
+    columns = (rows["mean"], rows["scale"], quaternions, colours[:, 3], colours[:, :3])
+    tensors = [torch.from_numpy(np.array(column, np.float32)) for column in columns]
+    tensors[2] = unit_quaternions(tensors[2])
+    kept, notes = without_bad(Gaussians(*tensors), path)
+    count = int(padding.sum())
+    return GaussianAsset(kept, notes=(*notes, *((f"{count} empty rows are left out",) if count else ())))

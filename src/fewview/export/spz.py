@@ -2,8 +2,10 @@
 
 A gzip stream of a 16-byte header and one block for each attribute: positions (24-bit fixed point), opacities, colours,
 log scales (8 bits each), rotations (smallest three components, 10 bits each). In version 4 each block is a zstd stream
-of its own, behind a header of 32 bytes and a table of (compressed size, size). Axes in the file are x right, y up,
-z back; y and z are turned over on the way, for the worlds of splats have y down (those of PLY files by custom).
+of its own, behind a header of 32 bytes and a table of (compressed size, size). Axes in the file are those that its
+extension SPZ_ADOBE_coordinate_system states (extensions/README.md there); without it the README's right, up, back in
+versions 1 to 3, and in version 4 a PLY's right, down, front, which splat-transform 3.7, gsply 0.4, gaussforge 0.6 and
+spz-js store unsaid. They are turned to right, down, front on the way, for the worlds of splats have y down.
 """
 
 import gzip
@@ -20,17 +22,26 @@ from jaxtyping import Float, Shaped, UInt8
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError, MissingPackage
-from fewview.export.ply import SH_DC, arrays, check_is_file, checked
+from fewview.export.ply import SH_DC, arrays, check_is_file, without_bad
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 
 NAME, HEADER = b"NGSP", struct.Struct("<4sIIBBBB")  # version, splats, degree, bits, flags, number of zstd streams
-ANTIALIASED = 1  # bit of the flags
+ANTIALIASED, EXTENDED = 1, 2  # bits of the flags
+AXES_EXTENSION = 0xADBE0003  # type of the record that states the axes; then its size (4), and a number of AXES
+AXES = (  # by number: where x, y and z of the file point to (spz/src/cc/splat-types.h); 0 is unspecified
+    *("", "LDB", "RDB", "LUB", "RUB", "LDF", "RDF", "LUF", "RUF"),
+    *("LFD", "RFD", "LFU", "RFU", "LBD", "RBD", "LBU", "RBU"),
+)
+UNSAID = {1: "RUB", 2: "RUB", 3: "RUB", 4: "RDF"}  # by version
+WAYS = {"R": (1, 0, 0), "L": (-1, 0, 0), "D": (0, 1, 0), "U": (0, -1, 0), "F": (0, 0, 1), "B": (0, 0, -1)}
+MOST_EXTENSIONS = 2**20  # bytes
 COLOUR_SCALE = 0.15 * 255  # steps for one unit of the 0th harmonic
 LOG_OFFSET, LOG_STEPS = 10, 16  # log scales from -10 in 1/16
 MOST_FRACTION_BITS = 20
 MAX_SPLATS = 10_000_000
 MAX_WINDOW = 2**27  # bytes of memory for a zstd stream
+V4_HEADER = 32  # bytes
 SLACK, RATIO = 2**20, 64  # bytes, and how many times smaller than its content a file of real splats may be
 FLIP, TURN = np.array([1, -1, -1], np.float32), np.array([1, 1, -1, -1], np.float32)  # of points, of (w, x, y, z)
 OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])  # components beside the largest
@@ -81,19 +92,54 @@ def _read(path: Path, stream: BufferedIOBase) -> GaussianAsset:
     widths = (6 if version == 1 else 9, 1, 3, 3, 4 if version > 2 else 3)
     if not 0 < count <= MAX_SPLATS or count * sum(widths) > SLACK + RATIO * path.stat().st_size:
         raise InputError(f"{path} claims to hold {count} splats, which it cannot; export it again.")
-    sizes = [count * width for width in widths]
-    blocks = list(_frames(stream, streams, sizes, path) if version == 4 else map(stream.read, sizes))
+    sizes, axes = [count * width for width in widths], 0
+    if version == 4:
+        start = int.from_bytes(stream.read(4), "little")
+        stream.seek(V4_HEADER)
+        if flags & EXTENDED:
+            axes = _axes(stream.read(min(max(start - V4_HEADER, 0), MOST_EXTENSIONS)))
+        stream.seek(start)
+        blocks = list(_frames(stream, streams, sizes, path))
+    else:
+        blocks = [stream.read(size) for size in sizes]
+        if flags & EXTENDED:
+            stream.read(count * 3 * ((degree + 1) ** 2 - 1))  # harmonics
+            axes = _axes(stream.read(MOST_EXTENSIONS))
     if any(len(block) < size for block, size in zip(blocks, sizes)):
         raise InputError(f"{path} ends early; copy it again.")
+    if axes >= len(AXES):
+        raise InputError(f"{path} states axes of number {axes}, which are not known; save it without the extension.")
+    letters = AXES[axes] or UNSAID[version]
+    note = f"axes are {letters}, as {'the file states' if axes else f'SPZ of version {version} has them by custom'}"
+    kept, dropped = without_bad(_splats(blocks, bits, letters), path)
+    return GaussianAsset(kept, bool(flags & ANTIALIASED), (note, *dropped))
+
+
+def _splats(blocks: Sequence[bytes], bits: int, letters: str) -> Gaussians:
+    """The blocks of the five attributes, turned from the axes of the file."""
+    count = len(blocks[1])
     places, opacities, colours, logs, turns = (np.frombuffer(b, np.uint8).reshape(count, -1) for b in blocks)
-    gaussians = Gaussians(
-        torch.from_numpy(_positions(places, bits) * FLIP),
-        torch.from_numpy(np.exp(logs / np.float32(LOG_STEPS) - LOG_OFFSET)),
-        torch.from_numpy(_quaternions(turns) * TURN),
+    turn = np.array([WAYS[letter] for letter in letters], np.float32).T  # columns: where the file's axes point to
+    quaternions = _quaternions(turns)
+    quaternions[:, 1:] = quaternions[:, 1:] @ turn.T * np.linalg.det(turn).astype(np.float32)
+    return Gaussians(
+        torch.from_numpy(_positions(places, bits) @ turn.T),
+        torch.from_numpy(np.exp(logs / np.float32(LOG_STEPS) - LOG_OFFSET) @ abs(turn).T),
+        torch.from_numpy(quaternions),
         torch.from_numpy(opacities[:, 0] / np.float32(255)),
         torch.from_numpy((colours - np.float32(127.5)) / np.float32(COLOUR_SCALE) * np.float32(SH_DC) + 0.5),
     )
-    return GaussianAsset(checked(gaussians, path), bool(flags & ANTIALIASED))
+
+
+def _axes(records: bytes) -> int:
+    """The number that the record of axes holds, 0 without one; records are (type, size, content)."""
+    place = 0
+    while place + 8 <= len(records):
+        kind, size = struct.unpack_from("<II", records, place)
+        if kind == AXES_EXTENSION and size == 4 and place + 12 <= len(records):
+            return struct.unpack_from("<I", records, place + 8)[0]
+        place += 8 + size
+    return 0
 
 
 def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], path: Path) -> Iterator[bytes]:
@@ -102,8 +148,6 @@ def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], path: Pa
         import zstandard
     except ImportError:
         raise MissingPackage(f"{path} is SPZ of version 4; to read it, pip install zstandard.") from None
-    start = int.from_bytes(stream.read(4), "little")
-    stream.seek(start)
     table = np.frombuffer(stream.read(16 * streams).ljust(16 * streams, b"\0"), "<u8")[::2].tolist()
     table += [0] * (len(sizes) - streams)
     for size, length in zip(sizes, table):

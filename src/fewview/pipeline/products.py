@@ -16,6 +16,7 @@ from fewview.geometry.transforms import apply, axis_angle, normalise
 from fewview.paths import CameraPrior
 from fewview.progress import Progress, steps_of
 from fewview.render.asset import FieldAsset, GaussianAsset
+from fewview.render.extent import ball, box, core, solid
 from fewview.render.gaussians import Gaussians
 from fewview.views import Asset, Render
 
@@ -24,8 +25,7 @@ SPLATS, MESH = GaussianFitConfig(), MeshConfig()
 FUSED = MeshConfig(resolution=192, density=SURFACE, smoothing=0.4)  # of splats: leaves and wires stay
 MARGIN = 0.15  # of the object's size, around the box of the mesh
 BAND = 2  # cells, in which depth maps are fused to a surface
-SOLID, FEW = 0.5, 50  # splats below this opacity do not count for where things are, unless few are above it
-STRAY, ROOM = 0.01, 1.2  # share of the splats that may lie outside of a ball that is seen with so much around it
+STRAY, ROOM = 0.01, 1.2  # share of splats outside of the mesh's box; how much is seen around a ball of splats
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 
 
@@ -63,8 +63,8 @@ def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras,
     seen = seen or renders(asset, cameras)
     is_field = isinstance(asset, FieldAsset)
     norm_from_world = asset.norm_from_world if is_field else torch.eye(4).to(inside.means)
-    points = apply(norm_from_world, inside.means[inside.opacities > SOLID] if len(inside) > FEW else inside.means)
-    low, high = (points.quantile(q, dim=0) for q in (STRAY / 2, 1 - STRAY / 2))
+    dense = solid(inside)
+    low, high = box(apply(norm_from_world, dense.means[core(dense)]), STRAY / 2)
     margin = MARGIN * (high - low).max()
     low, high = low - margin, high + margin
     if is_field:
@@ -72,11 +72,11 @@ def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras,
         low, high = low.clamp(min=-bound), high.clamp(max=bound)
     norm_from_unit = torch.diag(torch.cat([high - low, torch.ones(1).to(low)]))
     norm_from_unit[:3, 3] = low
-    box = torch.linalg.inv(norm_from_world) @ norm_from_unit
+    box_from_unit = torch.linalg.inv(norm_from_world) @ norm_from_unit
     if is_field:
-        return paint(extract_mesh(asset, box, MESH), seen, cameras)
+        return paint(extract_mesh(asset, box_from_unit, MESH), seen, cameras)
     band = BAND * float((high - low).max()) / FUSED.resolution
-    surface = extract_mesh(DepthFusion(seen, cameras, band), box, FUSED)
+    surface = extract_mesh(DepthFusion(seen, cameras, band), box_from_unit, FUSED)
     return paint(surface, seen, cameras)
 
 
@@ -89,11 +89,7 @@ def renders(asset: Asset, cameras: Cameras) -> Render:
 
 def surrounding(gaussians: Gaussians, up: Float[Tensor, "3"], size: int) -> Cameras:
     """A ring of cameras, `size` pixels high and wide, around splats of which nothing is known but where up is."""
-    solid = gaussians[gaussians.opacities > SOLID]
-    solid = solid if len(solid) > FEW else gaussians
-    low, high = (solid.means.quantile(q, dim=0) for q in (STRAY, 1 - STRAY))
-    centre = (low + high) / 2
-    radius = (solid.means - centre).norm(dim=-1).quantile(1 - STRAY).clamp(min=1e-6)
+    centre, radius = ball(gaussians)
     distance = ROOM * radius / math.sin(VIEW_ANGLE / 2)
     across = torch.linalg.cross(up, torch.eye(3).to(up)[up.abs().argmin()])
     start = math.cos(ELEVATION) * normalise(across)

@@ -100,6 +100,11 @@ class Reconstruction:
         cameras = products.surrounding(asset.gaussians, axis, SPLAT_FILE_SIZE)
         return Reconstruction(asset, cameras, up=axis, name=path.stem, progress=progress)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the scene's file was read, each half a sentence."""
+        return self.asset.notes if isinstance(self.asset, GaussianAsset) else ()
+
     def render(self, cameras: Cameras) -> Render:
         """What cameras (batch shape (n,)) of the scene's world see: premultiplied RGB, alpha, z-depth."""
         return products.renders(self.asset, cameras)

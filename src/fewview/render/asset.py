@@ -1,6 +1,6 @@
 """Assets that can be rendered, saved and loaded: a radiance field in a world, and splats."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -106,19 +106,23 @@ class FieldAsset(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class GaussianAsset:
-    """Gaussians whose features are what they show: RGB in [0, 1], or latents."""
+    """Gaussians whose features are what they show: RGB in [0, 1], or latents.
+
+    `notes` are what a user should know of how a file of them was read, each half a sentence.
+    """
 
     gaussians: Gaussians
     antialiased: bool = False
+    notes: tuple[str, ...] = ()
 
     def render(self, cameras: Cameras) -> Render:
         return splat(self.gaussians, cameras, antialiased=self.antialiased)
 
     def to(self, device: torch.device | str) -> "GaussianAsset":
-        return GaussianAsset(self.gaussians.to(device), self.antialiased)
+        return replace(self, gaussians=self.gaussians.to(device))
 
     def transformed(self, new_from_world: Float[Tensor, "4 4"]) -> "GaussianAsset":
-        return GaussianAsset(self.gaussians.transformed(new_from_world), self.antialiased)
+        return replace(self, gaussians=self.gaussians.transformed(new_from_world))
 
     def save(self, folder: Path) -> None:
         """config.json and gaussians.safetensors, written whole."""

@@ -11,7 +11,7 @@ from fewview.cameras import Cameras
 from fewview.data import PhotoScene, open_scene
 from fewview.errors import InputError
 from fewview.export.package import is_walk
-from fewview.export.page import first_view, middle
+from fewview.export.page import first_view, middle, spread
 from fewview.export.scenes import AXES, load_scene
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
@@ -60,7 +60,7 @@ class Shown:
     def page_from_world(self, place: int = 0) -> Float[Tensor, "4 4"]:
         """The similarity to the page: z is up, the splats' middle at (APART * place, 0, 0), nine tenths within one."""
         centre = middle(self.gaussians)
-        radius = (self.gaussians.means - centre).norm(dim=-1).quantile(0.9).clamp(min=1e-9)
+        radius = spread(self.gaussians)
         turn = z_up(self.up).to(centre)
         matrix = torch.eye(4)
         matrix[:3, :3] = turn / radius

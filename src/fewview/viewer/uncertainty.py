@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.export.images import VIRIDIS
-from fewview.export.page import middle
+from fewview.export.page import spread
 from fewview.render.asset import GaussianAsset
 from fewview.views import Render
 
@@ -95,5 +95,4 @@ def _variance(values: Float[Tensor, "samples *rest"]) -> Float[Tensor, "*rest"]:
 
 
 def _radius(sample: GaussianAsset) -> float:
-    means = sample.gaussians.means
-    return (means - middle(sample.gaussians)).norm(dim=-1).quantile(0.9).clamp(min=1e-9).item()
+    return spread(sample.gaussians).item()
