@@ -185,3 +185,16 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "xatlas", None)
     with pytest.raises(InputError, match="pip install xatlas"):
         unwrapped(ball(1), 64)
+
+
+@pytest.mark.parametrize("radius", [1e-3, 1.0, 1e6])
+def test_surfaces_of_any_unit_of_length_are_simplified_alike(radius):
+    pytest.importorskip("xatlas")
+    from fewview.export.texture import simplified
+
+    sphere = ball(4)
+    large = Mesh(sphere.vertices * np.float32(radius), sphere.faces, sphere.colours)
+    small = simplified(large, 500)
+    assert 300 < len(small.faces) <= 520
+    lengths = np.linalg.norm(small.vertices / radius, axis=1)
+    assert (np.abs(lengths - 1) < 0.08).all()

@@ -51,10 +51,15 @@ def textured(mesh: Mesh, seen: Render, cameras: Cameras, *, size: int = 1024) ->
 
 
 def simplified(mesh: Mesh, most: int) -> Mesh:
-    """The mesh with at most `most` faces; corners get the colours of the corners nearest to them."""
+    """The mesh with at most `most` faces; corners get the colours of the corners nearest to them.
+
+    It is scaled to a unit box meanwhile, since the library compares errors with fixed numbers.
+    """
     if len(mesh.faces) <= most:
         return mesh
-    vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=most)[:2]
+    low, size = mesh.vertices.min(0), float(np.ptp(mesh.vertices, axis=0).max()) or 1.0
+    unit, faces = fast_simplification.simplify((mesh.vertices - low) / size, mesh.faces, target_count=most)[:2]
+    vertices = unit * size + low
     nearest = KDTree(mesh.vertices).query(vertices)[1]
     return Mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.int64), mesh.colours[nearest])
 
