@@ -22,7 +22,7 @@ from fewview.export.images import picture
 from fewview.export.packed_splats import WORDS, most_visible, pack
 from fewview.paths import look_at_point
 from fewview.render.asset import GaussianAsset
-from fewview.render.extent import core, solid
+from fewview.render.extent import core
 from fewview.render.gaussians import Gaussians
 from fewview.views import resize
 
@@ -106,8 +106,7 @@ def first_view(gaussians: Gaussians, up: Float[Tensor, "3"]) -> Cameras:
 
 def middle(gaussians: Gaussians) -> Float[Tensor, "3"]:
     """The median of the centres along each axis, which stray splats do not move."""
-    inner = solid(gaussians)
-    return inner.means[core(inner)].median(0).values
+    return gaussians.means[core(gaussians)].median(0).values
 
 
 def within_reach(gaussians: Gaussians) -> Gaussians:
@@ -118,8 +117,7 @@ def within_reach(gaussians: Gaussians) -> Gaussians:
 
 def spread(gaussians: Gaussians) -> Float[Tensor, ""]:
     """The distance from the middle within which nine tenths of the splats' core lie; strays and skies do not count."""
-    inner = solid(gaussians)
-    means = inner.means[core(inner)]
+    means = gaussians.means[core(gaussians)]
     distances = (means - means.median(0).values).norm(dim=-1).sort().values
     return distances[round((len(distances) - 1) * 0.9)].clamp(min=1e-9)
 

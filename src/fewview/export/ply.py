@@ -91,9 +91,7 @@ def read_ply(path: Path) -> GaussianAsset:
 def _check_are_splats(names: set[str], path: Path) -> None:
     """InputError, in the words of what it is, for a PLY file of something else."""
     if any(name.startswith("packed_") for name in names):
-        raise InputError(
-            f"{path} is a compressed PLY, which is not read; unpack it with `splat-transform {path.name} plain.ply`."
-        )
+        raise InputError(f"{path} is a compressed PLY, which is not read; unpack it with `splat-transform IN OUT.ply`.")
     if {"x", "y", "z"} <= names and not names & {"opacity", "scale_0", "rot_0"}:
         raise InputError(
             f"{path} is a point cloud or a mesh, not splats (it has no 'opacity'); name a PLY file of Gaussian splats."
