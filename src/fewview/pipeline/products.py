@@ -7,17 +7,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.detail.prior import pseudo_views
+from fewview.detail.stage import DetailConfig, detail, splats_for
+from fewview.detail.starts import lifted
+from fewview.errors import InputError
 from fewview.export.fusion import SURFACE, DepthFusion
 from fewview.export.mesh import Mesh, MeshConfig, extract_mesh
 from fewview.export.paint import paint
 from fewview.export.video import render_path
 from fewview.fitting import GaussianFitConfig, fit_gaussians
+from fewview.framing import crop_to_object
 from fewview.geometry.transforms import apply, axis_angle, normalise
 from fewview.paths import CameraPrior
 from fewview.progress import Progress, steps_of
 from fewview.render.asset import FieldAsset, GaussianAsset
 from fewview.render.gaussians import Gaussians
-from fewview.views import Asset, Render
+from fewview.views import Asset, Render, Views
 
 TILTS = (-0.6, 0.0, 0.7)  # radians towards the axis: rings above, at, and below the height of the inputs
 SPLATS, MESH = GaussianFitConfig(), MeshConfig()
@@ -25,6 +30,8 @@ FUSED = MeshConfig(resolution=192, density=SURFACE, smoothing=0.4)  # of splats:
 MARGIN = 0.15  # of the object's size, around the box of the mesh
 BAND = 2  # cells, in which depth maps are fused to a surface
 SOLID, FEW = 0.5, 50  # splats below this opacity do not count for where things are, unless few are above it
+LIFT_SIZE = 256  # pixels of the cropped photos whose surface is lifted to splats
+FIRST, TURNED = 0.7, 8000  # share of the splats that are lifted at first, and how many of these at most from around
 STRAY, ROOM = 0.01, 1.2  # share of the splats that may lie outside of a ball that is seen with so much around it
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 
@@ -54,6 +61,34 @@ def splats(
     return fit_gaussians(asset, cameras, SPLATS, generator=generator, progress=tell).gaussians
 
 
+def detailed(
+    asset: FieldAsset,
+    views: Views,
+    around: tuple[Render, Cameras],
+    config: DetailConfig,
+    *,
+    generator: torch.Generator,
+    progress: Progress,
+) -> GaussianAsset:
+    """Splats as sharp as the photos `views`, and from elsewhere like the asset, which cameras `around` it see so."""
+    seen, cameras = around
+    close = crop_to_object(views, LIFT_SIZE).on_black()
+    by_photos = renders(asset, close.cameras)
+    prior = pseudo_views(seen, cameras, by_photos, close.cameras)
+    count = max(2, round(FIRST * splats_for(views, config)))
+    turned = min(TURNED, count // 2)
+    inside = by_photos.alpha if close.masks is None else by_photos.alpha * (close.masks > SOLID)
+    shown = Render(close.images * inside, inside, by_photos.depth)
+    draw = lambda what, where, most, weights=None: (
+        [lifted(what, where, most, weights=weights, generator=generator)] if bool((what.alpha > SOLID).any()) else []
+    )
+    parts = [*draw(shown, close.cameras, count - turned), *draw(seen, cameras, turned, prior.weights)]
+    if not parts:
+        raise InputError("The asset shows no surface from these cameras; look at it from where it is opaque.")
+    tell = steps_of(progress, "fitting splats", config.steps)
+    return detail(Gaussians.cat(parts), views, config, prior=prior, generator=generator, progress=tell)
+
+
 def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, seen: Render | None = None) -> Mesh:
     """The surface in a box around splats that look like the asset, coloured as the cameras see the asset.
 
@@ -63,7 +98,8 @@ def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras,
     seen = seen or renders(asset, cameras)
     is_field = isinstance(asset, FieldAsset)
     norm_from_world = asset.norm_from_world if is_field else torch.eye(4).to(inside.means)
-    points = apply(norm_from_world, inside.means[inside.opacities > SOLID] if len(inside) > FEW else inside.means)
+    solid = inside[inside.opacities > SOLID]
+    points = apply(norm_from_world, (solid if len(solid) > FEW else inside).means)
     low, high = (points.quantile(q, dim=0) for q in (STRAY / 2, 1 - STRAY / 2))
     margin = MARGIN * (high - low).max()
     low, high = low - margin, high + margin
