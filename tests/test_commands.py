@@ -89,6 +89,15 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
+    out = tmp_path / "out"
+    assert fewview("reconstruct", world / "photos", "-o", out, "--method", "splats", "--photo-size", 16) == 0
+    assert {"splats.ply", "mesh.glb", "report.html", "viewer.html", "orbit.mp4"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert fewview("export", out, "-o", tmp_path / "x.spz") == 0
+
+
 def test_a_scene_is_rendered_as_a_video_and_as_pictures(world, tmp_path):
     assert fewview("render", world / "out", "-o", tmp_path / "a.mp4", "--frames", 2, "--size", 16) == 0
     assert (tmp_path / "a.mp4").stat().st_size > 500

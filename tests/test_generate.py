@@ -116,6 +116,8 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
         (["--path", "nowhere"], "does not exist"),
         (["--weights", "nothing"], "shipped weights of ggs"),
         (["--method", "sparsefusion", "--frames", 3], "option of --method ggs"),
+        (["--method", "splats", "--photo-size", 4], "16 or more"),
+        (["--method", "splats", "--refine-poses"], "option of --method sparsefusion"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_made(world, tmp_path, capsys, more, said):

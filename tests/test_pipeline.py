@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import fewview
 from fewview.cameras import Cameras
+from fewview.detail.stage import DetailConfig
 from fewview.errors import InputError
 from fewview.ggs.grow import GGSMethodConfig
 from fewview.ggs.model import GGS
@@ -170,3 +171,21 @@ def test_pretrained_weights_come_with_the_perceptual_loss_where_it_helps(pipe, t
     assert torch.equal(made.model.eft.colour.weight, pipe.model.eft.colour.weight)
     without = fewview.SparseFusionConfig(seeking="photos")
     assert fewview.SparseFusion.from_pretrained(tmp_path, without).perceptual is None
+
+
+def test_splats_of_a_scene_that_knows_its_photos_are_kept_with_the_results(scene, tmp_path):
+    scene.save(tmp_path / "out")
+    again = Reconstruction.open(tmp_path / "out")
+    torch.testing.assert_close(again.splats.means, scene.splats.means)
+    assert not again.splat_asset.antialiased
+
+
+def test_photos_alone_become_splats_that_plain_renderers_show(views, tmp_path):
+    pipe = methods.PhotoSplats(DetailConfig(steps=3))
+    scene = pipe(views, name="alone", generator=torch.Generator().manual_seed(0))
+    assert isinstance(scene.asset, GaussianAsset) and scene.asset.antialiased
+    assert bool((scene.splats.opacities <= scene.asset.gaussians.opacities + 1e-6).all())
+    scene.export(tmp_path / "x.spz")
+    assert not Reconstruction.open(tmp_path / "x.spz").asset.antialiased
+    again = pipe.reconstruct(views, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.gaussians.means, scene.asset.gaussians.means)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from fewview.cameras import Cameras
+from fewview.detail import stage
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
 from fewview.pipeline import formats, products, reconstruction
@@ -172,6 +173,8 @@ def quick() -> SparseFusionConfig:
 def quick_exports(patch: pytest.MonkeyPatch) -> None:
     """Splats, meshes, textures and films of toy size."""
     patch.setattr(products, "SPLATS", replace(products.SPLATS, count=100, steps=2))
+    patch.setattr(reconstruction, "DETAIL", replace(reconstruction.DETAIL, steps=2))
+    patch.setattr(stage, "STEPS", dict.fromkeys(stage.STEPS, 2))
     patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
     patch.setattr(formats, "FRAMES", 3)
     small = {"FILM_SIZE": 16, "FILM_FRAMES": 4, "AROUND": 6, "FIT_SIZE": 16, "FIELD_SIZE": 16, "SPLAT_SIZE": 32}

@@ -12,7 +12,7 @@ from fewview.errors import InputError
 from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import areas, compact, merged
 from fewview.ggs.grow import STATE, GGSMethodConfig, GrowthPlan, grow, sample
-from fewview.ggs.lift import lift, swept_depth
+from fewview.ggs.lift import lift
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
 from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, pace_of
@@ -20,6 +20,7 @@ from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
+from fewview.sweep import swept_depth
 from fewview.views import Views
 
 QUICK = GGSMethodConfig(steps=2, chunk=3)

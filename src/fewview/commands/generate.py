@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.photos import Photos
 
 AUTO = "auto"
+SMALLEST = 16  # pixels, of photos that splats are fitted to
 
 
 def check_options(command: "Reconstruct") -> None:
@@ -25,6 +26,10 @@ def check_options(command: "Reconstruct") -> None:
     if command.method != "ggs":
         if given:
             raise InputError(f"{given[0]} is an option of --method ggs; leave it out.")
+        if command.photo_size < SMALLEST:
+            raise InputError(f"--photo-size is {command.photo_size}; ask for {SMALLEST} or more.")
+        if command.method == "splats" and command.refine_poses:
+            raise InputError("--refine-poses is an option of --method sparsefusion; leave it out.")
         return
     if command.mask not in ("auto", "none"):
         raise InputError(f"--mask {command.mask}: ggs takes whole photos; leave it out.")

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from fewview.commands.methods import Preset, sparsefusion
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
+    from fewview.detail.stage import DetailConfig
     from fewview.pipeline.methods import SparseFusion
     from fewview.pipeline.photos import Photos
     from fewview.pipeline.reconstruction import Reconstruction
@@ -32,8 +34,8 @@ class Reconstruct:
     """Photos or a video, or photos with cameras: transforms.json, COLMAP, CO3Dv2 and others."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results; it is written whole at the end, or not at all."""
-    method: Literal["sparsefusion", "no-prior", "ggs"] = "sparsefusion"
-    """SparseFusion for objects, or the same field fitted to the photos alone; GGS for rooms, from one photo on."""
+    method: Literal["sparsefusion", "no-prior", "splats", "ggs"] = "sparsefusion"
+    """SparseFusion for objects; the same field, or splats, of the photos alone; GGS for rooms, from one photo on."""
     weights: str = "tiny"
     """Shipped weights of the method by name, or a model folder of your own."""
     path: Annotated[str, arg(metavar="auto|FILE")] = "auto"
@@ -50,6 +52,8 @@ class Reconstruct:
     """What matches photos that have no cameras; `learned` bridges wider steps, and needs a package (docs/poses.md)."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
+    photo_size: Annotated[int, arg(metavar="N")] = 1024
+    """Pixels of the longer side of the photos that splats are fitted to, at most."""
     refine_poses: bool = False
     """Let the cameras of the photos move a little while the scene is fitted (slower)."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
@@ -74,7 +78,8 @@ class Reconstruct:
         check_options(self)
         say(f"Reading {self.input}")
         photos = self.photos()
-        make = generation(self, photos) if self.method == "ggs" else self.distillation(photos)
+        makers = {"ggs": partial(generation, self), "splats": self.splatting}
+        make = makers.get(self.method, self.distillation)(photos)
         with stages() as report, _RunFolder(self, photos.numbers) as folder:
             make(report, folder)
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
@@ -107,9 +112,33 @@ class Reconstruct:
             generator = torch.Generator().manual_seed(self.seed)
             views, name = photos.views.to(self.device), self.input.resolve().name
             scene = method(views, name=name, generator=generator, progress=report, directory=folder)
+            scene.detail = self.detail()
             self.write(scene, report, self.settings(method, photos.numbers))
 
         return make
+
+    def splatting(self, photos: "Photos") -> "Callable[[Stages, Path], None]":
+        """What makes splats of the photos alone, and writes the results."""
+        import torch
+
+        from fewview.config import to_json
+        from fewview.pipeline.methods import PhotoSplats
+
+        def make(report: Stages, folder: Path) -> None:
+            generator = torch.Generator().manual_seed(self.seed)
+            views, name = photos.views.to(self.device), self.input.resolve().name
+            method = PhotoSplats(self.detail())
+            scene = method(views, points=photos.points, name=name, generator=generator, progress=report)
+            given = {name: getattr(self, name) for name in ("method", "preset", "seed", "device", "mask")}
+            self.write(scene, report, {**given, "views": list(photos.numbers), **to_json(method.config)})
+
+        return make
+
+    def detail(self) -> "DetailConfig":
+        """How splats are fitted to the photos."""
+        from fewview.detail.stage import DetailConfig
+
+        return DetailConfig.preset(self.preset, self.photo_size)
 
     def prepared(self) -> "SparseFusion":
         """The method with its weights, on the device, saving often enough to be stopped."""
@@ -162,7 +191,7 @@ class _RunFolder:
 
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
-        kept = "method weights preset seed device mask refine_poses path frames refine metres matcher"
+        kept = "method weights preset seed device mask photo_size refine_poses path frames refine metres matcher"
         self.settings = {name: asdict(command)[name] for name in kept.split()}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume

@@ -59,7 +59,7 @@ def _ply(out: Path, scene: "Reconstruction") -> None:
 def _spz(out: Path, scene: "Reconstruction") -> None:
     from fewview.export.spz import write_spz
 
-    write_spz(out, scene.splats, antialiased=getattr(scene.asset, "antialiased", False))
+    write_spz(out, scene.splats, antialiased=scene.splat_asset.antialiased)
 
 
 def _splat(out: Path, scene: "Reconstruction") -> None:

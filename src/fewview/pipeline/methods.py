@@ -4,16 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.detail.stage import DetailConfig, detail, splats_for
+from fewview.detail.starts import start
 from fewview.evaluation.perceptual import find_lpips
 from fewview.ggs.method import GGSMethod, RoomInput
 from fewview.pipeline.reconstruction import Reconstruction
 from fewview.pipeline.scale import metres_per_unit
-from fewview.progress import Progress
+from fewview.progress import Progress, silent, steps_of
 from fewview.sparsefusion.distill import Perceptual
 from fewview.sparsefusion.method import SparseFusionConfig, SparseFusionMethod
-from fewview.views import Views
+from fewview.views import Asset, Views
 
 
 class SparseFusion(SparseFusionMethod):
@@ -49,6 +53,37 @@ class SparseFusion(SparseFusionMethod):
         """
         asset = self.reconstruct(views, generator=generator, progress=progress, directory=directory)
         return Reconstruction.of(asset, views, name=name, progress=progress)
+
+
+class PhotoSplats:
+    """Splats of the photos alone: no field and no prior, in a fraction of the time. A Reconstructor."""
+
+    def __init__(self, config: DetailConfig | None = None) -> None:
+        self.config = config or DetailConfig()
+
+    def __call__(
+        self,
+        views: Views,
+        *,
+        points: Float[Tensor, "n 3"] | None = None,
+        name: str = "scene",
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Reconstruction:
+        """The scene of two or more photos, started on points of their world, or from a plane sweep."""
+        generator = generator or torch.Generator().manual_seed(0)
+        init = start(views, points, splats_for(views, self.config) // 2, generator=generator)
+        tell = steps_of(progress or silent, "fitting splats", self.config.steps)
+        asset = detail(init, views, self.config, generator=generator, progress=tell)
+        scene = Reconstruction.of(asset, views, name=name, progress=progress)
+        scene.detail = self.config
+        return scene
+
+    def reconstruct(
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+    ) -> Asset:
+        """The splats alone; they need no `path`."""
+        return self(views, generator=generator).asset
 
 
 class GenerativeGaussianSplatting(GGSMethod):

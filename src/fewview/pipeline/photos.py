@@ -33,10 +33,11 @@ class PhotoChoice:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """The chosen photos, and their numbers in the input."""
+    """The chosen photos, their numbers in the input, and points that estimating their cameras found."""
 
     views: Views
     numbers: tuple[int, ...]
+    points: Float[Tensor, "m 3"] | None = None
 
 
 def read_photos(
@@ -69,7 +70,7 @@ def read_photos(
     tell(f"Using {_listed(numbers, total)}, {width} x {height}, {masks}.")
     if len(views) > 1 or not choice.single:
         check_reconstructable(views, where=str(source))
-    return Photos(views, tuple(numbers))
+    return Photos(views, tuple(numbers), points)
 
 
 def choose(count: int, numbers: Sequence[int] | None, most: int) -> list[int]:

@@ -7,18 +7,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.detail.prior import pseudo_views
+from fewview.detail.stage import DetailConfig, detail, splats_for
+from fewview.detail.starts import lifted
+from fewview.errors import InputError
 from fewview.export.fusion import SURFACE, DepthFusion
 from fewview.export.mesh import Mesh, MeshConfig, extract_mesh
 from fewview.export.paint import paint
 from fewview.export.video import render_path
 from fewview.fitting import GaussianFitConfig, fit_gaussians
+from fewview.framing import crop_to_object
 from fewview.geometry.transforms import apply, axis_angle, normalise
 from fewview.paths import CameraPrior
 from fewview.progress import Progress, steps_of
 from fewview.render.asset import FieldAsset, GaussianAsset
 from fewview.render.extent import ball, box, core, solid
 from fewview.render.gaussians import Gaussians
-from fewview.views import Asset, Render
+from fewview.views import Asset, Render, Views
 
 TILTS = (-0.6, 0.0, 0.7)  # radians towards the axis: rings above, at, and below the height of the inputs
 SPLATS, MESH = GaussianFitConfig(), MeshConfig()
@@ -26,6 +31,8 @@ FUSED = MeshConfig(resolution=192, density=SURFACE, smoothing=0.4)  # of splats:
 MARGIN = 0.15  # of the object's size, around the box of the mesh
 BAND = 2  # cells, in which depth maps are fused to a surface
 STRAY, ROOM = 0.01, 1.2  # share of splats outside of the mesh's box; how much is seen around a ball of splats
+LIFT_SIZE = 256  # pixels of the cropped photos whose surface is lifted to splats
+FIRST, TURNED = 0.7, 8000  # share of the splats that are lifted at first, and how many of these at most from around
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 
 
@@ -52,6 +59,34 @@ def splats(
         return asset.gaussians
     tell = steps_of(progress, "fitting splats", SPLATS.steps)
     return fit_gaussians(asset, cameras, SPLATS, generator=generator, progress=tell).gaussians
+
+
+def detailed(
+    asset: FieldAsset,
+    views: Views,
+    around: tuple[Render, Cameras],
+    config: DetailConfig,
+    *,
+    generator: torch.Generator,
+    progress: Progress,
+) -> GaussianAsset:
+    """Splats as sharp as the photos `views`, and from elsewhere like the asset, which cameras `around` it see so."""
+    seen, cameras = around
+    close = crop_to_object(views, LIFT_SIZE).on_black()
+    by_photos = renders(asset, close.cameras)
+    prior = pseudo_views(seen, cameras, by_photos, close.cameras)
+    count = max(2, round(FIRST * splats_for(views, config)))
+    turned = min(TURNED, count // 2)
+    inside = by_photos.alpha if close.masks is None else by_photos.alpha * (close.masks > SOLID)
+    shown = Render(close.images * inside, inside, by_photos.depth)
+    draw = lambda what, where, most, weights=None: (
+        [lifted(what, where, most, weights=weights, generator=generator)] if bool((what.alpha > SOLID).any()) else []
+    )
+    parts = [*draw(shown, close.cameras, count - turned), *draw(seen, cameras, turned, prior.weights)]
+    if not parts:
+        raise InputError("The asset shows no surface from these cameras; look at it from where it is opaque.")
+    tell = steps_of(progress, "fitting splats", config.steps)
+    return detail(Gaussians.cat(parts), views, config, prior=prior, generator=generator, progress=tell)
 
 
 def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, seen: Render | None = None) -> Mesh:

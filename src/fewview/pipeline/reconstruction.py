@@ -10,6 +10,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.checkpoint import read_json
 from fewview.data.camera_file import read_cameras
+from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
@@ -23,6 +24,7 @@ from fewview.pipeline import formats, products
 from fewview.progress import Progress, silent
 from fewview.render.asset import FieldAsset, GaussianAsset
 from fewview.render.gaussians import Gaussians
+from fewview.render.splatting import without_antialiasing
 from fewview.views import Render, Views
 
 FILM_SIZE, FILM_FRAMES = 192, 48  # pixels and pictures of the film among the results
@@ -31,14 +33,16 @@ SPLAT_FILE_SIZE = 480  # pixels of cameras around splats that have none of their
 AROUND = 36  # cameras that splats, surfaces and textures are made from
 FIT_SIZE, FIELD_SIZE, SPLAT_SIZE = 128, 256, 512  # their pixels: for splats and surface; for textures of fields, splats
 TEXTURE = 1024  # texels
+DETAIL = DetailConfig()
+SPLATS = "splats.ply"  # of a folder of results
 
 
 class Reconstruction:
     """An asset, cameras (batch shape (n,)) that look at it, and the direction up, all in one world.
 
     The cameras stand around an object, or, with `walk`, lead through a room. `views` are the photos that it was made
-    from, where they are known. Splats and meshes take a while: they are made when they are first asked for, and
-    `progress` is told.
+    from, where they are known; splats of a field are then as sharp as they are (`detail` says how they are fitted).
+    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Reconstruction:
             up = normalise(cameras.up.mean(0)) if walk else CameraPrior.fit(cameras).circle.normal
         self.up = up
         self.report = progress or silent
+        self.detail = DETAIL
+        self.kept: Path | None = None  # a file of splats that were made of the scene before
 
     @staticmethod
     def of(
@@ -93,7 +99,10 @@ class Reconstruction:
             poses = folder / "transforms.json"
             cameras, walk = read_cameras(poses), is_walk(poses)
             name = folder.resolve().name
-            return Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
+            scene = Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
+            if (folder / SPLATS).is_file() and (isinstance(asset, FieldAsset) or asset.antialiased):
+                scene.kept = folder / SPLATS
+            return scene
         if not path.exists():
             raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
         asset, axis = load_scene(path), torch.tensor(AXES[up or "-y"])
@@ -117,19 +126,41 @@ class Reconstruction:
 
     @cached_property
     def splats(self) -> Gaussians:
-        """Those of the scene, or some that are fitted to its field; coloured."""
-        generator = torch.Generator().manual_seed(0)
-        made = products.splats(self.asset, self._around(FIT_SIZE), generator=generator, progress=self.report)
+        """Those of the scene, or some that are fitted to its photos and its field; coloured."""
+        made = self.splat_asset.gaussians
         if made.features.shape[1] != 3:
             raise InputError("The splats of the scene have latent features instead of colours, which no file holds.")
         return made
+
+    @cached_property
+    def splat_asset(self) -> GaussianAsset:
+        """The same as an asset. Of photos, they are such that renderers without antialiasing show them well."""
+        if self.kept is not None:
+            return load_scene(self.kept)
+        generator = torch.Generator().manual_seed(0)
+        asset, views = self.asset, self.views
+        if views is None or self.walk:
+            fitted = products.splats(asset, self._around(FIT_SIZE), generator=generator, progress=self.report)
+            return GaussianAsset(fitted, isinstance(asset, GaussianAsset) and asset.antialiased)
+        if isinstance(asset, FieldAsset):
+            around = self._seen, self._around(FIT_SIZE)
+            how = {"generator": generator, "progress": self.report}
+            asset = products.detailed(asset, views, around, self.detail, **how)
+        if not asset.antialiased:
+            return asset
+        return GaussianAsset(without_antialiasing(asset.gaussians, sized(views, self.detail.photo_size).cameras))
+
+    @cached_property
+    def _seen(self) -> Render:
+        """What cameras around the scene see."""
+        return self.render(self._around(FIT_SIZE))
 
     @cached_property
     def mesh(self) -> Mesh:
         """The surface, with colours at its vertices."""
         splats, cameras = self.splats, self._around(FIT_SIZE)
         self.report("taking the surface", 0)
-        mesh = products.mesh(self.asset, splats, cameras)
+        mesh = products.mesh(self.asset, splats, cameras, self._seen)
         self.report("taking the surface", 1)
         return mesh
 

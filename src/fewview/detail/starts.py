@@ -1,0 +1,139 @@
+"""Splats to start from: lifted from depth maps, or on the points that estimating cameras found."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from fewview.cameras import Cameras
+from fewview.detail.prior import SOLID, surface_points
+from fewview.errors import InputError
+from fewview.fitting import neighbours
+from fewview.framing import crop_to_object, norm_from_world
+from fewview.geometry.quaternions import quaternions_of
+from fewview.geometry.transforms import apply, normalise, scale_of
+from fewview.render.gaussians import Gaussians
+from fewview.sweep import swept_depth
+from fewview.views import Render, Views
+
+THICKNESS = 0.3  # of a lifted splat, in its width
+WIDTH = 0.6  # of a lifted splat, in the distance to its neighbours
+OPACITY, FAINT = 0.9, 0.5  # of splats on a surface that is known, and on points (arXiv 2404.09591: 0.5)
+TURNED = 0.5  # weight of the direction to the camera in the normals of lifted splats: depth maps are rough
+OBJECT = 2.5  # half the depth that is swept around an object, in deviations of its silhouette (radius about 3)
+NEAREST, FARTHEST = 0.3, 4.0  # depths that are swept without masks, in distances to what the cameras look at
+SWEEP_SIZE = 128  # pixels
+FEWEST = 50  # points that are a start
+
+
+@torch.no_grad()
+def lifted(
+    seen: Render,
+    cameras: Cameras,
+    count: int,
+    *,
+    weights: Float[Tensor, "n 1 height width"] | None = None,
+    generator: torch.Generator,
+) -> Gaussians:
+    """At most `count` flat splats on the surface of depth maps, drawn by weight and as wide as they lie apart.
+
+    InputError where no pixel has an alpha above one half.
+    """
+    solid = torch.nonzero(seen.alpha[:, 0] > SOLID)
+    if len(solid) == 0:
+        raise InputError("No surface is seen from these cameras; look at the scene from where it is opaque.")
+    chance = torch.ones(len(solid)) if weights is None else weights[:, 0][tuple(solid.T)].cpu()
+    view, row, column = solid[_drawn(chance, count, generator).to(solid.device)].unbind(-1)
+    points = surface_points(seen, cameras)
+    normals = _normals(points, cameras)[view, row, column]
+    apart = max(1.0, (float((chance / chance.max()).sum()) / count) ** 0.5)  # pixels, between splats of a view
+    depth = seen.depth[view, 0, row, column]
+    width = WIDTH * apart * depth / cameras.intrinsics[view, 0, 0]
+    scales = width[:, None] * width.new_tensor([THICKNESS, 1, 1])
+    features = seen.image[view, :, row, column] / seen.alpha[view, :, row, column]
+    opacities = torch.full_like(width, OPACITY)
+    return Gaussians(points[view, row, column], scales, _facing(normals), opacities, features)
+
+
+def _drawn(chance: Float[Tensor, " n"], count: int, generator: torch.Generator) -> Int[Tensor, " k"]:
+    """Indices drawn without replacement in proportion to chance: the first of exponential clocks."""
+    clocks = -torch.rand(len(chance), generator=generator).clamp(min=1e-12).log() / chance.clamp(min=1e-9)
+    return clocks.topk(min(count, len(chance)), largest=False).indices.sort().values
+
+
+def _normals(points: Float[Tensor, "n h w 3"], cameras: Cameras) -> Float[Tensor, "n h w 3"]:
+    """Unit normals of depth maps, drawn towards the cameras."""
+    across = F.pad(points[:, :, 2:] - points[:, :, :-2], (0, 0, 1, 1))
+    down = F.pad(points[:, 2:] - points[:, :-2], (0, 0, 0, 0, 1, 1))
+    normals = normalise(torch.linalg.cross(down, across))
+    towards = normalise(cameras.centers[:, None, None] - points)
+    behind = (normals * towards).sum(-1, keepdim=True) < 0
+    return normalise(torch.where(behind, -normals, normals) + TURNED * towards)
+
+
+def _facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
+    """Orientations whose first axis is a unit normal."""
+    least = torch.nn.functional.one_hot(normals.abs().argmin(-1), 3).to(normals)
+    second = normalise(torch.linalg.cross(normals, least))
+    return quaternions_of(torch.stack([normals, second, torch.linalg.cross(normals, second)], dim=-1))
+
+
+@torch.no_grad()
+def on_points(points: Float[Tensor, "n 3"], photos: Views) -> Gaussians:
+    """Round splats on points, as wide as these are apart, coloured as the photos that see them are on average.
+
+    Points that lie outside of the mask in most of the photos are left out. InputError where too few remain.
+    """
+    pixels, depth = photos.cameras.project(points[None].expand(len(photos), -1, -1))
+    where = 2 * pixels / pixels.new_tensor([photos.cameras.width, photos.cameras.height]) - 1
+    seen = ((depth > 0) & (where.abs() < 1).all(-1)).float()
+    sample = lambda images: F.grid_sample(images, where[:, :, None], align_corners=False)[..., 0]
+    total = seen.sum(0)
+    kept = total > 0
+    if photos.masks is not None:
+        kept &= (sample(photos.masks)[:, 0] * seen).sum(0) > SOLID * total
+    if int(kept.sum()) < FEWEST:
+        raise InputError(f"{int(kept.sum())} points lie on the object, too few to start from; leave them out.")
+    colours = (sample(photos.images) * seen[:, None]).sum(0).T / total.clamp(min=1)[:, None]
+    means = points[kept]
+    distances = neighbours(means, 3)[0].mean(-1)
+    width = distances.clamp(max=4 * distances.median().item(), min=1e-3 * distances.mean().item())[:, None]
+    turns = torch.tensor([1.0, 0, 0, 0]).to(means).expand(len(means), 4).clone()
+    return Gaussians(means, WIDTH * width.expand(-1, 3), turns, torch.full_like(distances, FAINT), colours[kept])
+
+
+def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, generator: torch.Generator) -> Gaussians:
+    """Splats on the points, of which at most `count` are drawn; on what a plane sweep finds where they are too few."""
+    if points is not None and len(points) > FEWEST:
+        drawn = torch.randperm(len(points), generator=generator)[:count].to(points.device)
+        try:
+            return on_points(points[drawn].to(photos.images), photos)
+        except InputError:  # they lie beside the object
+            pass
+    return swept(photos, count, generator=generator)
+
+
+@torch.no_grad()
+def swept(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians:
+    """At most `count` splats where small copies of the photos look alike in each other (a plane sweep).
+
+    Depths are tried around the object, where masks tell it, or else around what the cameras look at.
+    """
+    frame = norm_from_world(photos)
+    if photos.masks is not None:
+        small = crop_to_object(photos, SWEEP_SIZE).on_black()
+        shares = None
+    else:
+        shrink = min(1.0, SWEEP_SIZE / max(photos.images.shape[-2:]))
+        small = photos.resized(*(max(1, round(side * shrink)) for side in photos.images.shape[-2:]))
+        shares = NEAREST, FARTHEST
+    centre = apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))
+    depth = small.cameras.project(centre[None].expand(len(small), -1, -1))[1].clamp(min=1e-6)
+    reach = OBJECT / scale_of(frame)
+    if shares is None:
+        near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
+    else:
+        near, far = shares[0] * depth.min(), shares[1] * depth.max()
+    depths = swept_depth(small, near.item(), far.item())[:, None]
+    alpha = torch.ones_like(depths) if small.masks is None else small.masks
+    return lifted(Render(small.images, alpha, depths), small.cameras, count, generator=generator)

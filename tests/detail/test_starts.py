@@ -1,0 +1,67 @@
+import pytest
+import torch
+from striped_ball import CENTRE, RADIUS, around, ball, known, photographed
+from torch.nn import functional as F
+
+from fewview.detail.prior import pseudo_views
+from fewview.detail.starts import lifted, on_points, start, swept
+from fewview.errors import InputError
+from fewview.geometry.quaternions import rotations
+from fewview.views import Render
+
+
+def test_lifted_splats_lie_flat_on_the_surface_with_its_colours(generator):
+    cameras = around(6, 60)
+    seen = ball(cameras, 2.0)
+    splats = lifted(seen, cameras, 800, generator=generator)
+    outward = splats.means - CENTRE
+    assert len(splats) == 800
+    assert (outward.norm(dim=-1) / RADIUS - 1).abs().median() < 0.01
+    thin = rotations(splats.quaternions)[:, :, 0]
+    assert (thin * F.normalize(outward, dim=-1)).sum(-1).abs().median() > 0.9
+    with pytest.raises(InputError, match="No surface"):
+        lifted(Render(seen.image, 0 * seen.alpha, seen.depth), cameras, 10, generator=generator)
+
+
+def test_lifted_splats_follow_the_weights(generator):
+    cameras = around(2, 40)
+    seen = ball(cameras)
+    weights = torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1).expand(2, 1, 40, 40)
+    splats = lifted(seen, cameras, 100, weights=weights, generator=generator)
+    towards = F.normalize(cameras.centers - CENTRE, dim=-1)
+    outward = F.normalize(splats.means - CENTRE, dim=-1)
+    assert bool(((outward @ towards[0]) > 0).all())
+
+
+def test_pixels_count_by_how_little_the_photos_saw_there():
+    cameras = around(12, 40)
+    photos = photographed(cameras[:1])
+    prior = pseudo_views(ball(cameras), cameras, ball(photos.cameras), photos.cameras, floor=0.2)
+    solid = prior.seen.alpha > 0.9
+    same, opposite = prior.weights[0][solid[0]], prior.weights[11][solid[11]]
+    assert same.median() < 0.25 and opposite.median() == 1
+    assert bool((prior.weights[prior.seen.alpha == 0] == 1).all())
+
+
+def test_points_become_splats_of_their_photos_colours_and_points_beside_the_object_are_left_out(generator):
+    photos = photographed(around(6, 60))
+    sphere = CENTRE + RADIUS * F.normalize(torch.randn(200, 3, generator=generator), dim=-1)
+    beside = CENTRE + 2.5 * F.normalize(torch.randn(100, 3, generator=generator), dim=-1)
+    splats = on_points(torch.cat([sphere, beside]), photos)
+    assert 190 <= len(splats) < 250 and splats.features.min() >= 0 and splats.features.max() <= 1
+    assert start(photos, sphere, 80, generator=generator).means.shape == (80, 3)
+    with pytest.raises(InputError, match="too few"):
+        on_points(beside[:10], photos)
+
+
+def test_without_points_a_plane_sweep_finds_the_object(generator):
+    photos = photographed(around(30, 80)[12:18])
+    splats = swept(photos, 500, generator=generator)
+    assert ((splats.means - CENTRE).norm(dim=-1) < 1.5 * RADIUS).float().mean() > 0.7
+    assert len(start(photos, None, 300, generator=generator)) == 300
+
+
+def test_a_prior_has_as_many_views_as_cameras():
+    prior = known(around(2, 40))
+    seen, camera, weights = prior[3]
+    assert len(prior) == 12 and seen.image.shape == (3, 40, 40) and camera.shape == () and weights.shape == (1, 40, 40)
