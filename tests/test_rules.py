@@ -122,3 +122,21 @@ def test_every_module_is_run_by_a_test():
     }
     assert missing <= set(UNSEEN)
     assert all((ROOT / test).exists() for test in UNSEEN.values())
+
+
+def prose() -> list[Path]:
+    """What people read, except what tables of results print."""
+    found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    return [*found, *(ROOT / "docs").glob("*.md"), *(ROOT / "findings").glob("*"), *PACKAGE.glob("weights/*/README.md")]
+
+
+def test_no_line_of_prose_is_longer_than_120_characters():
+    """Code blocks and tables aside, which do not break."""
+    long = []
+    for file in prose():
+        code = False
+        for i, line in enumerate(file.read_text().splitlines(), 1):
+            code ^= line.lstrip().startswith("```")
+            if len(line) > 120 and not code and not line.startswith("|"):
+                long.append(f"{file.relative_to(ROOT)}, line {i}")
+    assert long == []
