@@ -137,7 +137,7 @@ def test_orientation_is_undone_once_in_every_format(tmp_path, orientation, suffi
     picture, exif = Image.fromarray(np.stack([ramp] * 3, -1)), Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"x{suffix}"
-    picture.save(path, exif=exif, **({"quality": 98} if suffix == ".jpg" else {}))
+    picture.save(path, exif=exif, quality=98)
     picture.getexif()[0x0112] = orientation
     seen = torch.from_numpy(np.array(ImageOps.exif_transpose(picture))).permute(2, 0, 1) / 255
     stored = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255

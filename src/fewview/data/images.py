@@ -81,8 +81,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def upright_size(path: Path) -> tuple[int, int]:
     """(height, width) of the picture as it is seen, turned by its EXIF tag; reads the header alone."""
     with open_image(path) as picture:
-        size = _stored_size(picture)
-        return size[::-1] if _tags(picture).get(EXIF_ORIENTATION, 1) in ON_SIDE else size
+        height, width = _stored_size(picture)
+        return (width, height) if _tags(picture).get(EXIF_ORIENTATION, 1) in ON_SIDE else (height, width)
 
 
 def exif_focal(path: Path) -> float | None:
@@ -249,8 +249,9 @@ def _stored_size(picture: Image.Image) -> tuple[int, int]:
     """(height, width) of the stored pixels; Pillow gives TIFF's as it is seen."""
     tags = getattr(picture, "tag_v2", {})
     height, width = tags.get(TIFF_LENGTH), tags.get(TIFF_WIDTH)
-    whole = picture.format == "TIFF" and isinstance(height, int) and isinstance(width, int)
-    return (height, width) if whole else (picture.height, picture.width)
+    if picture.format == "TIFF" and isinstance(height, int) and isinstance(width, int):
+        return height, width
+    return picture.height, picture.width
 
 
 def _decoded(picture: Image.Image, path: Path, *, upright: bool) -> Image.Image:
