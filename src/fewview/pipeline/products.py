@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.detail.prior import pseudo_views
+from fewview.detail.prior import SOLID, pseudo_views
 from fewview.detail.stage import DetailConfig, detail, splats_for
 from fewview.detail.starts import lifted
 from fewview.errors import InputError
