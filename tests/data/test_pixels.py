@@ -111,6 +111,12 @@ def test_soft_masks_stay_soft(tmp_path):
     assert read_mask(tmp_path / "half.png", (HEIGHT, WIDTH)).mean() == pytest.approx(128 / 255)
 
 
+@pytest.mark.parametrize(("grey", "meant"), [(1, 1), (100, 100 / 255), (200, 200 / 255)])
+def test_an_even_grey_is_soft_but_for_the_label_one(tmp_path, grey, meant):
+    saved(tmp_path / "m.png", np.full((HEIGHT, WIDTH), grey, "u1"))
+    assert read_mask(tmp_path / "m.png", (HEIGHT, WIDTH)).mean() == pytest.approx(meant)
+
+
 def test_the_noise_of_a_jpeg_is_no_label(tmp_path):
     saved(tmp_path / "m.jpg", marks(3).astype("u1"))
     assert read_mask(tmp_path / "m.jpg", (HEIGHT, WIDTH)).max() < 0.1

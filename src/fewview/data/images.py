@@ -171,9 +171,12 @@ def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:
 
 
 def _are_labels(values: np.ndarray) -> bool:
-    """Whether numbers are few whole ones, of which none would be more than half of the object by its grey."""
-    top = values.max()
-    few = top < HALF_GREY and len(np.unique(values)) <= MOST_LABELS
+    """Whether numbers are few whole ones, of which none would be more than half of the object by its grey.
+
+    An even grey without any 0 is a soft mask, but for 1, which is the object everywhere.
+    """
+    top, lowest = values.max(), values.min()
+    few = top < HALF_GREY and len(np.unique(values)) <= MOST_LABELS and (lowest == 0 or top == 1)
     return bool(few and top != 1.0) if values.dtype.kind == "f" else bool(few)
 
 
