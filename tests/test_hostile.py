@@ -73,7 +73,7 @@ def nothing_long(monkeypatch):
     def rendered(root, config, *_):
         raise InputError(f"{config.furniture} is rendered.")
 
-    monkeypatch.setattr("fewview.poses.estimate_cameras", estimated)
+    monkeypatch.setattr("fewview.pipeline.photos.estimate_cameras", estimated)
     monkeypatch.setattr("fewview.synthetic.objects.build.render_sequences", rendered)
 
 
