@@ -32,9 +32,9 @@ def layers() -> list[str]:
 
 
 def first_sentence(file: Path) -> str:
-    """Of a module's docstring, on one line."""
-    text = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
-    return re.split(r"(?<=[.!?]) (?=[A-Z`])", text)[0]
+    """Of a module's docstring; its first line holds one, whatever the next begins with."""
+    line = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n")[0]
+    return re.split(r"(?<=[.!?]) (?=[A-Z`])", line)[0]
 
 
 def tree(folder: Path, depth: int = 0) -> Iterator[str]:

@@ -1,7 +1,10 @@
 """The page of the tree is drawn from the code, and every module says what it is."""
 
 import importlib.util
+import runpy
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,8 +19,9 @@ def drawn():
 
 def test_every_module_says_in_a_sentence_what_it_is():
     module = drawn()
-    silent = [file for file in (ROOT / "src").rglob("*.py") if not module.first_sentence(file)]
-    assert silent == []
+    said = {file: module.first_sentence(file) for file in (ROOT / "src").rglob("*.py")}
+    assert [file for file, sentence in said.items() if not sentence] == []
+    assert [file for file, sentence in said.items() if not sentence.endswith((".", "?", ")"))] == [], "on one line"
 
 
 def test_the_page_is_what_the_code_draws():
@@ -30,3 +34,13 @@ def test_the_layers_name_every_module():
     package = ROOT / "src" / "fewview"
     found = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
     assert named == found - {"__init__"}
+
+
+@pytest.mark.parametrize("old, new", [("demo", "objects.demo"), ("synthetic", "objects.build")])
+def test_modules_that_moved_still_run_under_their_old_names(old, new, monkeypatch):
+    """`python -m fewview.data.demo` and `python -m fewview.data.synthetic`."""
+    told = []
+    monkeypatch.setattr(f"fewview.synthetic.{new}.main", told.append)
+    monkeypatch.setattr("sys.argv", ["moved", "folder", "--tiny"])
+    runpy.run_module(f"fewview.data.{old}", run_name="__main__")
+    assert told == [["folder", "--tiny"]]

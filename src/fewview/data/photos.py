@@ -89,7 +89,8 @@ class PhotoScene:
     @property
     def names(self) -> list[str]:
         """File names; with their folders, from the first that differs, where photos share a name."""
-        return distinct_names([photo.image for photo in self.photos])
+        names = [photo.name for photo in self.photos]
+        return names if len(set(names)) == len(names) else distinct_names([photo.image for photo in self.photos])
 
     def describe(self) -> str:
         """What was found, such as "COLMAP model (text), 15 photos"."""
