@@ -45,6 +45,7 @@ fmt: install-dev
 	$(BIN)/python docs/architecture.py
 
 lint: check
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: install
 	@$(PIP) -e ".[docs]"
@@ -55,7 +56,6 @@ check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: install
 	@$(BIN)/fewview bench

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MOVED = [
+    ("fewview.data.demo", "fewview.synthetic.objects.demo"),
+    ("fewview.data.synthetic", "fewview.synthetic.objects.build"),
+]
 
 
 def drawn():
@@ -36,11 +40,10 @@ def test_the_layers_name_every_module():
     assert named == found - {"__init__"}
 
 
-@pytest.mark.parametrize("old, new", [("demo", "objects.demo"), ("synthetic", "objects.build")])
+@pytest.mark.parametrize("old, new", MOVED)
 def test_modules_that_moved_still_run_under_their_old_names(old, new, monkeypatch):
-    """`python -m fewview.data.demo` and `python -m fewview.data.synthetic`."""
     told = []
-    monkeypatch.setattr(f"fewview.synthetic.{new}.main", told.append)
+    monkeypatch.setattr(f"{new}.main", told.append)
     monkeypatch.setattr("sys.argv", ["moved", "folder", "--tiny"])
-    runpy.run_module(f"fewview.data.{old}", run_name="__main__")
+    runpy.run_module(old, run_name="__main__")
     assert told == [["folder", "--tiny"]]

@@ -28,7 +28,8 @@ Callback = Callable[[int, Tensor, Tensor], None]
 
 Batch = Float[Tensor, "batch *shape"]
 Levels = Float[Tensor, " points"]
-Random, Watch = Generator | None, Callback | None
+Random = Generator | None
+Watch = Callback | None
 
 Transfer = Callable[[Tensor, Tensor, float, float], Tensor]
 """(x, eps, its sigma, the next sigma) -> x at the next sigma."""
