@@ -1,7 +1,7 @@
 """Prints the tests of what differs from a commit (HEAD unless named): `make quick` runs them.
 
 A changed module `src/fewview/a/b.py` stands for tests/a (or tests/test_a.py) and the test that test_rules.py
-names for it, a changed test for itself, a helper for the tests beside it.
+names for it, a changed test for itself, a helper for the tests that import it.
 """
 
 import re
@@ -22,9 +22,9 @@ def changed(base: str) -> list[Path]:
 
 
 def helped(file: Path) -> set[Path]:
-    """Tests beside a changed helper that import it; of tests/worlds.py, most."""
-    word = re.compile(rf"^\s*(import|from) {file.stem}\b", re.M)
-    return {test for test in (TESTS.parent / file).parent.glob("test_*.py") if word.search(test.read_text())}
+    """Tests that import a changed helper; of tests/worlds.py, most."""
+    word = re.compile(rf"^\s*(import|from)\b.*\b{file.stem}\b", re.M)
+    return {test for test in TESTS.rglob("test_*.py") if word.search(test.read_text())}
 
 
 def tests_of(file: Path) -> set[Path]:
