@@ -59,3 +59,12 @@ def test_commands_under_their_former_names_lead_to_the_builders(old, new, monkey
     monkeypatch.setattr(sys, "argv", ["fewview", "there", "--tiny"])
     runpy.run_module(f"fewview.data.{old}", run_name="__main__")
     assert given == [["there", "--tiny"]]
+
+
+@pytest.mark.parametrize("module", [demo, build])
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--help"], 0), (["a", "b", "c", "d"], 2)])
+def test_builders_called_wrongly_say_how_and_write_nothing(module, arguments, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        module.main(arguments)
+    assert left.value.code == code and not any(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Readers of photographs with and without cameras, and makers of synthetic ones."""
+"""Readers of photographs with and without cameras."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -5,6 +5,7 @@ the same bytes, as every sequence draws from (seed, category, index) alone. FURN
 libraries.
 """
 
+import argparse
 import hashlib
 import multiprocessing
 import os
@@ -188,14 +189,18 @@ def normalised(model: Model, rng: np.random.Generator, n: int = 2000) -> tuple[M
 
 
 def main(arguments: list[str]) -> None:
-    """ROOT, then a folder of furniture libraries if there is one; --tiny for seconds."""
+    """ROOT, then a folder of furniture libraries if there is one; --tiny for seconds. Exits with 2 for others."""
     from rich.progress import Progress
 
-    names = [a for a in arguments if not a.startswith("--")]
-    config = tiny_build() if "--tiny" in arguments else BuildConfig(furniture=names[1] if len(names) > 1 else "")
+    parser = argparse.ArgumentParser("fewview.synthetic.objects.build", description="Render the set of objects.")
+    parser.add_argument("root", type=Path, help="folder for the set")
+    parser.add_argument("furniture", nargs="?", default="", help="folder of Sweet Home 3D libraries (*.sh3f)")
+    parser.add_argument("--tiny", action="store_true", help="a set of seconds")
+    given = parser.parse_args(arguments)
+    config = tiny_build() if given.tiny else BuildConfig(furniture=given.furniture)
     with Progress() as bar:
         task = bar.add_task("rendering sequences")
-        build(Path(names[0]), config, lambda done, total: bar.update(task, completed=done, total=total))
+        build(given.root, config, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 if __name__ == "__main__":

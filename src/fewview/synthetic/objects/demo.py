@@ -4,6 +4,7 @@
 instance 130 of "cup", seed 0, which no training set of `fewview.synthetic.objects.build` holds. Everything is CC0.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def orbit(views: tuple[tuple[float, float], ...], size: int, cloud: np.ndarray) 
 
 
 def main(arguments: list[str]) -> None:
-    """Write both folders below ROOT."""
-    root = Path(arguments[0])
+    """Write both folders below ROOT. Exits with 2 for anything else."""
+    parser = argparse.ArgumentParser("fewview.synthetic.objects.demo", description="Render the bundled photos.")
+    parser.add_argument("root", type=Path, help="folder that demo_input/ and demo_input_truth/ are written to")
+    root = parser.parse_args(arguments).root
     write_views(root / "demo_input", INPUT_VIEWS, 256, "Demo input")
     write_views(root / "demo_input_truth", TRUTH_VIEWS, 128, "Held-out views of the demo object")
 
