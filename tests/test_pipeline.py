@@ -180,6 +180,14 @@ def test_splats_of_a_scene_that_knows_its_photos_are_kept_with_the_results(scene
     assert not again.splat_asset.antialiased
 
 
+def test_pictures_among_the_results_are_of_the_sharp_splats(scene, tmp_path):
+    scene.save(tmp_path / "out")
+    shown = fewview.open_scene(tmp_path / "out").read([0])
+    splats, field = (made.render(shown.cameras).image for made in (scene.splat_asset, scene.asset))
+    assert (shown.images - splats.clamp(0, 1)).abs().mean() < 0.01
+    assert (shown.images - field).abs().mean() > (shown.images - splats.clamp(0, 1)).abs().mean()
+
+
 def test_photos_alone_become_splats_that_plain_renderers_show(views, tmp_path):
     pipe = methods.PhotoSplats(DetailConfig(steps=3))
     scene = pipe(views, name="alone", generator=torch.Generator().manual_seed(0))

@@ -22,7 +22,7 @@ from fewview.export.transforms import write_transforms
 from fewview.export.video import render_path, write_video
 from fewview.paths import CameraPrior, orbit
 from fewview.render.gaussians import Gaussians
-from fewview.views import Render, Views
+from fewview.views import Asset, Render, Views
 
 FILES = {
     "report.html": "this page",
@@ -53,7 +53,7 @@ class SavedAsset(Protocol):
 class Products:
     """What has been made of the asset besides itself; all in the asset's world. `up` defaults to the inputs' axis.
 
-    The film's path is an orbit, or a `walk` through the scene.
+    The film's path is an orbit, or a `walk` through the scene. Pictures are of `shown`, by default the asset itself.
     """
 
     mesh: Mesh | None = None
@@ -62,6 +62,7 @@ class Products:
     walk: bool = False
     truth: Views | None = None
     up: Float[Tensor, "3"] | None = None
+    shown: Asset | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def write_results(
     path = products.path if products.path is not None else orbit(views.cameras, 72)
     with atomic_folder(out) as folder:
         asset.save(folder / "scene")
-        renders = list(render_path(asset, path))
+        renders = list(render_path(products.shown or asset, path))
         write_video(folder / "orbit.mp4", (seen.image for seen in renders), fps=fps)
         names = [f"views/{i:03d}.png" for i in range(len(renders))]
         for name, seen in zip(names, renders):
@@ -166,6 +167,6 @@ def _report(folder: Path, views: Views, renders: list[Render], made: tuple[Saved
         record.settings,
         facts,
         {name: what for name, what in FILES.items() if (folder / name).exists()},
-        None if truth is None else (truth, asset.render(truth.cameras)),
+        None if truth is None else (truth, (products.shown or asset).render(truth.cameras)),
         (folder / "orbit.mp4").read_bytes(),
     )

@@ -203,7 +203,8 @@ class Reconstruction:
             raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
         mesh = None if self.walk else self.mesh
         path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
-        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up)
+        shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
+        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown)
         self.report("rendering and writing", 0)
         write_results(Path(out), self.asset, self.views, products=made, record=record or Record(self.name))
         self.report("rendering and writing", 1)
