@@ -20,6 +20,7 @@ A = math.sqrt(3 / (4 * math.pi))
 B, C, D = math.sqrt(15 / (4 * math.pi)), math.sqrt(5 / (16 * math.pi)), math.sqrt(15 / (16 * math.pi))
 E, F = math.sqrt(35 / (32 * math.pi)), math.sqrt(105 / (4 * math.pi))
 G, H, I = math.sqrt(21 / (32 * math.pi)), math.sqrt(7 / (16 * math.pi)), math.sqrt(105 / (16 * math.pi))  # noqa: E741
+TINY = 1e-12  # what is left of a zero in double precision
 SAMPLES = 64  # directions on which rotations are solved for
 
 
@@ -68,6 +69,7 @@ def turned(
     samples = _directions().to(harmonics.device)
     old = basis(samples @ new_from_old.detach().to(samples), degree)
     matrix = torch.linalg.lstsq(basis(samples, degree), old).solution
+    matrix = torch.where(matrix.abs() < TINY, torch.zeros_like(matrix), matrix)  # so that swaps of axes are exact
     return matrix.to(harmonics) @ harmonics
 
 

@@ -33,9 +33,9 @@ def merged(scene: Gaussians, edge: float) -> Gaussians:
     """Splats of about one size (within a power of two) in one cell of a grid become one splat.
 
     A cell's edge is `edge` times the power of two below the longest standard deviations of its splats, so that near
-    and fine things keep finer cells. Mean, covariance, features and harmonics of the one are those of the mixture, weighted by
-    opacity times area; its opacity is that of all, one behind the other, each as large as its share of the area. A
-    splat alone in its cell is not touched.
+    and fine things keep finer cells. Mean, covariance, features and harmonics of the one are those of the mixture,
+    weighted by opacity times area; its opacity is that of all, one behind the other, each as large as its share of the
+    area. A splat alone in its cell is not touched.
     """
     if not len(scene):
         return scene

@@ -198,7 +198,8 @@ def _gsplat(gaussians: Gaussians, cameras: Cameras, antialiased: bool) -> tuple[
 
     colours = gaussians.features  # with harmonics, so many for each camera
     if gaussians.harmonics is not None:
-        colours = torch.stack([shown(gaussians, cameras[i]) for i in range(len(cameras))])
+        every = torch.arange(len(gaussians), device=colours.device)
+        colours = torch.stack([shown(gaussians, cameras[i], every) for i in range(len(cameras))])
     blended, alpha, _ = rasterization(
         gaussians.means,
         gaussians.quaternions,
