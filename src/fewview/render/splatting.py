@@ -76,7 +76,8 @@ def _splat_one(
     gaussians: Gaussians, camera: Cameras, antialiased: bool, backend: Backend
 ) -> tuple[Tensor, Tensor, Tensor]:
     seen = project(gaussians, camera, antialiased=antialiased)
-    channels = torch.cat([shown(gaussians, camera, seen.indices), seen.depths[:, None]], dim=-1)
+    colours = shown(gaussians, camera, seen.indices, backend=backend)
+    channels = torch.cat([colours, seen.depths[:, None]], dim=-1)
     if backend == "numba":
         from fewview.render.splatting_numba import blend as blend_numba  # numba takes a second to import
 
@@ -90,15 +91,18 @@ def _splat_one(
 
 
 def shown(
-    gaussians: Gaussians, camera: Cameras, indices: Int[Tensor, " m"] | None = None
+    gaussians: Gaussians, camera: Cameras, indices: Int[Tensor, " m"], *, backend: Backend = "torch"
 ) -> Float[Tensor, "m channels"]:
-    """What the Gaussians, or those of some indices, show a camera (batch shape ()): features, with their harmonics."""
-    chosen = (lambda tensor: tensor) if indices is None else (lambda tensor: tensor[indices])
-    features = chosen(gaussians.features)
+    """What the Gaussians of some indices show a camera (batch shape ()): features, with their harmonics."""
     if gaussians.harmonics is None:
-        return features
-    directions = normalise(chosen(gaussians.means) - camera.world_from_cam[:3, 3].to(gaussians.means))
-    return directional(features, chosen(gaussians.harmonics), directions)
+        return gaussians.features[indices]
+    eye = camera.world_from_cam[:3, 3].to(gaussians.means)
+    if backend == "numba":
+        from fewview.render.harmonics_numba import shown as shown_numba
+
+        return shown_numba(gaussians.means, gaussians.features, gaussians.harmonics, eye, indices)
+    directions = normalise(gaussians.means[indices] - eye)
+    return directional(gaussians.features[indices], gaussians.harmonics[indices], directions)
 
 
 def project(gaussians: Gaussians, camera: Cameras, *, antialiased: bool = False) -> Footprints:
