@@ -76,6 +76,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "poses.two_view": "evaluation/test_tsed.py",
     "priors": "sparsefusion/test_distill.py",
     "progress": "ggs/test_grow.py",
+    "render.harmonics_numba": "render/test_harmonics_numba.py",
     "render.hashgrid_numba": "render/test_hashgrid.py",
     "render.mlp_numba": "render/test_field.py",
     "render.splatting_numba": "render/test_splatting.py",
