@@ -102,6 +102,8 @@ class Export:
             scene = Reconstruction.open(self.scene, self.up, progress=report)
             chosen.write(self.out, scene)
         say_notes(scene)
+        for loss in chosen.losses(scene):
+            say(f"{self.out}: {loss}")
         say(f"The scene is in {self.out}: {chosen.about}.")
 
 

@@ -12,16 +12,36 @@ if TYPE_CHECKING:
     from fewview.views import Render
 
 FRAMES, FPS = 72, 24
+SPLATS = ("ply", "spz", "splat", "splats", "colmap", "colmap-text")  # formats that have the scene's splats made
+MESH, POINTS = "a mesh has", "points of a COLMAP model have"
 
 
 @dataclass(frozen=True)
 class Format:
-    """A name, the ending of its files (none for folders), one line about it, and what writes it."""
+    """A name, the ending of its files (none for folders), one line about it, and what writes it.
+
+    `flat` names what has one colour for all directions, where the format cannot hold harmonics.
+    """
 
     name: str
     ending: str
     about: str
     write: Callable[[Path, "Reconstruction"], None]
+    flat: str = ""
+
+    def losses(self, scene: "Reconstruction") -> Iterator[str]:
+        """What of a scene that has been written the format could not hold, a sentence each."""
+        from fewview.render.asset import GaussianAsset
+
+        splats = scene.asset.gaussians if isinstance(scene.asset, GaussianAsset) else None
+        if self.name in SPLATS:
+            splats = scene.splats
+        if splats is None or splats.harmonics is None:
+            return
+        if self.flat:
+            yield f"{self.flat} one colour for all directions, so harmonics of degree {splats.degree} are left out."
+        elif self.name == "spz" and bool((outside := (splats.harmonics + 1 / 256).abs() > 1).any()):
+            yield f"{int(outside.sum())} harmonics beyond -1 and 1, which SPZ does not hold, are clipped."
 
 
 def choose(out: Path, name: str | None) -> Format:
@@ -141,13 +161,13 @@ def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
 FORMATS = (
     Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply),
     Format("spz", ".spz", "splats, compressed to a quarter or less", _spz),
-    Format("splat", ".splat", "splats of 32 bytes each", _splat),
+    Format("splat", ".splat", "splats of 32 bytes each", _splat, "splats of a .splat file have"),
     Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb),
-    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb),
-    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj),
+    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb, MESH),
+    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj, MESH),
     Format("mp4", ".mp4", "film of an orbit, or of the walk through a room", _mp4),
     Format("webp", ".webp", "the same as an animated picture, transparent around the object", _webp),
     Format("nerfstudio", "", "folder: renderings of the orbit, depth (PNG, EXR), transforms.json", _nerfstudio),
-    Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap),
-    Format("colmap-text", "", "the same, as text", lambda out, scene: _colmap(out, scene, text=True)),
+    Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap, POINTS),
+    Format("colmap-text", "", "the same, as text", lambda out, scene: _colmap(out, scene, text=True), POINTS),
 )
