@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from fewview.commands.console import effort, say, stages
 from fewview.errors import InputError
-from fewview.pipeline.formats import FORMATS, choose
+from fewview.pipeline.formats import FORMATS, choose, far_note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +70,8 @@ class Render:
             frames = self.frames or 72
             cameras = scene.path(frames) if self.path == "orbit" else spiral(scene.cameras, frames)
         else:
-            cameras = read_cameras(Path(self.path))
+            shape = (scene.cameras.height, scene.cameras.width)
+            cameras = read_cameras(Path(self.path), origin=scene.origin if any(scene.origin) else None, size=shape)
             if self.frames is not None and len(cameras) < 2:
                 raise InputError(f"{self.path} has one camera; a path through it needs two, so leave out --frames.")
             cameras = cameras if self.frames is None else interpolate(cameras, self.frames)
@@ -103,6 +104,9 @@ class Export:
             chosen.write(self.out, scene)
         say_notes(scene)
         say(f"The scene is in {self.out}: {chosen.about}.")
+        note = far_note(chosen, scene.origin)
+        if note is not None:
+            say(note)
 
 
 def say_notes(scene: "Reconstruction") -> None:

@@ -4,6 +4,9 @@ Meshes have the unlit material (KHR_materials_unlit), for a reconstruction's col
 colours are linear, in 16 bits, for dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's
 exporter. Splats follow KHR_gaussian_splatting (Khronos, ratified): scales and opacities as they are, quaternions
 (x, y, z, w), colour as the 0th harmonic, display-referred sRGB.
+
+Vertices are float32. The origin of a world that is far from its own is the translation of the node, which JSON has in
+float64, and with it vertices are in the input's world, turned.
 """
 
 import io
@@ -19,6 +22,7 @@ from fewview.checkpoint import atomic_path
 from fewview.export.gltf import Gltf
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.ply import SH_DC, arrays
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.render.gaussians import Gaussians
 
 UNLIT, SPLATTING = "KHR_materials_unlit", "KHR_gaussian_splatting"
@@ -26,7 +30,7 @@ LINEAR, MIPMAPPED, CLAMPED = 9729, 9987, 33071  # sampler settings
 POINTS = 0  # primitive mode
 
 
-def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"]) -> None:
+def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"], *, origin: Origin = NO_ORIGIN) -> None:
     """Write a mesh turned so that `up` (world) becomes +y; sizes and the origin stay. ValueError if it has no faces."""
     if not len(mesh.faces):
         raise ValueError("a mesh needs at least one face")
@@ -49,10 +53,10 @@ def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"]) -> 
     parts["materials"] = [{"pbrMetallicRoughness": surface, "extensions": {UNLIT: {}}}]
     primitive = {"attributes": attributes, "indices": file.indices(mesh.faces), "material": 0}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(file.to_bytes(primitive, **parts))
+        temporary.write_bytes(file.to_bytes(primitive, _node(up, origin), **parts))
 
 
-def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"]) -> None:
+def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *, origin: Origin = NO_ORIGIN) -> None:
     """Write RGB splats turned so that `up` (world) becomes +y; other programs see coloured points. ValueError if empty
     or not RGB."""
     if not len(gaussians):
@@ -73,7 +77,14 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"]) ->
     kind = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
     with atomic_path(path) as temporary:
         primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
-        temporary.write_bytes(file.to_bytes(primitive))
+        temporary.write_bytes(file.to_bytes(primitive, _node(up, origin)))
+
+
+def _node(up: Float[Tensor, "3"], origin: Origin) -> dict[str, object]:
+    """The translation to the input's world, where there is one."""
+    if not any(origin):
+        return {}
+    return {"translation": (y_up(up.double()).cpu() @ torch.tensor(origin, dtype=torch.float64)).tolist()}
 
 
 def png(pixels: np.ndarray) -> bytes:

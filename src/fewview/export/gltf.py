@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -34,14 +35,17 @@ class Gltf:
         """Buffer view of a picture file."""
         return self._view(data, {})
 
-    def to_bytes(self, primitive: dict, **parts: list[dict]) -> bytes:
-        """The file with one mesh of one primitive; `parts` are further lists of the tree, such as materials."""
+    def to_bytes(self, primitive: dict, node: Mapping[str, object] | None = None, **parts: list[dict]) -> bytes:
+        """The file with one mesh of one primitive; `parts` are further lists of the tree, such as materials.
+
+        `node` is what the mesh's node has besides it, such as a translation.
+        """
         tree = {
             "asset": {"version": "2.0", "generator": "fewview"},
             "extensionsUsed": self.extensions,
             "scene": 0,
             "scenes": [{"nodes": [0]}],
-            "nodes": [{"mesh": 0}],
+            "nodes": [{"mesh": 0, **(node or {})}],
             "meshes": [{"primitives": [primitive]}],
             "buffers": [{"byteLength": len(self.binary)}],
             "bufferViews": self.views,

@@ -1,7 +1,8 @@
 """Splats as PLY files in the layout of 3D Gaussian Splatting (github.com/graphdeco-inria/gaussian-splatting).
 
 x y z, nx ny nz (zeros), f_dc_0..2 (colour less 1/2, over the constant of the 0th spherical harmonic), opacity (logit),
-scale_0..2 (logarithms), rot_0..3 (w x y z); float32, little endian.
+scale_0..2 (logarithms), rot_0..3 (w x y z); float32, little endian. A comment "origin x y z" of the header leads to the
+input's world, where that is far from its own origin.
 """
 
 import math
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply_table import read_vertices
+from fewview.export.ply_table import PlyTables, read_tables
+from fewview.geometry.origin import NO_ORIGIN, Origin, origin_of, written
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import LARGEST, Gaussians
 
@@ -41,7 +43,7 @@ def arrays(gaussians: Gaussians) -> tuple[Float[np.ndarray, "n ..."], ...]:
     return tuple(tensor.detach().float().cpu().numpy() for tensor in fields.values())
 
 
-def write_ply(path: Path, gaussians: Gaussians) -> None:
+def write_ply(path: Path, gaussians: Gaussians, *, origin: Origin = NO_ORIGIN) -> None:
     """Write RGB splats; quaternions are normalised, opacities kept 1e-6 away from 0 and 1. ValueError if not RGB."""
     means, scales, quaternions, opacities, features = arrays(gaussians)
     columns = {
@@ -54,7 +56,7 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     }
     table = np.concatenate([columns[name] for name in COLUMNS], axis=-1).astype("<f4")
     names = [name for group in COLUMNS.values() for name in group]
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
+    lines = ["ply", "format binary_little_endian 1.0", *origin_comment(origin), f"element vertex {len(table)}"]
     lines += [f"property float {name}" for name in names] + ["end_header", ""]
     with atomic_path(path) as temporary:
         temporary.write_bytes("\n".join(lines).encode() + table.tobytes())
@@ -69,13 +71,15 @@ def read_ply(path: Path) -> GaussianAsset:
     """
     check_is_file(path)
     try:
-        vertices = read_vertices(path)
+        file = read_tables(path)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a whole PLY file ({error}); export it again.") from None
+    vertices = file.vertices
     names = set(vertices.dtype.names or ())
-    _check_are_splats(names, path)
+    _check_are_splats(file, path)
     flat = {"scale_0", "scale_1"} <= names and "scale_2" not in names
-    means, logits, quaternions = (_columns(vertices, name, path) for name in ("means", "opacities", "quaternions"))
+    logits, quaternions = (_columns(vertices, name, path) for name in ("opacities", "quaternions"))
+    means, origin = _means(file, path)
     if flat:
         two = _table(vertices, COLUMNS["scales"][:2])
         logs = torch.cat([two, torch.full_like(two[:, :1], -math.inf)], dim=-1)
@@ -85,17 +89,53 @@ def read_ply(path: Path) -> GaussianAsset:
         means, logs.exp(), unit_quaternions(quaternions), logits[:, 0].sigmoid(), _colours(vertices, path)
     )
     kept, notes = without_bad(splats, path)
-    return GaussianAsset(kept, notes=(*notes, *(("no scale_2, so the splats are flat",) if flat else ())))
+    notes = (*notes, *(("no scale_2, so the splats are flat",) if flat else ()), *_origin_notes(origin))
+    return GaussianAsset(kept, notes=notes, origin=origin)
 
 
-def _check_are_splats(names: set[str], path: Path) -> None:
+def origin_comment(origin: Origin) -> tuple[str, ...]:
+    """The line of a header that says from where coordinates count."""
+    return ("comment origin {!r} {!r} {!r}".format(*origin),) if any(origin) else ()
+
+
+def stated_origin(comments: Sequence[str]) -> Origin:
+    """What such a line says; zero where there is none."""
+    for comment in comments:
+        match comment.split():
+            case ["origin", *words] if len(words) == 3:
+                try:
+                    x, y, z = (float(word) for word in words)
+                except ValueError:
+                    continue
+                if max(abs(x), abs(y), abs(z)) < LARGEST:
+                    return x, y, z
+    return NO_ORIGIN
+
+
+def _means(file: PlyTables, path: Path) -> tuple[Tensor, Origin]:
+    """Places in float32, and the origin that they count from: the one that the header states, or of far float64."""
+    vertices, names = file.vertices, COLUMNS["means"]
+    origin = stated_origin(file.comments)
+    if set(names) <= set(vertices.dtype.names or ()) and all(vertices.dtype[name].itemsize == 8 for name in names):
+        wide = torch.from_numpy(np.stack([vertices[name].astype(np.float64) for name in names], axis=-1))
+        far = origin_of(wide[wide.isfinite().all(-1)])
+        if any(far) and not any(origin):
+            return (wide - torch.tensor(far, dtype=torch.float64)).float(), far
+    return _columns(vertices, "means", path), origin
+
+
+def _origin_notes(origin: Origin) -> tuple[str, ...]:
+    return (f"coordinates count from {written(origin)} of the input's world",) if any(origin) else ()
+
+
+def _check_are_splats(file: PlyTables, path: Path) -> None:
     """InputError, in the words of what it is, for a PLY file of something else."""
+    names = set(file.vertices.dtype.names or ())
     if any(name.startswith("packed_") for name in names):
         raise InputError(f"{path} is a compressed PLY, which is not read; unpack it with `splat-transform IN OUT.ply`.")
     if {"x", "y", "z"} <= names and not names & {"opacity", "scale_0", "rot_0"}:
-        raise InputError(
-            f"{path} is a point cloud or a mesh, not splats (it has no 'opacity'); name a PLY file of Gaussian splats."
-        )
+        what = "mesh" if "face" in file.elements else "point cloud"
+        raise InputError(f"{path} is a {what}, not splats (it has no 'opacity'); name a PLY file of Gaussian splats.")
 
 
 def _colours(vertices: np.ndarray, path: Path) -> Tensor:

@@ -6,22 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewview.errors import InputError
+from fewview.geometry.origin import Origin, written
 
 if TYPE_CHECKING:
     from fewview.pipeline.reconstruction import Reconstruction
     from fewview.views import Render
 
 FRAMES, FPS = 72, 24
+FILMS = ("mp4", "webp")
+BACK = "back"  # coordinates are the input's
+HEADER, NODE = "which its header says", "which its node is moved by"
 
 
 @dataclass(frozen=True)
 class Format:
-    """A name, the ending of its files (none for folders), one line about it, and what writes it."""
+    """A name, the ending of its files (none for folders), one line about it, and what writes it.
+
+    `far` says how its files lead back to the input's world, where that is far from its origin; empty where they do not.
+    """
 
     name: str
     ending: str
     about: str
     write: Callable[[Path, "Reconstruction"], None]
+    far: str = ""
 
 
 def choose(out: Path, name: str | None) -> Format:
@@ -41,6 +49,16 @@ def choose(out: Path, name: str | None) -> Format:
     raise InputError(f"{out} ends in '{out.suffix}'; name a file in {endings}, or a folder with --as {folders}.")
 
 
+def far_note(chosen: Format, origin: Origin) -> str | None:
+    """What a user should know of a file of a world that is far from its origin; None for other worlds, and films."""
+    if not any(origin) or chosen.name in FILMS:
+        return None
+    if chosen.far == BACK:
+        return "Its coordinates are those of the input's world, in double precision."
+    how = chosen.far or "which its format has no place for"
+    return f"Its coordinates are in single precision and count from {written(origin)} of the input's world, {how}."
+
+
 def _film(scene: "Reconstruction") -> "Iterator[Render]":
     """What the cameras of an orbit, or of the walk, see."""
     from fewview.export.video import render_path
@@ -53,7 +71,7 @@ def _film(scene: "Reconstruction") -> "Iterator[Render]":
 def _ply(out: Path, scene: "Reconstruction") -> None:
     from fewview.export.ply import write_ply
 
-    write_ply(out, scene.splats)
+    write_ply(out, scene.splats, origin=scene.origin)
 
 
 def _spz(out: Path, scene: "Reconstruction") -> None:
@@ -71,19 +89,19 @@ def _splat(out: Path, scene: "Reconstruction") -> None:
 def _splat_glb(out: Path, scene: "Reconstruction") -> None:
     from fewview.export.glb import write_splat_glb
 
-    write_splat_glb(out, scene.splats, scene.up)
+    write_splat_glb(out, scene.splats, scene.up, origin=scene.origin)
 
 
 def _glb(out: Path, scene: "Reconstruction") -> None:
     from fewview.export.glb import write_glb
 
-    write_glb(out, scene.textured_mesh, scene.up)
+    write_glb(out, scene.textured_mesh, scene.up, origin=scene.origin)
 
 
 def _obj(out: Path, scene: "Reconstruction") -> None:
     from fewview.export.obj import write_obj
 
-    write_obj(out, scene.textured_mesh, scene.up)
+    write_obj(out, scene.textured_mesh, scene.up, origin=scene.origin)
 
 
 def _mp4(out: Path, scene: "Reconstruction") -> None:
@@ -119,9 +137,9 @@ def _colmap(out: Path, scene: "Reconstruction", text: bool = False) -> None:
     from fewview.checkpoint import atomic_folder
     from fewview.export.colmap import write_sparse
 
-    splats = scene.splats
+    how = {"points": scene.splats, "text": text, "origin": scene.origin}
     with atomic_folder(out) as folder:
-        write_sparse(folder / "sparse" / "0", scene.path(FRAMES), _posed(folder, scene), splats, text=text)
+        write_sparse(folder / "sparse" / "0", scene.path(FRAMES), _posed(folder, scene), **how)
 
 
 def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
@@ -133,21 +151,20 @@ def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
         names = _posed(folder, scene, depths=True)
         images, depths = ([f"{part}/{name}" for name in names] for part in ("images", "depth"))
         unit = depth_unit_of(folder / depths[0])
-        write_transforms(
-            folder / "transforms.json", scene.path(FRAMES), images, depths=depths, depth_unit_scale_factor=unit
-        )
+        more = {"depths": depths, "depth_unit_scale_factor": unit, "origin": scene.origin}
+        write_transforms(folder / "transforms.json", scene.path(FRAMES), images, **more)
 
 
 FORMATS = (
-    Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply),
+    Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply, HEADER),
     Format("spz", ".spz", "splats, compressed to a quarter or less", _spz),
     Format("splat", ".splat", "splats of 32 bytes each", _splat),
-    Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb),
-    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb),
-    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj),
+    Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb, NODE),
+    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb, NODE),
+    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj, HEADER),
     Format("mp4", ".mp4", "film of an orbit, or of the walk through a room", _mp4),
     Format("webp", ".webp", "the same as an animated picture, transparent around the object", _webp),
-    Format("nerfstudio", "", "folder: renderings of the orbit, depth (PNG, EXR), transforms.json", _nerfstudio),
-    Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap),
-    Format("colmap-text", "", "the same, as text", lambda out, scene: _colmap(out, scene, text=True)),
+    Format("nerfstudio", "", "folder: renderings of the orbit, depth (PNG, EXR), transforms.json", _nerfstudio, BACK),
+    Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap, BACK),
+    Format("colmap-text", "", "the same, as text", lambda out, scene: _colmap(out, scene, text=True), BACK),
 )

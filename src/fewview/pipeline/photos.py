@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fewview.data import PhotoScene, UnposedPhotos, check_reconstructable, open_scene
 from fewview.errors import InputError, MissingPackage
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.masks import with_masks
 from fewview.poses import Estimated, Matcher, estimate_cameras
 from fewview.poses.cache import read_cache, write_cache
@@ -33,11 +34,15 @@ class PhotoChoice:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """The chosen photos, their numbers in the input, and points that estimating their cameras found."""
+    """The chosen photos, their numbers in the input, and points that estimating their cameras found.
+
+    `origin` leads from the photos' world to the input's (`Reconstruction.origin` takes it back there).
+    """
 
     views: Views
     numbers: tuple[int, ...]
     points: Float[Tensor, "m 3"] | None = None
+    origin: Origin = NO_ORIGIN
 
 
 def read_photos(
@@ -70,7 +75,8 @@ def read_photos(
     tell(f"Using {_listed(numbers, total)}, {width} x {height}, {masks}.")
     if len(views) > 1 or not choice.single:
         check_reconstructable(views, where=str(source))
-    return Photos(views, tuple(numbers), points)
+    origin = scene.origin if isinstance(scene, PhotoScene) else NO_ORIGIN
+    return Photos(views, tuple(numbers), points, origin)
 
 
 def choose(count: int, numbers: Sequence[int] | None, most: int) -> list[int]:

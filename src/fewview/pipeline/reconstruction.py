@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import read_json
-from fewview.data.camera_file import read_cameras
+from fewview.data.camera_file import read_cameras, read_origin
 from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
 from fewview.export.mesh import Mesh, TexturedMesh
@@ -18,6 +18,7 @@ from fewview.export.package import Products, Record, is_walk, write_results
 from fewview.export.scenes import AXES, load_scene
 from fewview.export.texture import textured
 from fewview.framing import crop_to_object
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior, interpolate, orbit
 from fewview.pipeline import formats, products
@@ -42,7 +43,8 @@ class Reconstruction:
 
     The cameras stand around an object, or, with `walk`, lead through a room. `views` are the photos that it was made
     from, where they are known; splats of a field are then as sharp as they are (`detail` says how they are fitted).
-    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told.
+    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told. `origin` leads
+    from this world to the input's, where that is far from its own origin; what is written goes back there.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Reconstruction:
         self.up = up
         self.report = progress or silent
         self.detail = DETAIL
+        self.origin: Origin = asset.origin if isinstance(asset, GaussianAsset) else NO_ORIGIN
         self.kept: Path | None = None  # a file of splats that were made of the scene before
 
     @staticmethod
@@ -100,6 +103,7 @@ class Reconstruction:
             cameras, walk = read_cameras(poses), is_walk(poses)
             name = folder.resolve().name
             scene = Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
+            scene.origin = read_origin(poses)
             if (folder / SPLATS).is_file() and (isinstance(asset, FieldAsset) or asset.antialiased):
                 scene.kept = folder / SPLATS
             return scene
@@ -204,7 +208,7 @@ class Reconstruction:
         mesh = None if self.walk else self.mesh
         path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
         shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
-        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown)
+        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown, origin=self.origin)
         self.report("rendering and writing", 0)
         write_results(Path(out), self.asset, self.views, products=made, record=record or Record(self.name))
         self.report("rendering and writing", 1)
