@@ -1,4 +1,4 @@
-"""Meshes and splats as .glb files: y is up, lengths are those of the world (glTF says metres).
+"""Meshes and splats as .glb and .gltf files: y is up, lengths are those of the world (glTF says metres).
 
 Meshes have the unlit material (KHR_materials_unlit), for a reconstruction's colours hold the light already. Vertex
 colours are linear, in 16 bits, for dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's
@@ -18,7 +18,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from fewview.checkpoint import atomic_path
 from fewview.export.gltf import Gltf
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.ply import SH_DC, arrays
@@ -31,7 +30,10 @@ POINTS = 0  # primitive mode
 
 
 def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"], *, origin: Origin = NO_ORIGIN) -> None:
-    """Write a mesh turned so that `up` (world) becomes +y; sizes and the origin stay. ValueError if it has no faces."""
+    """Write a mesh turned so that `up` (world) becomes +y, which its node's extras name; sizes and the origin stay.
+
+    ValueError if it has no faces.
+    """
     if not len(mesh.faces):
         raise ValueError("a mesh needs at least one face")
     file = Gltf(UNLIT)
@@ -52,8 +54,8 @@ def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"], *, 
         attributes["COLOR_0"] = file.attribute(np.round(opaque * 65535).astype("<u2"))
     parts["materials"] = [{"pbrMetallicRoughness": surface, "extensions": {UNLIT: {}}}]
     primitive = {"attributes": attributes, "indices": file.indices(mesh.faces), "material": 0}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(file.to_bytes(primitive, _node(up, origin), **parts))
+    extras = {"extras": {"up": up.tolist()}}
+    file.save(path, primitive, {**extras, **_node(up, origin)}, **parts)
 
 
 def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *, origin: Origin = NO_ORIGIN) -> None:
@@ -75,9 +77,8 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *,
         f"{SPLATTING}:SH_DEGREE_0_COEF_0": file.attribute(((features - 0.5) / SH_DC).astype("<f4")),
     }
     kind = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
-    with atomic_path(path) as temporary:
-        primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
-        temporary.write_bytes(file.to_bytes(primitive, _node(up, origin)))
+    primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
+    file.save(path, primitive, _node(up, origin))
 
 
 def _node(up: Float[Tensor, "3"], origin: Origin) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What a reconstruction can be written as, by the ending of the file or by name."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from fewview.errors import InputError
 from fewview.geometry.origin import Origin, written
 
 if TYPE_CHECKING:
+    from fewview.export.spz import SpzLayout
     from fewview.pipeline.reconstruction import Reconstruction
     from fewview.views import Render
 
@@ -22,7 +23,8 @@ HEADER, NODE = "which its header says", "which its node is moved by"
 class Format:
     """A name, the ending of its files (none for folders), one line about it, and what writes it.
 
-    `far` says how its files lead back to the input's world, where that is far from its origin; empty where they do not.
+    `others` are further endings. `far` says how its files lead back to the input's world, where that is far from its
+    origin; empty where they do not.
     """
 
     name: str
@@ -30,23 +32,35 @@ class Format:
     about: str
     write: Callable[[Path, "Reconstruction"], None]
     far: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """All that its files may end in; none for folders."""
+        return (self.ending, *self.others) if self.ending else ()
 
 
-def choose(out: Path, name: str | None) -> Format:
-    """The format of that name, or else of the file's ending; InputError where they disagree or none fits."""
+def choose(out: Path, name: str | None, spz: "SpzLayout | None" = None) -> Format:
+    """The format of that name, or else of the file's ending; InputError where they disagree or none fits.
+
+    `spz` says how .spz files are written.
+    """
     if name is not None:
         chosen = next((each for each in FORMATS if each.name == name), None)
         if chosen is None:
             raise InputError(f"--as is '{name}'; it is one of {', '.join(each.name for each in FORMATS)}.")
-        if chosen.ending.rpartition(".")[2] != out.suffix.lower()[1:]:
+        suffixes = {each.rpartition(".")[2] for each in chosen.endings} or {""}
+        if out.suffix.lower()[1:] not in suffixes:
             raise InputError(f"{out} ends in '{out.suffix}'; as {name} name {chosen.ending or 'a folder'}.")
-        return chosen
-    for each in FORMATS:
-        if each.ending and out.name.lower().endswith(each.ending):
-            return each
-    endings = ", ".join(each.ending for each in FORMATS if each.ending)
-    folders = ", ".join(each.name for each in FORMATS if not each.ending)
-    raise InputError(f"{out} ends in '{out.suffix}'; name a file in {endings}, or a folder with --as {folders}.")
+    else:
+        chosen = next((each for each in FORMATS if out.name.lower().endswith(each.endings)), None)
+    if chosen is None:
+        endings = ", ".join(dict.fromkeys(ending for each in FORMATS for ending in each.endings))
+        folders = ", ".join(each.name for each in FORMATS if not each.ending)
+        raise InputError(f"{out} ends in '{out.suffix}'; name a file in {endings}, or a folder with --as {folders}.")
+    if chosen.name == "spz" and spz is not None:
+        return replace(chosen, write=lambda out, scene: _spz(out, scene, spz))
+    return chosen
 
 
 def far_note(chosen: Format, origin: Origin) -> str | None:
@@ -74,10 +88,22 @@ def _ply(out: Path, scene: "Reconstruction") -> None:
     write_ply(out, scene.splats, origin=scene.origin)
 
 
-def _spz(out: Path, scene: "Reconstruction") -> None:
+def _compressed_ply(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.compressed_ply import write_compressed_ply
+
+    write_compressed_ply(out, scene.splats, origin=scene.origin)
+
+
+def _spz(out: Path, scene: "Reconstruction", layout: "SpzLayout | None" = None) -> None:
     from fewview.export.spz import write_spz
 
-    write_spz(out, scene.splats, antialiased=scene.splat_asset.antialiased)
+    write_spz(out, scene.splats, antialiased=scene.splat_asset.antialiased, layout=layout)
+
+
+def _sog(out: Path, scene: "Reconstruction") -> None:
+    from fewview.export.sog import write_sog
+
+    write_sog(out, scene.splats, antialiased=scene.splat_asset.antialiased)
 
 
 def _splat(out: Path, scene: "Reconstruction") -> None:
@@ -96,6 +122,13 @@ def _glb(out: Path, scene: "Reconstruction") -> None:
     from fewview.export.glb import write_glb
 
     write_glb(out, scene.textured_mesh, scene.up, origin=scene.origin)
+
+
+def _gltf(out: Path, scene: "Reconstruction") -> None:
+    """Splats of a scene that is splats, a mesh of a field."""
+    from fewview.render.asset import GaussianAsset
+
+    (_splat_glb if isinstance(scene.asset, GaussianAsset) else _glb)(out, scene)
 
 
 def _obj(out: Path, scene: "Reconstruction") -> None:
@@ -155,12 +188,16 @@ def _nerfstudio(out: Path, scene: "Reconstruction") -> None:
         write_transforms(folder / "transforms.json", scene.path(FRAMES), images, **more)
 
 
-FORMATS = (
+TEXT = (".gltf",)
+FORMATS = (  # the first that fits an ending is taken
+    Format("compressed-ply", ".compressed.ply", "SuperSplat's compressed splats of 16 bytes", _compressed_ply, HEADER),
     Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply, HEADER),
     Format("spz", ".spz", "splats, compressed to a quarter or less", _spz),
+    Format("sog", ".sog", "splats as pictures (SOG), compressed further", _sog),
     Format("splat", ".splat", "splats of 32 bytes each", _splat),
-    Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb, NODE),
-    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb, NODE),
+    Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb, NODE, (".gs.gltf",)),
+    Format("gltf", ".glb", "splats in glTF where the scene is splats, a mesh where it is a field", _gltf, NODE, TEXT),
+    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb, NODE, TEXT),
     Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj, HEADER),
     Format("mp4", ".mp4", "film of an orbit, or of the walk through a room", _mp4),
     Format("webp", ".webp", "the same as an animated picture, transparent around the object", _webp),

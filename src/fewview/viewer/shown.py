@@ -13,7 +13,7 @@ from fewview.data.camera_file import read_origin
 from fewview.errors import InputError
 from fewview.export.package import is_walk
 from fewview.export.page import first_view, middle, spread
-from fewview.export.scenes import AXES, load_scene
+from fewview.export.scenes import AXES, load_scene, up_of
 from fewview.geometry.origin import Origin, between
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
@@ -78,14 +78,14 @@ def z_up(up: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
     return torch.stack([x, torch.linalg.cross(z, x), z]).to(up)
 
 
-def open_shown(path: Path, photos: Path | None = None, up: str | None = None) -> Shown:
-    """A results folder or a .ply, .spz or .splat file. InputError where there are no splats of three channels.
+def open_shown(path: Path, photos: Path | None = None, up: str | None = None, *, spz_axes: str | None = None) -> Shown:
+    """A results folder or a file of splats. InputError where there are no splats of three channels.
 
     Cameras are those of the folder `photos`, if given, or of the results. `up` is x, y, z, -x, -y or -z; by default it
-    is the axis that the cameras stand around, and -y where there are none, as splat files mostly have it.
+    is the axis that the cameras stand around, and where there are none, what the format says (`scenes.up_of`).
     """
     folder = path.is_dir()
-    asset = _splats(path) if folder else load_scene(path)
+    asset = _splats(path) if folder else load_scene(path, spz_axes)
     if not len(asset.gaussians) or asset.gaussians.features.shape[1] != 3:
         raise InputError(f"{path} has no splats of three colour channels; there is nothing to show.")
     source = photos or (_cameras_in(path) if folder else None)
@@ -97,7 +97,7 @@ def open_shown(path: Path, photos: Path | None = None, up: str | None = None) ->
         cameras = posed.cameras
         axis = normalise(cameras.up.mean(0)) if walk else CameraPrior.fit(cameras).circle.normal
     else:
-        axis = torch.tensor(AXES[up or "-y"])
+        axis = torch.tensor(AXES[up or up_of(path)])
     mesh = path / "mesh.glb"
     name = path.resolve().name if folder else path.stem
     return Shown(name, asset, axis, posed, mesh.read_bytes() if folder and mesh.is_file() else None, walk)
