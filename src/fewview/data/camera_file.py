@@ -11,7 +11,7 @@ from fewview.data.fields import array, field, read_json
 from fewview.data.images import MAX_PIXELS, image_size
 from fewview.data.intrinsics import intrinsics, present
 from fewview.data.names import Finder
-from fewview.data.photos import counted_from, pinhole, rigid
+from fewview.data.photos import counted_from, pinhole, rigid, without_scale
 from fewview.errors import InputError
 from fewview.geometry.origin import NO_ORIGIN, Origin
 
@@ -59,7 +59,8 @@ def _camera(
     data = {**top, **frame}
     height, width = _size(data, *sizes, where=where)
     focal, centre = intrinsics(top, frame, (height, width), where)
-    pose = rigid(array(data, "transform_matrix", (4, 4), where=where), where=f"{where}: 'transform_matrix'")
+    matrix, _ = without_scale(array(data, "transform_matrix", (4, 4), where=where))
+    pose = rigid(matrix, where=f"{where}: 'transform_matrix'")
     return pinhole(pose * FLIP, focal, centre, (height, width), where=where, dtype=torch.float64)
 
 

@@ -21,6 +21,7 @@ from fewview.views import Views
 RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digits or more
 FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no digits of float32
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
+SMALLEST = 1e-6  # factor of a pose's axes
 SAME_PHOTO = 0.05  # mean absolute difference
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
@@ -67,7 +68,8 @@ class PhotoScene:
     `kind` says what the photos and cameras were read from. A split names the photos (by number) that are `inputs` and
     those that are `targets`, to be judged; without one both are empty. Coordinates of the input's world are those of
     the cameras plus `origin` (float64), which is zero unless the input is far from its own. `notes` are what a user
-    should know of the reading, each half a sentence.
+    should know of the reading, each half a sentence. `missing` are the numbers, in the input's own list, of photos that
+    are not there. `cloud` is a file of points of the input's world, if it names one.
     """
 
     name: str
@@ -77,6 +79,8 @@ class PhotoScene:
     targets: tuple[int, ...] = field(default=(), kw_only=True)
     origin: Origin = field(default=NO_ORIGIN, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    missing: tuple[int, ...] = field(default=(), kw_only=True)
+    cloud: Path | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -224,6 +228,18 @@ def rigid(matrix: np.ndarray, *, where: str) -> np.ndarray:
     u, _, v = np.linalg.svd(rotation)
     pose[:3, :3] = u @ v
     return pose
+
+
+def without_scale(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+    """A pose whose rotation Blender or Unreal multiplied by one factor, without it, and the factor; else 1.
+
+    Where the camera stands does not change, for the factor is that of the camera's own axes.
+    """
+    size = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
+    turn = matrix[:3, :3] / size if SMALLEST < size < 1 / SMALLEST else np.zeros((3, 3))
+    if abs(size - 1) < RIGID_TOLERANCE / 2 or np.abs(turn.T @ turn - np.eye(3)).max() > RIGID_TOLERANCE:
+        return matrix, 1.0
+    return np.column_stack([np.vstack([turn, matrix[3:, :3]]), matrix[:, 3]]), size
 
 
 def pinhole(
