@@ -168,10 +168,8 @@ def test_the_surface_beside_a_field_is_reused(tmp_path):
     assert again is not None and np.array_equal(again.faces, faces)
     np.testing.assert_allclose(again.vertices, vertices, atol=1e-5)
     np.testing.assert_allclose(again.colours.astype(int), colours, atol=2)
-    made = Reconstruction(
-        GaussianAsset(Gaussians(*(torch.ones(1, n) for n in (3, 3, 4)), torch.ones(1), torch.ones(1, 3))),
-        worlds.ring(3),
-    )
+    one = Gaussians(*(torch.ones(1, n) for n in (3, 3, 4)), torch.ones(1), torch.ones(1, 3))
+    made = Reconstruction(GaussianAsset(one), worlds.ring(3))
     made.kept_mesh = tmp_path / "mesh.glb"
     assert np.array_equal(made.mesh.faces, faces)
 
@@ -182,13 +180,11 @@ def test_spz_is_written_in_the_version_and_the_axes_that_are_asked_for(scene, tm
         data = (tmp_path / "a.spz").read_bytes()
         data = data if data[:4] == b"NGSP" else gzip.decompress(data)
         assert int.from_bytes(data[4:8], "little") == version
-        torch.testing.assert_close(
-            load_scene(tmp_path / "a.spz").gaussians.means, load_scene(scene).gaussians.means, atol=1e-5, rtol=0
-        )
-    assert "--spz-version is 9" in refused(capsys, "export", scene, "-o", tmp_path / "b.spz", "--spz-version", 9)
-    assert "--spz-axes is 'UP'" in refused(
-        capsys, "render", tmp_path / "a.spz", "-o", tmp_path / "b", "--spz-axes", "UP"
-    )
+        means = load_scene(tmp_path / "a.spz").gaussians.means
+        torch.testing.assert_close(means, load_scene(scene).gaussians.means, atol=1e-5, rtol=0)
+    out = tmp_path / "b.spz"
+    assert "--spz-version is 9" in refused(capsys, "export", scene, "-o", out, "--spz-version", 9)
+    assert "--spz-axes is 'UP'" in refused(capsys, "render", scene, "-o", tmp_path / "b", "--spz-axes", "UP")
 
 
 def test_a_viewer_page_says_what_export_says_of_a_file(scene, tmp_path, capsys):

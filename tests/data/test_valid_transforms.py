@@ -1,4 +1,4 @@
-"""transforms.json as exporters write them: scaled axes, splits of sets with gaps, named points, paths without a size."""
+"""transforms.json as exporters write them: scaled axes, splits with gaps, named points, paths without a size."""
 
 import json
 from pathlib import Path

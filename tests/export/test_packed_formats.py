@@ -96,9 +96,8 @@ def test_axes_that_are_written_are_read(tmp_path, version, axes):
     write_spz(tmp_path / "x.spz", splats, layout=SpzLayout(version, axes))
     again = load_scene(tmp_path / "x.spz")
     torch.testing.assert_close(again.gaussians.means, splats.means, atol=2**-19, rtol=0)
-    torch.testing.assert_close(
-        again.gaussians.covariances(), splats.covariances(), atol=2e-3, rtol=0.2 if version > 2 else 1.0
-    )
+    shapes, off = splats.covariances(), again.gaussians.covariances() - splats.covariances()
+    assert off.abs().mean() < 0.05 * shapes.abs().mean()  # scales are good to 6 %, and version 2 turns by 1/255
     assert f"axes are {axes or ('RDF' if version == 4 else 'RUB')}" in again.notes[0]
 
 
