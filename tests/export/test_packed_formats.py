@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,12 @@ from fewview.errors import InputError
 from fewview.export.compressed_ply import is_compressed, write_compressed_ply
 from fewview.export.glb import write_splat_glb
 from fewview.export.gltf_splats import read_gltf_splats
-from fewview.export.ply import SH_DC, write_ply
+from fewview.export.ply import write_ply
 from fewview.export.quantised import codebook, spatial_order, with_largest, without_largest
 from fewview.export.scenes import load_scene
 from fewview.export.sog import write_sog
 from fewview.export.spz import SpzLayout, write_spz
+from fewview.geometry.harmonics import COUNTS, SH_DC
 from fewview.render.gaussians import Gaussians
 
 
@@ -53,14 +55,15 @@ def test_words_of_a_compressed_ply_are_as_its_layout_says(tmp_path):
 
 def test_pixels_of_a_sog_are_as_its_page_says(tmp_path):
     turn = [0.1, math.sqrt(1 - 0.14), -0.2, 0.3]
-    write_sog(tmp_path / "x.sog", one(means=[-3.0, 0.0, 2.0], quaternions=turn, opacities=0.2))
+    write_sog(tmp_path / "x.sog", one(means=[-3.0, 0.0, -2.0], quaternions=turn, opacities=0.2))
     with zipfile.ZipFile(tmp_path / "x.sog") as bundle:
         meta = json.loads(bundle.read("meta.json"))
         pixels = {n: np.asarray(Image.open(io.BytesIO(bundle.read(n)))) for n in bundle.namelist() if n != "meta.json"}
     assert meta["version"] == 2 and meta["count"] == 2
-    assert meta["means"]["mins"] == pytest.approx([-math.log(4), 0, math.log(2)])
-    assert meta["means"]["maxs"] == pytest.approx([math.log(2), math.log(2), math.log(3)])
-    assert pixels["means_l.webp"][0, 0, :3].tolist() == [0, 0, 255] == pixels["means_u.webp"][0, 0, :3].tolist()
+    assert meta["means"]["mins"] == pytest.approx([-math.log(4), 0, -math.log(3)])
+    assert meta["means"]["maxs"] == pytest.approx([math.log(2)] * 3)
+    for part in ("means_l.webp", "means_u.webp"):
+        assert pixels[part][0, :2, :3].tolist() == [[0] * 3, [255] * 3]
     want = [round((value * math.sqrt(2) + 1) / 2 * 255) for value in (0.1, -0.2, 0.3)]
     assert pixels["quats.webp"][0, 0].tolist() == [*want, 252 + 1]
     colour = pixels["sh0.webp"][0, 0].tolist()
@@ -218,7 +221,7 @@ def sog(path: Path, change) -> Path:
     [
         (lambda meta: meta.update(version=1), "another version"),
         (lambda meta: meta.update(count=10**9), "claims to hold"),
-        (lambda meta: meta.update(count=10**5), "for 100000 splats"),
+        (lambda meta: meta.update(count=10**5), "pixels for 100000"),
         (lambda meta: meta["sh0"].update(files=["../x"]), "has no ../x"),
         (lambda meta: meta["scales"].update(codebook=[1, 2]), "codebook"),
         (lambda meta: meta["means"].update(mins=[1e300] * 3), "mins|finite"),
@@ -262,3 +265,42 @@ def test_splat_transform_reads_ours_and_we_its(tmp_path, suffix):
         apart, nearest = torch.cdist(again.means, splats.means).min(1)
         assert len(nearest.unique()) == len(splats) and apart.max() < 6 / 1023
         torch.testing.assert_close(again.opacities, splats.opacities[nearest], atol=1.1 / 255, rtol=0)
+
+
+def shiny(degree: int, count: int = 40) -> Gaussians:
+    values = torch.randn(count, COUNTS[degree], 3, generator=torch.Generator().manual_seed(degree)) * 0.3
+    return replace(ball(count), harmonics=values.clamp(-0.98, 0.98))
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("suffix", [".ply", ".compressed.ply", ".sog", ".spz", ".glb", ".gltf"])
+def test_harmonics_come_back_within_the_quantisation(tmp_path, suffix, degree):
+    """Half a step: 1/256 of SPZ's, 1/64 of compressed PLY's, a 255th of the range of SOG's codebook."""
+    writers = {".ply": write_ply, ".compressed.ply": write_compressed_ply, ".sog": write_sog, ".spz": write_spz}
+    glb = lambda path, splats: write_splat_glb(path, splats, torch.tensor([0.0, 1, 0]))
+    splats = shiny(degree)
+    writers.get(suffix, glb)(tmp_path / f"x{suffix}", splats)
+    again = load_scene(tmp_path / f"x{suffix}").gaussians
+    nearest = torch.cdist(again.means, splats.means).argmin(1)
+    step = {".spz": 1 / 256, ".compressed.ply": 1 / 64, ".sog": 2 / 255}.get(suffix, 0) + 1e-5
+    torch.testing.assert_close(again.harmonics, splats.harmonics[nearest], atol=step, rtol=0)
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+@pytest.mark.parametrize("axes", ["RUB", "LUF", "RFU"])
+def test_harmonics_turn_with_the_axes_of_spz(tmp_path, version, axes):
+    splats = shiny(3)
+    write_spz(tmp_path / "x.spz", splats, layout=SpzLayout(version, axes))
+    again = load_scene(tmp_path / "x.spz").gaussians.harmonics
+    assert (again - splats.harmonics).abs().mean() < 0.01
+
+
+def test_neighbours_share_harmonics_where_the_palette_is_full(tmp_path, monkeypatch):
+    from fewview.export import sog as module
+
+    monkeypatch.setattr(module, "PALETTE", 16)
+    splats = shiny(1)
+    write_sog(tmp_path / "x.sog", splats)
+    again = load_scene(tmp_path / "x.sog").gaussians.harmonics
+    assert len(again) == 40 and len(again.flatten(1).unique(dim=0)) <= 16
+    torch.testing.assert_close(again.mean(0), splats.harmonics.mean(0), atol=0.05, rtol=0)

@@ -117,6 +117,8 @@ class Export:
             scene = Reconstruction.open(self.scene, self.up, spz_axes=self.spz_axes, progress=report)
             chosen.write(self.out, scene)
         say_notes(scene)
+        for loss in chosen.losses(scene):
+            say(f"{self.out}: {loss}")
         say(f"The scene is in {self.out}: {chosen.about}.")
         note = far_note(chosen, scene.origin)
         if note is not None:

@@ -57,6 +57,10 @@ class View:
         say("Reading the scenes")
         opened = [self.open(scene, first=i == 0) for i, scene in enumerate(self.scenes)]
         samples = [self.open(scene, first=not opened and i == 0) for i, scene in enumerate(self.samples)]
+        for shown in (*opened, *samples):
+            if shown.gaussians.degree:
+                say(f"{shown.name}: colours are of degree 0 here; --page FILE.html shows harmonics of degree "
+                    f"{shown.gaussians.degree} too.")  # fmt: skip
         server = serve(exhibits(opened, samples), Place(self.host, self.port, self.save_path))
         say(f"Open http://{_written(self.host)}:{server.get_port()} in a browser; Ctrl-C ends it.")
         try:

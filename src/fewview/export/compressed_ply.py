@@ -2,7 +2,8 @@
 
 Splats come in chunks of 256, each with the bounds of its means, log scales and colours as float32. Within them a splat
 has four words: means and log scales in 11, 10 and 11 bits (x the highest), the rotation in 2 bits for the largest of
-(w, x, y, z) and 10 for each of the others, red, green, blue and opacity in 8 bits each. Axes are those of a PLY.
+(w, x, y, z) and 10 for each of the others, red, green, blue and opacity in 8 bits each. Harmonics are bytes of an
+element "sh", f_rest_0 and so on as in a PLY: 256 steps from -4 to 4. Axes are those of a PLY.
 """
 
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped, UInt32
+from torch import Tensor
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply import arrays, check_is_file, origin_comment, stated_origin, without_bad
+from fewview.export.ply import REST, arrays, check_is_file, harmonics_array, origin_comment, stated_origin, without_bad
 from fewview.export.ply_table import HEADER_BYTES, PlyTables, read_tables
 from fewview.export.quantised import spatial_order, with_largest, without_largest
+from fewview.geometry.harmonics import COUNTS
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
@@ -24,6 +27,7 @@ CHUNK = 256
 WORDS = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
 BITS = (11, 10, 11)
 LOWEST, HIGHEST = -20.0, 20.0  # log scales
+REACH = 8.0  # of harmonics, from -4 to 4
 MEANS, SCALES, COLOURS = (
     (tuple(f"min_{part}{axis}" for axis in axes), tuple(f"max_{part}{axis}" for axis in axes))
     for part, axes in (("", "xyz"), ("scale_", "xyz"), ("", "rgb"))
@@ -59,11 +63,14 @@ def write_compressed_ply(path: Path, gaussians: Gaussians, *, origin: Origin = N
     names = [name for pair in (MEANS, SCALES, COLOURS) for side in pair for name in side]
     lines = ["ply", "format binary_little_endian 1.0", *origin_comment(origin), f"element chunk {len(bounds)}"]
     lines += [*(f"property float {name}" for name in names), f"element vertex {len(means)}"]
-    lines += [*(f"property uint {name}" for name in WORDS), "end_header", ""]
+    lines += [f"property uint {name}" for name in WORDS]
+    rest = harmonics_array(gaussians).swapaxes(1, 2).reshape(len(means), -1)
+    if rest.shape[1]:
+        lines += [f"element sh {len(means)}", *(f"property uchar {REST}{i}" for i in range(rest.shape[1]))]
+    content = bounds.tobytes() + np.stack(words, -1).astype("<u4").tobytes()
+    content += np.floor((rest / REACH + 0.5) * 256).clip(0, 255).astype(np.uint8).tobytes()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(
-            "\n".join(lines).encode() + bounds.tobytes() + np.stack(words, -1).astype("<u4").tobytes()
-        )
+        temporary.write_bytes("\n".join([*lines, "end_header", ""]).encode() + content)
 
 
 def read_compressed_ply(path: Path) -> GaussianAsset:
@@ -82,12 +89,12 @@ def read_compressed_ply(path: Path) -> GaussianAsset:
         raise InputError(f"{path} has no '{missing[0]}'; it is no compressed PLY of splats.")
     if len(bounds) * CHUNK < len(words):
         raise InputError(f"{path} has {len(bounds)} chunks for {len(words)} splats; export it again.")
-    kept, notes = without_bad(_unpacked(words, bounds), path)
-    notes = (*notes, *_left_out(file))
-    return GaussianAsset(kept, notes=notes, origin=stated_origin(file.comments))
+    harmonics, cut = _harmonics(file)
+    kept, notes = without_bad(_unpacked(words, bounds, harmonics), path)
+    return GaussianAsset(kept, notes=(*notes, *cut), origin=stated_origin(file.comments))
 
 
-def _unpacked(words: np.ndarray, bounds: np.ndarray) -> Gaussians:
+def _unpacked(words: np.ndarray, bounds: np.ndarray, harmonics: Tensor | None) -> Gaussians:
     position, rotation, scale, colour = (words[name].astype(np.int64) for name in WORDS)
     chunk = np.arange(len(words)) // CHUNK
     bytes_ = np.stack([colour >> shift & 255 for shift in (24, 16, 8, 0)], -1) / 255
@@ -102,15 +109,23 @@ def _unpacked(words: np.ndarray, bounds: np.ndarray) -> Gaussians:
         bytes_[:, 3],
         colours,
     )
-    return Gaussians(*(torch.from_numpy(np.asarray(column, np.float32)) for column in columns))
+    return Gaussians(*(torch.from_numpy(np.asarray(column, np.float32)) for column in columns), harmonics)
 
 
-def _left_out(file: PlyTables) -> tuple[str, ...]:
+def _harmonics(file: PlyTables) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Harmonics of the element "sh", and a note where they are of no degree that is known."""
     if "sh" not in file.tables:
-        return ()
-    return (
-        f"{len(file.tables['sh'].dtype.names or ())} harmonics a splat are left out, so colours are those of all sides",
-    )
+        return None, ()
+    table = file.tables["sh"]
+    names = [f"{REST}{i}" for i in range(len(table.dtype.names or ()))]
+    each = len(names) // 3
+    fits = table.dtype.names == tuple(names) and len(table) == len(file.vertices)
+    if len(names) % 3 or each not in COUNTS[1:] or not fits:
+        return None, (f"{len(names)} harmonics a splat are of no degree from 1 to 3, and left out",)
+    steps = np.stack([table[name] for name in names], -1).astype(np.float32)
+    shares = np.where(steps == 0, 0, np.where(steps == 255, 1, (steps + 0.5) / 256))  # the ends stand for all beyond
+    values = ((shares - 0.5) * REACH).astype(np.float32).reshape(-1, 3, each).swapaxes(1, 2)
+    return torch.from_numpy(values.copy()), ()
 
 
 def _within_chunks(

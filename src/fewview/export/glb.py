@@ -3,7 +3,7 @@
 Meshes have the unlit material (KHR_materials_unlit), for a reconstruction's colours hold the light already. Vertex
 colours are linear, in 16 bits, for dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's
 exporter. Splats follow KHR_gaussian_splatting (Khronos, ratified): scales and opacities as they are, quaternions
-(x, y, z, w), colour as the 0th harmonic, display-referred sRGB.
+(x, y, z, w), colour as harmonics of degree 0 to 3, turned with the splats, display-referred sRGB.
 
 Vertices are float32. The origin of a world that is far from its own is the translation of the node, which JSON has in
 float64, and with it vertices are in the input's world, turned.
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from fewview.export.gltf import Gltf
 from fewview.export.mesh import Mesh, TexturedMesh
-from fewview.export.ply import SH_DC, arrays
+from fewview.export.ply import arrays, harmonics_array
+from fewview.geometry.harmonics import COUNTS, SH_DC
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.render.gaussians import Gaussians
 
@@ -65,7 +66,8 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *,
         raise ValueError("a file needs at least one splat")
     turn = torch.eye(4).to(gaussians.means)
     turn[:3, :3] = y_up(up)
-    means, scales, quaternions, opacities, features = arrays(gaussians.transformed(turn))
+    turned = gaussians.transformed(turn)
+    means, scales, quaternions, opacities, features = arrays(turned)
     file = Gltf(SPLATTING)
     colours = np.round(np.column_stack([features, opacities]).clip(0, 1) * 255).astype("u1")
     attributes = {
@@ -76,6 +78,11 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *,
         f"{SPLATTING}:OPACITY": file.attribute(opacities),
         f"{SPLATTING}:SH_DEGREE_0_COEF_0": file.attribute(((features - 0.5) / SH_DC).astype("<f4")),
     }
+    rest = harmonics_array(turned)
+    for degree in range(1, turned.degree + 1):
+        for i in range(2 * degree + 1):
+            values = np.ascontiguousarray(rest[:, COUNTS[degree - 1] + i])
+            attributes[f"{SPLATTING}:SH_DEGREE_{degree}_COEF_{i}"] = file.attribute(values)
     kind = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
     primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
     file.save(path, primitive, _node(up, origin))

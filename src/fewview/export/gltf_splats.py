@@ -6,6 +6,7 @@ Files have y up and stay so. A node that leads far away, as that of a world in m
 import base64
 import struct
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from fewview.data.fields import field, parse_json
 from fewview.data.images import path_inside
 from fewview.errors import InputError
 from fewview.export.gltf import COMPONENTS, TYPES
-from fewview.export.ply import SH_DC, check_is_file, unit_quaternions, without_bad
+from fewview.export.ply import check_is_file, unit_quaternions, without_bad
+from fewview.geometry.harmonics import COUNTS, HIGHEST, SH_DC
 from fewview.geometry.origin import Origin, origin_of, written
 from fewview.geometry.quaternions import rotations
 from fewview.geometry.transforms import scale_of
@@ -152,13 +154,16 @@ class _File:
             column[name] = torch.from_numpy(self.accessor(field(listed, attribute, int, where=str(self.path))))
         if len({len(values) for values in column.values()}) > 1:
             raise InputError(f"{self.path} has attributes of different lengths; export it again.")
-        if any(name.startswith(f"{SPLATTING}:SH_DEGREE_1") for name in listed):
-            self.notes = (*self.notes, "harmonics above degree 0 are left out, so colours are those of all sides")
+        names = [f"{SPLATTING}:SH_DEGREE_{n}_COEF_{i}" for n in range(1, HIGHEST + 1) for i in range(2 * n + 1)]
+        rest = [name for name in takewhile(lambda name: name in listed, names)]
+        degree = max(n for n, count in enumerate(COUNTS) if count <= len(rest))
         try:
             quaternions = unit_quaternions(column["quaternions"][:, [3, 0, 1, 2]])
             opacities = column["opacities"].reshape(len(quaternions)).clamp(0, 1)
             means, scales, coefficients = (column[name].reshape(-1, 3) for name in ("means", "scales", "features"))
-            return Gaussians(means, scales.abs(), quaternions, opacities, coefficients * SH_DC + 0.5)
+            found = [torch.from_numpy(self.accessor(field(listed, name, int, where=str(self.path)))) for name in rest]
+            harmonics = torch.stack(found[: COUNTS[degree]], 1).reshape(len(means), -1, 3) if degree else None
+            return Gaussians(means, scales.abs(), quaternions, opacities, coefficients * SH_DC + 0.5, harmonics)
         except (RuntimeError, IndexError):
             raise InputError(f"{self.path} has splats with attributes of other types; export it again.") from None
 

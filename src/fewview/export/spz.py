@@ -1,12 +1,13 @@
 """Splats as SPZ files (github.com/nianticlabs/spz, README "File Format"): versions 1 to 4 are read, 2 to 4 written.
 
 A gzip stream of a 16-byte header and one block for each attribute: positions (24-bit fixed point), opacities, colours,
-log scales (8 bits each), rotations (smallest three components, 10 bits each). In version 4 each block is a zstd stream
-of its own, behind a header of 32 bytes and a table of (compressed size, size). Axes in the file are those that its
-extension SPZ_ADOBE_coordinate_system states (extensions/README.md there); without it the README's right, up, back in
-versions 1 to 3, and in version 4 a PLY's right, down, front, which splat-transform 3.7, gsply 0.4, gaussforge 0.6 and
-spz-js store unsaid. They are turned to right, down, front on the way, for the worlds of splats have y down. Version 4
-is written with a PLY's axes and says so, which all of these tools read alike.
+log scales (8 bits each), rotations (smallest three components, 10 bits each), and harmonics of degree 1 and higher
+(8 bits each, 128 for 0, in steps of 1/128; red, green and blue of one after those of another). In version 4 each block
+is a zstd stream of its own, behind a header of 32 bytes and a table of (compressed size, size). Axes in the file are
+those that its extension SPZ_ADOBE_coordinate_system states (extensions/README.md there); without it the README's right,
+up, back in versions 1 to 3, and in version 4 a PLY's right, down, front, which splat-transform 3.7, gsply 0.4,
+gaussforge 0.6 and spz-js store unsaid. They are turned to right, down, front on the way, for the worlds of splats have
+y down. Version 4 is written with a PLY's axes and says so, which all of these tools read alike.
 """
 
 import gzip
@@ -14,7 +15,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from pathlib import Path
 
@@ -22,11 +23,13 @@ import numpy as np
 import torch
 import zstandard
 from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply import SH_DC, arrays, check_is_file, without_bad
+from fewview.export.ply import arrays, check_is_file, harmonics_array, without_bad
 from fewview.export.quantised import with_largest, without_largest
+from fewview.geometry.harmonics import COUNTS, HIGHEST, SH_DC, turned
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 
@@ -48,6 +51,7 @@ ZSTD_LEVEL = 12  # of 22
 MAX_WINDOW = 2**27  # bytes of memory for a zstd stream
 V4_HEADER = 32  # bytes
 SLACK, RATIO = 2**20, 64  # bytes, and how many times smaller than its content a file of real splats may be
+HARMONIC, ZERO = 128, 128  # steps for one unit of a higher harmonic, and the byte that stands for none
 NEWEST, WRITTEN = 4, (2, 3, 4)  # versions
 
 
@@ -66,7 +70,10 @@ class SpzLayout:
 
 
 def write_spz(path: Path, gaussians: Gaussians, *, antialiased: bool = False, layout: SpzLayout | None = None) -> None:
-    """Write RGB splats within 8e6 of the origin, the fixed point as fine as they allow. ValueError if not RGB."""
+    """Write RGB splats within 8e6 of the origin, the fixed point as fine as they allow. ValueError if not RGB.
+
+    Harmonics are clipped to [-1, 127/128].
+    """
     layout = layout or SpzLayout()
     version, axes = layout.version, layout.axes or UNSAID[layout.version]
     means, scales, quaternions, opacities, features = arrays(gaussians)
@@ -85,13 +92,14 @@ def write_spz(path: Path, gaussians: Gaussians, *, antialiased: bool = False, la
         _bytes((features - 0.5) / SH_DC * COLOUR_SCALE + 127.5),
         _bytes(logs),
         _packed(quaternions) if version > 2 else _three(quaternions),
+        _bytes(_turned_harmonics(gaussians, turn) * HARMONIC + ZERO),
     ]
     said = version == NEWEST or axes != UNSAID[version]
     records = struct.pack("<III", AXES_EXTENSION, 4, AXES.index(axes)) if said else b""
     flags = ANTIALIASED * antialiased | EXTENDED * said
-    streams = len(blocks) if version == NEWEST else 0
-    header = HEADER.pack(NAME, version, len(means), 0, bits, flags, streams)
-    contents = [block.tobytes() for block in blocks]
+    contents = [block.tobytes() for block in blocks if block.size]
+    streams = len(contents) if version == NEWEST else 0
+    header = HEADER.pack(NAME, version, len(means), gaussians.degree, bits, flags, streams)
     with atomic_path(path) as temporary:
         if version == NEWEST:
             temporary.write_bytes(header + _streamed(contents, records))
@@ -111,8 +119,16 @@ def _turn(axes: str) -> Float[np.ndarray, "3 3"]:
     return np.array([WAYS[letter] for letter in axes], np.float32).T
 
 
+def _turned_harmonics(gaussians: Gaussians, turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "n coefficients 3"]:
+    """Harmonics in the axes that are written."""
+    if gaussians.harmonics is None:
+        return harmonics_array(gaussians)
+    matrix = torch.from_numpy(turn.T.copy()).to(gaussians.means)
+    return harmonics_array(replace(gaussians, harmonics=turned(gaussians.harmonics, matrix)))
+
+
 def read_spz(path: Path, axes: str | None = None) -> GaussianAsset:
-    """Splats of a file; view-dependent colour is dropped. InputError if it is damaged or larger than it can be.
+    """Splats of a file, with harmonics up to degree 3. InputError if it is damaged or larger than it can be.
 
     `axes` are those of the file, whatever it says.
     """
@@ -134,7 +150,7 @@ def _read(path: Path, stream: BufferedIOBase, given: str | None) -> GaussianAsse
     _, version, count, degree, bits, flags, streams = HEADER.unpack(head)
     if version not in (1, 2, 3, 4) or (version == 4) == isinstance(stream, gzip.GzipFile) or degree > 4 or bits > 24:
         raise InputError(f"{path} is SPZ of version {version} and degree {degree}, which is not known; save it as 3.")
-    widths = (6 if version == 1 else 9, 1, 3, 3, 4 if version > 2 else 3)
+    widths = (6 if version == 1 else 9, 1, 3, 3, 4 if version > 2 else 3, 3 * ((degree + 1) ** 2 - 1))
     if not 0 < count <= MAX_SPLATS or count * sum(widths) > SLACK + RATIO * path.stat().st_size:
         raise InputError(f"{path} claims to hold {count} splats, which it cannot; export it again.")
     sizes, axes = [count * width for width in widths], 0
@@ -148,7 +164,6 @@ def _read(path: Path, stream: BufferedIOBase, given: str | None) -> GaussianAsse
     else:
         blocks = [stream.read(size) for size in sizes]
         if flags & EXTENDED:
-            stream.read(count * 3 * ((degree + 1) ** 2 - 1))  # harmonics
             axes = _axes(stream.read(MOST_EXTENSIONS))
     if any(len(block) < size for block, size in zip(blocks, sizes)):
         raise InputError(f"{path} ends early; copy it again.")
@@ -158,13 +173,14 @@ def _read(path: Path, stream: BufferedIOBase, given: str | None) -> GaussianAsse
     custom = f"as {'the file states' if axes else f'SPZ of version {version} has them by custom'}"
     note = f"axes are {letters}, {'as --spz-axes says' if given else custom}"
     kept, dropped = without_bad(_splats(blocks, bits, letters), path)
-    return GaussianAsset(kept, bool(flags & ANTIALIASED), (note, *dropped))
+    cut = (f"harmonics of degree {degree} are left out",) if degree > HIGHEST else ()
+    return GaussianAsset(kept, bool(flags & ANTIALIASED), (note, *dropped, *cut))
 
 
 def _splats(blocks: Sequence[bytes], bits: int, letters: str) -> Gaussians:
-    """The blocks of the five attributes, turned from the axes of the file."""
+    """The blocks of the six attributes, turned from the axes of the file."""
     count = len(blocks[1])
-    places, opacities, colours, logs, turns = (np.frombuffer(b, np.uint8).reshape(count, -1) for b in blocks)
+    places, opacities, colours, logs, turns = (np.frombuffer(b, np.uint8).reshape(count, -1) for b in blocks[:5])
     turn = _turn(letters)
     quaternions = _quaternions(turns)
     quaternions[:, 1:] = quaternions[:, 1:] @ turn.T * np.linalg.det(turn).astype(np.float32)
@@ -174,7 +190,16 @@ def _splats(blocks: Sequence[bytes], bits: int, letters: str) -> Gaussians:
         torch.from_numpy(quaternions),
         torch.from_numpy(opacities[:, 0] / np.float32(255)),
         torch.from_numpy((colours - np.float32(127.5)) / np.float32(COLOUR_SCALE) * np.float32(SH_DC) + 0.5),
+        _harmonics(np.frombuffer(blocks[5], np.uint8).reshape(count, -1, 3), torch.from_numpy(turn)),
     )
+
+
+def _harmonics(block: UInt8[np.ndarray, "n coefficients 3"], turn: Float[Tensor, "3 3"]) -> Tensor | None:
+    """Those of degrees 1 to 3, turned from the axes of the file; None without any."""
+    if not block.shape[1]:
+        return None
+    values = (block[:, : COUNTS[-1]].astype(np.float32) - ZERO) / np.float32(HARMONIC)
+    return turned(torch.from_numpy(values), turn)
 
 
 def _axes(records: bytes) -> int:
@@ -189,7 +214,7 @@ def _axes(records: bytes) -> int:
 
 
 def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], path: Path) -> Iterator[bytes]:
-    """The first of the `streams` blocks of version 4, each at most as long as it should be."""
+    """The first of the `streams` blocks of version 4 that have a size, each at most as long as it should be."""
     table = np.frombuffer(stream.read(16 * streams).ljust(16 * streams, b"\0"), "<u8")[::2].tolist()
     table += [0] * (len(sizes) - streams)
     for size, length in zip(sizes, table):

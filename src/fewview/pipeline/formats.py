@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from fewview.views import Render
 
 FRAMES, FPS = 72, 24
+OF_SPLATS = ("ply", "compressed-ply", "spz", "sog", "splat", "splats", "colmap", "colmap-text")  # have splats made
+MESH, POINTS = "a mesh has", "points of a COLMAP model have"
 FILMS = ("mp4", "webp")
 BACK = "back"  # coordinates are the input's
 HEADER, NODE = "which its header says", "which its node is moved by"
@@ -24,7 +27,8 @@ class Format:
     """A name, the ending of its files (none for folders), one line about it, and what writes it.
 
     `others` are further endings. `far` says how its files lead back to the input's world, where that is far from its
-    origin; empty where they do not.
+    origin; empty where they do not. `flat` names what has one colour for all directions, where the format cannot hold
+    harmonics.
     """
 
     name: str
@@ -33,11 +37,26 @@ class Format:
     write: Callable[[Path, "Reconstruction"], None]
     far: str = ""
     others: tuple[str, ...] = ()
+    flat: str = ""
 
     @property
     def endings(self) -> tuple[str, ...]:
         """All that its files may end in; none for folders."""
         return (self.ending, *self.others) if self.ending else ()
+
+    def losses(self, scene: "Reconstruction") -> Iterator[str]:
+        """What of a scene that has been written the format could not hold, a sentence each."""
+        from fewview.render.asset import GaussianAsset
+
+        splats = scene.asset.gaussians if isinstance(scene.asset, GaussianAsset) else None
+        if self.name in OF_SPLATS:
+            splats = scene.splats
+        if splats is None or splats.harmonics is None:
+            return
+        if self.flat:
+            yield f"{self.flat} one colour for all directions, so harmonics of degree {splats.degree} are left out."
+        elif self.name == "spz" and bool((outside := (splats.harmonics + 1 / 256).abs() > 1).any()):
+            yield f"{int(outside.sum())} harmonics beyond -1 and 1, which SPZ does not hold, are clipped."
 
 
 def choose(out: Path, name: str | None, spz: "SpzLayout | None" = None) -> Format:
@@ -194,14 +213,16 @@ FORMATS = (  # the first that fits an ending is taken
     Format("ply", ".ply", "splats in the layout of 3D Gaussian Splatting", _ply, HEADER),
     Format("spz", ".spz", "splats, compressed to a quarter or less", _spz),
     Format("sog", ".sog", "splats as pictures (SOG), compressed further", _sog),
-    Format("splat", ".splat", "splats of 32 bytes each", _splat),
+    Format("splat", ".splat", "splats of 32 bytes each", _splat, flat="splats of a .splat file have"),
     Format("splats", ".gs.glb", "splats in glTF (KHR_gaussian_splatting)", _splat_glb, NODE, (".gs.gltf",)),
     Format("gltf", ".glb", "splats in glTF where the scene is splats, a mesh where it is a field", _gltf, NODE, TEXT),
-    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb, NODE, TEXT),
-    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj, HEADER),
+    Format("mesh", ".glb", "mesh with a texture, in glTF", _glb, NODE, TEXT, MESH),
+    Format("obj", ".obj", "the same mesh, with .mtl and .png beside it", _obj, HEADER, flat=MESH),
     Format("mp4", ".mp4", "film of an orbit, or of the walk through a room", _mp4),
     Format("webp", ".webp", "the same as an animated picture, transparent around the object", _webp),
     Format("nerfstudio", "", "folder: renderings of the orbit, depth (PNG, EXR), transforms.json", _nerfstudio, BACK),
-    Format("colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap, BACK),
-    Format("colmap-text", "", "the same, as text", lambda out, scene: _colmap(out, scene, text=True), BACK),
+    Format(
+        "colmap", "", "folder: renderings of the orbit, sparse model (binary) with points", _colmap, BACK, flat=POINTS
+    ),
+    Format("colmap-text", "", "the same, as text", partial(_colmap, text=True), BACK, flat=POINTS),
 )

@@ -19,6 +19,7 @@ from fewview.checkpoint import (
     write_json,
 )
 from fewview.errors import InputError
+from fewview.geometry.harmonics import COUNTS
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.transforms import apply
 from fewview.render.field import FieldConfig, InstantNGP
@@ -152,12 +153,16 @@ class GaussianAsset:
 
 def gaussians_of(tensors: dict[str, Tensor], path: Path) -> Gaussians:
     """Splats of a file's tensors; InputError, naming the file, where their shapes or numbers are none of splats."""
+    tails: dict[str, tuple[int | None, ...]]
     tails = {"means": (3,), "scales": (3,), "quaternions": (4,), "opacities": (), "features": (None,)}
-    if set(tensors) != set(tails):
+    if set(tensors) - {"harmonics"} != set(tails):
         raise InputError(
             f"{path} holds {sorted(tensors)}, not {sorted(tails)}; write it again with GaussianAsset.save."
         )
     count = len(tensors["means"])
+    if "harmonics" in tensors:
+        coefficients = tensors["harmonics"].shape[1:2].numel()
+        tails["harmonics"] = (coefficients if coefficients in COUNTS[1:] else COUNTS[1], *tensors["features"].shape[1:])
     for name, tail in tails.items():
         shape = tuple(tensors[name].shape)
         fits = len(shape) == 1 + len(tail) and all(want in (None, have) for want, have in zip(tail, shape[1:]))

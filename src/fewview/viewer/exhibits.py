@@ -115,7 +115,7 @@ class Hung:
 
     def _splats(self) -> Any:
         shown = self.exhibit.samples[self.sample]
-        splats = shown.gaussians.transformed(self.exhibit.page_from_world)
+        splats = shown.gaussians.of_degree(0).transformed(self.exhibit.page_from_world)  # viser knows no harmonics
         plain = self.kind == OFF or not self.exhibit.scores
         colours = splats.features if plain else self.exhibit.scores[self.sample].colours(self.kind, self.top())
         splats = replace(splats, features=colours)
