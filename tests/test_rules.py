@@ -56,6 +56,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "errors": "test_cli.py",
     "evaluation.rooms.fidelity": "evaluation/test_room_protocol.py",
     "evaluation.runner": "evaluation/test_protocol.py",
+    "export.glb_mesh": "test_formats.py",
     "export.gltf": "export/test_mesh.py",
     "export.notebook": "viewer/test_notebook.py",
     "export.packed_splats": "viewer/test_packed_splats.py",

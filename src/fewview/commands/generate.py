@@ -1,12 +1,12 @@
 """`fewview reconstruct --method ggs`: whole photos and a path in, a scene of splats out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewview.commands.console import Stages, say
 from fewview.errors import InputError
+from fewview.geometry.origin import Origin
 
 if TYPE_CHECKING:
     from fewview.cameras import Cameras
@@ -51,31 +51,33 @@ def generation(command: "Reconstruct", photos: "Photos") -> "Generation":
         config = replace(config, frames=command.frames)
     method = GenerativeGaussianSplatting.from_pretrained(command.weights, config).in_metres(photos.views)
     method.model.to(command.device)
-    path = None if command.path == AUTO else cameras_of(Path(command.path), command.frames)
+    path = None if command.path == AUTO else cameras_of(Path(command.path), command.frames, photos.origin)
     room = method.prepare(photos.views, path)
     if method.model.config.metric and command.metres is None:
         say(f"A unit of the cameras' world is taken for {method.config.metres:.3g} m (--metres says it better).")
-    return Generation(command, method, room, photos.numbers)
+    return Generation(command, method, room, photos)
 
 
-def cameras_of(path: Path, frames: int | None) -> "Cameras":
+def cameras_of(path: Path, frames: int | None, origin: Origin) -> "Cameras":
     """Cameras of a .json file (transforms.json), whose images need not exist, or of any posed photos.
 
-    With `frames`, so many cameras on the way through them.
+    They count from `origin`. With `frames`, so many cameras on the way through them.
     """
     from fewview.cameras import Cameras
     from fewview.data import PhotoScene, open_scene
     from fewview.data.camera_file import read_cameras
+    from fewview.geometry.origin import between
     from fewview.paths import interpolate
 
     if path.suffix.lower() == ".json":
-        cameras = read_cameras(path)
+        cameras = read_cameras(path, origin=origin)
     else:
         scene = open_scene(path)
         if not isinstance(scene, PhotoScene):
             raise InputError(f"--path {path} has no cameras; name a transforms.json or posed photos.")
         first = scene.cameras[0]
         cameras = Cameras.stack([camera.resized(first.height, first.width) for camera in scene.cameras])
+        cameras = cameras.transformed(between(scene.origin, origin))
     if frames is None:
         return cameras
     if len(cameras) < 2:
@@ -90,7 +92,7 @@ class Generation:
     command: "Reconstruct"
     method: "GenerativeGaussianSplatting"
     room: "RoomInput"
-    numbers: Sequence[int]
+    photos: "Photos"
 
     def __call__(self, report: Stages, folder: Path) -> None:
         """Makes the scene and writes the results; `folder` keeps what a stopped run needs to go on."""
@@ -105,6 +107,7 @@ class Generation:
             progress=report,
             directory=folder,
         )
+        scene.origin = self.photos.origin
         scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds)))
 
     def settings(self) -> dict:
@@ -116,7 +119,7 @@ class Generation:
         return {
             **given,
             **named,
-            "views": list(self.numbers),
+            "views": list(self.photos.numbers),
             "path's cameras": len(self.room.path),
             **to_json(self.method.config),
         }

@@ -113,7 +113,7 @@ class Reconstruct:
             generator = torch.Generator().manual_seed(self.seed)
             views, name = photos.views.to(self.device), self.input.resolve().name
             scene = method(views, name=name, generator=generator, progress=report, directory=folder)
-            scene.detail = self.detail()
+            scene.detail, scene.origin = self.detail(), photos.origin
             self.write(scene, report, self.settings(method, photos.numbers))
 
         return make
@@ -130,6 +130,7 @@ class Reconstruct:
             views, name = photos.views.to(self.device), self.input.resolve().name
             method = PhotoSplats(self.detail())
             scene = method(views, points=photos.points, name=name, generator=generator, progress=report)
+            scene.origin = photos.origin
             given = {name: getattr(self, name) for name in ("method", "preset", "seed", "device", "mask")}
             self.write(scene, report, {**given, "views": list(photos.numbers), **to_json(method.config)})
 

@@ -17,13 +17,15 @@ class View:
     """Look at scenes in the browser: splats, mesh, cameras, several side by side, and a path to film along."""
 
     scenes: Annotated[Positional[tuple[Path, ...]], arg(metavar="SCENE")] = ()
-    """Results of `fewview reconstruct`, or .ply, .spz and .splat files."""
+    """Results of `fewview reconstruct`, or files of splats (.ply, .spz, .sog, .splat, .glb)."""
     samples: Annotated[tuple[Path, ...], arg(metavar="SCENE")] = ()
     """Samples of one scene; each splat can be coloured by how much they disagree there."""
     photos: Annotated[Path | None, arg(metavar="INPUT")] = None
     """Photos with their cameras to show in the first scene, such as the input of `fewview reconstruct`."""
     up: Annotated[str | None, arg(metavar="AXIS")] = None
     """x, y, z, -x, -y or -z of the scene; what the cameras stand around unless given."""
+    spz_axes: Annotated[str | None, arg(metavar="RDF|RUB|...")] = None
+    """Where x, y and z of .spz files point to (right, left, up, down, front, back), whatever they say."""
     page: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write one .html file that opens without a server or internet, instead of serving."""
     overwrite: bool = False
@@ -70,10 +72,15 @@ class View:
             server.stop()
 
     def open(self, scene: Path, *, first: bool):
-        """A scene; the first one gets the photos."""
+        """A scene; the first one gets the photos. What a user should know of its file is said."""
+        from fewview.commands.look import check_spz
         from fewview.viewer.shown import open_shown
 
-        return open_shown(scene, self.photos if first else None, self.up)
+        check_spz(self.spz_axes)
+        shown = open_shown(scene, self.photos if first else None, self.up, spz_axes=self.spz_axes)
+        for note in shown.asset.notes:
+            say(f"{shown.name}: {note}.")
+        return shown
 
     def write(self, page: Path) -> None:
         """The page that needs no server, of one scene."""

@@ -20,6 +20,7 @@ from fewview.export.ply import write_ply
 from fewview.export.report import Report, html, peak_memory
 from fewview.export.transforms import write_transforms
 from fewview.export.video import render_path, write_video
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.paths import CameraPrior, orbit
 from fewview.render.gaussians import Gaussians
 from fewview.views import Asset, Render, Views
@@ -54,6 +55,7 @@ class Products:
     """What has been made of the asset besides itself; all in the asset's world. `up` defaults to the inputs' axis.
 
     The film's path is an orbit, or a `walk` through the scene. Pictures are of `shown`, by default the asset itself.
+    `origin` leads from the asset's world to the input's, which transforms.json is written in.
     """
 
     mesh: Mesh | None = None
@@ -63,6 +65,7 @@ class Products:
     truth: Views | None = None
     up: Float[Tensor, "3"] | None = None
     shown: Asset | None = None
+    origin: Origin = NO_ORIGIN
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,14 @@ def write_results(
         names = [f"views/{i:03d}.png" for i in range(len(renders))]
         for name, seen in zip(names, renders):
             write_png(folder / name, seen.image)
-        write_transforms(folder / "transforms.json", path, names, camera_path=WALK if products.walk else ORBIT)
-        write_inputs(folder / "inputs", views)
+        kind, origin = WALK if products.walk else ORBIT, products.origin
+        write_transforms(folder / "transforms.json", path, names, origin=origin, camera_path=kind)
+        write_inputs(folder / "inputs", views, origin)
         up = products.up if products.up is not None else CameraPrior.fit(views.cameras).circle.normal
         if products.mesh is not None:
-            write_glb(folder / "mesh.glb", products.mesh, up)
+            write_glb(folder / "mesh.glb", products.mesh, up, origin=origin)
         if products.splats is not None:
-            write_ply(folder / "splats.ply", products.splats)
+            write_ply(folder / "splats.ply", products.splats, origin=origin)
             photos = views.on_black().images
             write_viewer_html(
                 folder / "viewer.html", products.splats, views.cameras, up,
@@ -119,7 +123,7 @@ def is_walk(poses: Path) -> bool:
     return isinstance(data, dict) and data.get("camera_path") == WALK
 
 
-def write_inputs(folder: Path, views: Views) -> None:
+def write_inputs(folder: Path, views: Views, origin: Origin = NO_ORIGIN) -> None:
     """Photos as PNG (their masks as alpha), no larger than INPUT_SIZE, and transforms.json: readable as an input."""
     shrink = min(1.0, INPUT_SIZE / max(views.images.shape[-2:]))
     views = views.resized(*(max(1, round(side * shrink)) for side in views.images.shape[-2:]))
@@ -127,7 +131,7 @@ def write_inputs(folder: Path, views: Views) -> None:
     pictures = views.images if views.masks is None else torch.cat([views.images, views.masks], dim=1)
     for name, picture in zip(names, pictures):
         write_png(folder / name, picture)
-    write_transforms(folder / "transforms.json", views.cameras, names)
+    write_transforms(folder / "transforms.json", views.cameras, names, origin=origin)
 
 
 def check_free(out: Path) -> None:

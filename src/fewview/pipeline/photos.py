@@ -9,6 +9,8 @@ from torch import Tensor
 
 from fewview.data import PhotoScene, UnposedPhotos, check_reconstructable, open_scene
 from fewview.errors import InputError, MissingPackage
+from fewview.export.ply_points import read_points
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.masks import with_masks
 from fewview.poses import Estimated, Matcher, estimate_cameras
 from fewview.poses.cache import read_cache, write_cache
@@ -33,11 +35,15 @@ class PhotoChoice:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """The chosen photos, their numbers in the input, and points that estimating their cameras found."""
+    """The chosen photos, their numbers in the input, and points that estimating their cameras found, or the input has.
+
+    `origin` leads from the photos' world to the input's (`Reconstruction.origin` takes it back there).
+    """
 
     views: Views
     numbers: tuple[int, ...]
     points: Float[Tensor, "m 3"] | None = None
+    origin: Origin = NO_ORIGIN
 
 
 def read_photos(
@@ -71,7 +77,22 @@ def read_photos(
     tell(f"Using {_listed(numbers, total)}, {width} x {height}, {masks}.")
     if len(views) > 1 or not choice.single:
         check_reconstructable(views, where=str(source))
-    return Photos(views, tuple(numbers), points)
+    if not isinstance(scene, PhotoScene):
+        return Photos(views, tuple(numbers), points)
+    return Photos(views, tuple(numbers), _cloud(scene, tell), scene.origin)
+
+
+def _cloud(scene: PhotoScene, tell: Tell) -> Float[Tensor, "m 3"] | None:
+    """The points that the input names, to start splats on; none where they cannot be read, which is told."""
+    if scene.cloud is None:
+        return None
+    try:
+        points = read_points(scene.cloud, scene.origin)
+    except InputError as error:
+        tell(f"Without starting points: {error}")
+        return None
+    tell(f"{len(points)} points of {scene.cloud.name} to start splats on.")
+    return points
 
 
 def within(size: tuple[int, int], count: int) -> tuple[int, int]:

@@ -9,15 +9,17 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import read_json
-from fewview.data.camera_file import read_cameras
+from fewview.data.camera_file import read_cameras, read_origin
 from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
+from fewview.export.glb_mesh import read_mesh
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
 from fewview.export.package import Products, Record, is_walk, write_results
-from fewview.export.scenes import AXES, load_scene
+from fewview.export.scenes import AXES, load_scene, up_of
 from fewview.export.texture import textured
 from fewview.framing import crop_to_object
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior, interpolate, orbit
 from fewview.pipeline import formats, products
@@ -34,7 +36,7 @@ AROUND = 36  # cameras that splats, surfaces and textures are made from
 FIT_SIZE, FIELD_SIZE, SPLAT_SIZE = 128, 256, 512  # their pixels: for splats and surface; for textures of fields, splats
 TEXTURE = 1024  # texels
 DETAIL = DetailConfig()
-SPLATS = "splats.ply"  # of a folder of results
+SPLATS, MESH = "splats.ply", "mesh.glb"  # of a folder of results
 
 
 class Reconstruction:
@@ -42,7 +44,8 @@ class Reconstruction:
 
     The cameras stand around an object, or, with `walk`, lead through a room. `views` are the photos that it was made
     from, where they are known; splats of a field are then as sharp as they are (`detail` says how they are fitted).
-    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told.
+    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told. `origin` leads
+    from this world to the input's, where that is far from its own origin; what is written goes back there.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class Reconstruction:
         self.up = up
         self.report = progress or silent
         self.detail = DETAIL
+        self.origin: Origin = asset.origin if isinstance(asset, GaussianAsset) else NO_ORIGIN
         self.kept: Path | None = None  # a file of splats that were made of the scene before
+        self.kept_mesh: Path | None = None  # and one of its surface
 
     @staticmethod
     def of(
@@ -86,10 +91,13 @@ class Reconstruction:
         return Reconstruction(asset, path, up=up, walk=True, views=views, name=name, progress=progress)
 
     @staticmethod
-    def open(path: Path, up: str | None = None, *, progress: Progress | None = None) -> "Reconstruction":
-        """Results of `fewview reconstruct` or `save`, or a .ply, .spz or .splat file; InputError for anything else.
+    def open(
+        path: Path, up: str | None = None, *, spz_axes: str | None = None, progress: Progress | None = None
+    ) -> "Reconstruction":
+        """Results of `fewview reconstruct` or `save`, or a file that `load_scene` reads; InputError for anything else.
 
-        `up` is x, y, z, -x, -y or -z; by default what the cameras stand around, and -y for files of splats.
+        `up` is x, y, z, -x, -y or -z; by default what the cameras stand around, y for glTF, -y for files of splats.
+        `spz_axes` are those of a .spz file, where it does not state them rightly.
         """
         if up is not None and up not in AXES:
             raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)} (--up=-y, for example).")
@@ -100,12 +108,15 @@ class Reconstruction:
             cameras, walk = read_cameras(poses), is_walk(poses)
             name = folder.resolve().name
             scene = Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
+            scene.origin = read_origin(poses)
             if (folder / SPLATS).is_file() and (isinstance(asset, FieldAsset) or asset.antialiased):
                 scene.kept = folder / SPLATS
+            if (folder / MESH).is_file() and isinstance(asset, FieldAsset):
+                scene.kept_mesh = folder / MESH
             return scene
         if not path.exists():
             raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
-        asset, axis = load_scene(path), torch.tensor(AXES[up or "-y"])
+        asset, axis = load_scene(path, spz_axes), torch.tensor(AXES[up or up_of(path)])
         cameras = products.surrounding(asset.gaussians, axis, SPLAT_FILE_SIZE)
         return Reconstruction(asset, cameras, up=axis, name=path.stem, progress=progress)
 
@@ -158,6 +169,9 @@ class Reconstruction:
     @cached_property
     def mesh(self) -> Mesh:
         """The surface, with colours at its vertices."""
+        kept = self._kept_surface()
+        if kept is not None:
+            return kept
         splats, cameras = self.splats, self._around(FIT_SIZE)
         self.report("taking the surface", 0)
         mesh = products.mesh(self.asset, splats, cameras, self._seen)
@@ -168,28 +182,35 @@ class Reconstruction:
     def textured_mesh(self) -> TexturedMesh:
         """The surface, unwrapped, with its colours in a texture."""
         cameras = self._around(FIELD_SIZE if isinstance(self.asset, FieldAsset) else SPLAT_SIZE)
-        splats = self.splats
+        surface = self._kept_surface()
+        splats = None if surface is not None else self.splats
         self.report("taking the surface", 0)
         seen = self.render(cameras)
-        surface = products.mesh(self.asset, splats, cameras, seen)
+        if splats is not None:
+            surface = products.mesh(self.asset, splats, cameras, seen)
+        assert surface is not None
         self.report("taking the surface", 1)
         self.report("painting the texture", 0)
         mesh = textured(surface, seen, cameras, size=TEXTURE)
         self.report("painting the texture", 1)
         return mesh
 
+    def _kept_surface(self) -> Mesh | None:
+        """The surface that was taken of the field before, where its file says how it was turned."""
+        return None if self.kept_mesh is None else read_mesh(self.kept_mesh)
+
     def _around(self, size: int) -> Cameras:
         if self.walk:
             return products.sized(self.path(AROUND), size)
         return products.around(self.cameras, AROUND, size)
 
-    def export(self, out: str | Path, format: str | None = None) -> None:
+    def export(self, out: str | Path, format: str | formats.Format | None = None) -> None:
         """Write a file whose ending says what it is (.glb, .ply, .mp4 and others), or a folder, by the format's name.
 
         A file that is there is replaced. InputError for an unknown format, or a folder with something in it.
         """
         out = Path(out)
-        chosen = formats.choose(out, format)
+        chosen = format if isinstance(format, formats.Format) else formats.choose(out, format)
         if out.is_dir() and any(out.iterdir()):
             raise InputError(f"{out} is a folder with something in it; name an empty or a new one.")
         chosen.write(out, self)
@@ -204,7 +225,7 @@ class Reconstruction:
         mesh = None if self.walk else self.mesh
         path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
         shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
-        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown)
+        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown, origin=self.origin)
         self.report("rendering and writing", 0)
         write_results(Path(out), self.asset, self.views, products=made, record=record or Record(self.name))
         self.report("rendering and writing", 1)

@@ -1,0 +1,36 @@
+"""The mesh of a .glb file that `write_glb` wrote, back in the world: results keep their surface so."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from fewview.errors import InputError
+from fewview.export.glb import y_up
+from fewview.export.mesh import Mesh
+
+
+def read_mesh(path: Path) -> Mesh | None:
+    """The mesh with colours at its corners, turned back; None for a file that does not say which way was up.
+
+    InputError for what is no glTF file.
+    """
+    try:
+        data = path.read_bytes()
+        (size,) = struct.unpack_from("<I", data, 12)
+        up = json.loads(data[20 : 20 + size])["nodes"][0].get("extras", {}).get("up")
+        found = trimesh.load(path, file_type="glb", process=False).geometry
+    except (ValueError, KeyError, IndexError, AttributeError, struct.error, OSError) as error:
+        raise InputError(f"{path} is not a whole .glb file ({type(error).__name__}); export it again.") from None
+    mesh = next(iter(found.values()), None)
+    numbers = isinstance(up, list) and len(up) == 3 and all(isinstance(x, (int, float)) for x in up)
+    if not numbers or not isinstance(mesh, trimesh.Trimesh) or mesh.visual.kind != "vertex":
+        return None
+    turn = y_up(torch.tensor(up)).double().numpy()
+    colours = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(np.float64) / 255
+    srgb = np.where(colours <= 0.0031308, 12.92 * colours, 1.055 * colours.clip(min=0) ** (1 / 2.4) - 0.055)
+    vertices = (np.asarray(mesh.vertices, np.float64) @ turn).astype(np.float32)
+    return Mesh(vertices, np.asarray(mesh.faces, np.int64), np.round(srgb * 255).astype(np.uint8))
