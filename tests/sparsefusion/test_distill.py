@@ -15,7 +15,7 @@ from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig
-from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, visual_hull, with_hues
+from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, huber, pseudo_huber, with_hues
 from fewview.views import Render, Views
 
 SIZE = 32
@@ -141,10 +141,52 @@ def test_every_row_of_table_5_5_takes_a_step():
                     CONFIG, space=space, denoising=denoising, perceptual_weight=0.1 if perceptual else 0.0
                 )
                 one = _Run(Oracle(), evidence(), config, seeded(), perceptual)
-                before = one.field.state_dict()["table"].clone() if "table" in one.field.state_dict() else None
+                before = one.field.state_dict()["grid.table"].clone()
                 losses = one.advance()
                 assert losses["distillation"] > 0 and math.isfinite(losses["distillation"])
-                assert before is None or not torch.equal(before, one.field.state_dict()["table"])
+                assert not torch.equal(before, one.field.state_dict()["grid.table"])
+
+
+def test_the_two_hubers_have_their_published_values():
+    at = lambda function, d: float(function(torch.tensor([d]), torch.zeros(1)))
+    assert at(pseudo_huber, 0.1) == pytest.approx(0.041421, abs=1e-6)
+    assert at(huber, 0.1) == pytest.approx(0.05, abs=1e-6)
+    assert at(pseudo_huber, 1.0) == pytest.approx(0.1 * (101**0.5 - 1), abs=1e-6)
+    assert at(huber, 1.0) == pytest.approx(0.95, abs=1e-6)
+
+
+def test_separate_updates_are_two_adam_steps_and_a_summed_one_is_one():
+    counts = {}
+    for updates in ("summed", "separate"):
+        one = run(dataclasses.replace(CONFIG, updates=updates))
+        one.advance()
+        counts[updates] = {int(state["step"]) for state in one.optimiser.state_dict()["state"].values()}
+    assert counts == {"summed": {1}, "separate": {2}}
+
+
+def test_the_second_of_two_updates_knows_nothing_of_the_photos_gradient(monkeypatch):
+    """With a pseudo loss of no gradient at all Adam's second step still moves by momentum; the gradients are zero."""
+    one = run(dataclasses.replace(CONFIG, updates="separate"))
+    zero = sum(p.sum() * 0 for p in one.field.parameters())
+    monkeypatch.setattr(one, "distillation_loss", lambda draws: zero)
+    one.advance()
+    assert all(not p.grad.any() for p in one.field.parameters())
+
+
+def test_all_photos_of_a_step_are_averaged_and_one_photo_takes_turns():
+    every = run(dataclasses.replace(CONFIG, photos_a_step="all"), views=3)
+    turns = run(dataclasses.replace(CONFIG, photos_a_step="one"), views=3)
+    draws = lambda: torch.Generator().manual_seed(5)
+    shared = draws()
+    expected = torch.stack([every.loss_of_photo(i, shared) for i in range(3)]).mean()
+    assert torch.equal(every.photo_loss(draws()), expected)
+    for step in range(4):
+        turns.step = step
+        assert torch.equal(turns.photo_loss(draws()), turns.loss_of_photo(step % 3, draws()))
+
+
+def test_adam_is_told_its_epsilon():
+    assert run(dataclasses.replace(CONFIG, adam_eps=1e-3)).optimiser.defaults["eps"] == 1e-3
 
 
 def test_the_anchor_sees_block_means_alone(generator):
@@ -185,22 +227,6 @@ def test_no_gradient_flows_through_the_denoising():
 def test_photos_alone_ignore_the_prior():
     losses = run(dataclasses.replace(CONFIG, pseudo_weight=0.0)).advance()
     assert list(losses) == ["photo"]
-
-
-def test_visual_hull_holds_the_ball_and_not_the_corners():
-    hull = visual_hull(evidence(3).photos, run(CONFIG).occupancy)
-    assert hull is not None
-    middle = (torch.arange(32) + 0.5) / 32 * 8 - 4
-    cells = torch.stack(torch.meshgrid(middle, middle, middle, indexing="ij"), -1)
-    assert hull[cells.norm(dim=-1) < 1.5].all()
-    assert not hull[cells.norm(dim=-1) > 4].any()
-
-
-def test_a_photo_that_cuts_the_object_does_not_carve_what_it_cannot_see():
-    photos = evidence(1).photos
-    cut = Views(photos.images, photos.cameras, torch.ones_like(photos.masks))
-    hull = visual_hull(cut, run(CONFIG).occupancy)
-    assert hull is not None and hull.all()
 
 
 def test_hues_are_borrowed_and_brightness_stays(generator):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.methods import SparseFusion
     from fewview.views import Reconstructor
 
-Preset = Literal["fast", "default", "quality", "thesis"]
+Preset = Literal["fast", "default", "quality", "thesis", "release"]
 
 SEEKING = {  # the distilled field, by what it is fitted to (thesis, Table 5.4)
     "sparsefusion": "mode",

@@ -54,7 +54,7 @@ class GGSMethodConfig:
     @staticmethod
     def preset(name: str) -> "GGSMethodConfig":
         """`fast`, `default`, `quality` and `thesis` differ in Euler's steps: 10, 30, 60, and the paper's 30."""
-        steps = {"fast": 10, "default": 30, "quality": 60, "thesis": 30}
+        steps = {"fast": 10, "default": 30, "quality": 60, "thesis": 30, "release": 30}
         if name not in steps:
             raise InputError(f"The preset '{name}' does not exist; choose from {', '.join(steps)}.")
         return GGSMethodConfig(steps=steps[name])
