@@ -121,7 +121,7 @@ def plain_unet(
         centred = x - x.mean(-1, keepdim=True)
         y = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
         gain = state[f"{name}.g"].flatten() if f"{name}.g" in state else state[f"{name}.weight"]
-        return y * gain + (state[f"{name}.bias"] if f"{name}.bias" in state else 0)
+        return y * gain + state.get(f"{name}.bias", torch.zeros(()))
 
     def group_norm(x: torch.Tensor, name: str) -> torch.Tensor:
         parts = x.reshape(len(x), groups, -1)

@@ -74,7 +74,7 @@ def test_eft_of_released_weights_equals_the_equations_written_down_again(generat
 
 @pytest.mark.parametrize("change", [{"view_ray": "average"}, {"sampling": "seen"}, {"depth_centre": "query"}])
 def test_each_option_of_the_release_matters(generator, change):
-    state, eft = released_eft(generator)
+    _, eft = released_eft(generator)
     context, query, pixels = scene(generator)
     other = EFT(dataclasses.replace(CONFIG, **change)).eval()
     other.load_state_dict(eft.state_dict())

@@ -206,3 +206,18 @@ def test_corner_points_go_from_the_first_pixel_to_the_last():
     points = patch_corners(camera, 32)[0]
     assert torch.equal(points[0], torch.tensor([0.5, 0.5])) and torch.equal(points[-1], torch.tensor([255.5, 255.5]))
     assert (points - patch_centres(camera, 32)[0]).abs().max() == pytest.approx(3.5)  # pixels
+
+
+def test_features_are_dropped_as_often_as_configured(monkeypatch, generator):
+    model = VLDM(dataclasses.replace(MICRO, noise_draws=400, condition_dropout=0.25))
+    told = []
+    forward = model.unet.forward
+    monkeypatch.setattr(model.unet, "forward", lambda x, logsnr, y: told.append(y) or forward(x, logsnr, y))
+    diffusion_loss(model, torch.zeros(1, 4, 8, 8), torch.ones(1, 8, 8, 8), generator=generator)
+    dropped = (told[0].amax((1, 2, 3)) == 0).float().mean()
+    assert abs(dropped - 0.25) < 0.08 and set(told[0].unique().tolist()) == {0.0, 1.0}
+
+
+def test_the_joint_loss_is_the_sum_of_both_equations(model, generator):
+    losses = joint_loss(model, *pair(generator), generator=generator)
+    torch.testing.assert_close(losses["loss"], losses["colour"] + losses["diffusion"])

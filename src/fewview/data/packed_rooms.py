@@ -46,7 +46,8 @@ class RoomClips:
         block = full[1] // max(width, 1)
         if min(height, width) < 1 or (height * block, width * block) != full:
             raise InputError(
-                f"The packed frames are {full[1]} x {full[0]} pixels, no multiple of {width} x {height}; pack them again."
+                f"The packed frames are {full[1]} x {full[0]} pixels, no multiple of {width} x {height}; pack them "
+                "again."
             )
         images = torch.cat([F.avg_pool2d(part.float(), block).round().byte() for part in self.images.split(256)])
         depth = self.depth[:, block // 2 :: block, block // 2 :: block].clone()
@@ -73,7 +74,7 @@ class RoomClips:
 def pack_rooms(
     clips: Sequence[ClipScene], size: tuple[int, int] | int, *, progress: Callable[[int, int], None] | None = None
 ) -> RoomClips:
-    """Read every frame of every clip at a size (height and width), or as a square; clips without depth maps get zeros."""
+    """Every frame of every clip at a size (height and width), or as a square; clips without depth maps get zeros."""
     images, depth, cameras, counts = [], [], [], []
     height, width = (size, size) if isinstance(size, int) else size
     for i, clip in enumerate(clips):

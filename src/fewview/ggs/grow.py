@@ -41,6 +41,7 @@ class GGSMethodConfig:
     reach: float = 6.0  # references are at most so many chunks' walks away
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
+    lifted: bool = False  # splats are fitted to the generated views, as No3D's, in place of the model's own
     regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
     covered: float = COVERED  # a view adds no splats where the scene covers more than this already
     faint: float = 0.005  # splats of less opacity go

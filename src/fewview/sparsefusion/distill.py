@@ -28,7 +28,8 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Defaults are the thesis', else the release's (docs/presets.md). Table 5.5: space, denoising, perceptual_weight."""
+    """Defaults are the thesis', else the release's (docs/presets.md). Table 5.5: space, denoising and the perceptual
+    weight."""
 
     steps: int = 3000  # thesis 5.1
     bootstrap_steps: int = 1000  # thesis 5.1: fit to EFT's images first; equal to `steps`, this is mean seeking
@@ -41,6 +42,7 @@ class DistillConfig:
     max_time: float = 1.0  # t is uniform in (0, max_time]
     reuse: int = 1  # optimiser steps on each denoised target
     perceptual_weight: float = 0.1  # release; 0 leaves L_Perp of Eq. 4.5 out
+    perceptual_mean: bool = False  # ours: the perceptual term also while fitting to first images (Table 5.4, fairly)
     distance: Literal["l1", "l2"] = "l2"  # Eq. 4.5; release: l1
     photos_a_step: Literal["all", "one"] = "all"  # thesis A.3; release: one, each step the next
     input_rays: int = 0  # rays of a photo a step; 0 takes the whole photo at render_size (thesis)
@@ -198,7 +200,11 @@ class _Run:
         index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
         rendered = self.render(self.query_rays[index], draws)
         first = self.evidence.first[index].resized(*self.query_rays.shape[1:])
-        return self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
+        loss = self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
+        if self.config.perceptual_mean and self.perceptual is not None:
+            pair = (self._at_prior_size(image) for image in (rendered.image, first.images))
+            loss = loss + self.config.perceptual_weight * self.perceptual(*pair).mean()
+        return loss
 
     def distillation_loss(self, draws: torch.Generator) -> Tensor:
         """Eq. 4.5: distance of a rendering to what the prior makes of its noised self, times w_t = 1 - alphabar."""

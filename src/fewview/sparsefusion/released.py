@@ -94,7 +94,9 @@ def eft_from_release(released: State, config: EFTConfig) -> State:
             continue  # another number of harmonics: the shape is refused where the state is loaded
         parts = []
         for kind, part in zip(kinds, state[name].split(widths, dim=1)):
-            parts.append(part[:, ray] * signs.to(part) if kind == "ray" else part[:, depth] if kind == "depth" else part)
+            parts.append(
+                part[:, ray] * signs.to(part) if kind == "ray" else part[:, depth] if kind == "depth" else part
+            )
         state[name] = torch.cat([parts[i] for i in order], dim=1)
     return state
 

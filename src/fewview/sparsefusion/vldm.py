@@ -41,7 +41,9 @@ class VLDMConfig:
     frame: Literal["object", "world"] = "object"  # what the networks see: the frame that input views define (ours), or
     # (release) the world as it comes, which must be centred and scaled as CO3D's
     prediction: Literal["epsilon", "v"] = "epsilon"  # Eq. 4.2
-    rays: Literal["centres", "corners"] = "centres"  # of latent cells (thesis A.2); release: corner pixel to corner pixel
+    rays: Literal["centres", "corners"] = (
+        "centres"  # of latent cells (thesis A.2); release: corner pixel to corner pixel
+    )
     weighting: Literal["one", "p2", "min_snr"] = "p2"  # release; Eq. 4.2 has none
     condition_dropout: float = 0.1  # release: features are zeroed, for classifier-free guidance
     noise_draws: int = 12  # release: noises and times for each query image

@@ -56,6 +56,7 @@ def evaluate_rooms(
     return failures_of(outcomes)
 
 
+@runtime_checkable
 class Made(Protocol):
     """A scene, and the frames that it was made of, of the path's first cameras."""
 

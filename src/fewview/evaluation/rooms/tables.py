@@ -129,7 +129,7 @@ def classes(rows: list[RoomRow], kind: Kind, title: str) -> Table:
 
 
 def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, title: str, *, size: int) -> Table:
-    """KID, FID and TSED with its two parts. KID is in thousandths; small images get a threshold too that is 2 px of 256.
+    """KID (in thousandths), FID, and TSED with its two parts; small images get a threshold too that is 2 px of 256.
 
     A method whose frames were kept has a second line: of these themselves, before a scene was made of them.
     """
