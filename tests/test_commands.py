@@ -9,7 +9,8 @@ import worlds
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import methods, reconstruct
+from fewview.commands import reconstruct
+from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -184,7 +185,7 @@ def test_both_seekings_come_with_and_without_the_perceptual_loss(world, monkeypa
     """Only those that have the loss look for its weights."""
     asked = []
     monkeypatch.setattr("fewview.pipeline.methods.find_lpips", lambda *_, **__: asked.append(1))
-    made = methods.reconstructors([name], str(world / "weights"), "fast")[name]
+    made = reconstructors([name], str(world / "weights"), "fast")[name]
     assert (made.config.seeking, made.config.distill.perceptual_weight) == (seeking, weight)
     assert made.config.distill.perceptual_mean == mean
     assert bool(asked) == (weight > 0 and (mean or seeking == "mode"))

@@ -43,7 +43,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "commands.inspect": "test_inspect.py",
     "commands.licenses": "test_licenses.py",
     "commands.look": "test_commands.py",
-    "commands.methods": "test_commands.py",
     "commands.room_methods": "test_evaluate_rooms.py",
     "commands.train": "test_cli.py",
     "commands.view": "viewer/test_server.py",

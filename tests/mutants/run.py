@@ -37,7 +37,7 @@ PACKAGE = TESTS.parent / "src" / "fewview"
 
 
 class Fixtures:
-    """What conftest.py of tests and of tests/ggs give, without its checks of types, which take longer than the tests."""
+    """What conftest.py of tests and of tests/ggs give, without checks of types, which take longer than the tests."""
 
     @pytest.fixture
     def generator(self) -> torch.Generator:

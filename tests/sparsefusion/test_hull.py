@@ -28,9 +28,9 @@ def black_below(views: Views) -> Views:
     return Views(images, views.cameras, (images.mean(-3, keepdim=True) > 0.1).float())
 
 
-def lower(radius: float = 1.3) -> torch.Tensor:
-    """Cells of the ball's black half, without its rim."""
-    return (cells().norm(dim=-1) < radius) & (cells()[..., 2] < -0.5)
+def lower() -> torch.Tensor:
+    """Cells of the ball's black half, so low that no widened mask of an imagined view covers them."""
+    return (cells().norm(dim=-1) < 1.4) & (cells()[..., 2] < -1.0)
 
 
 def test_a_black_half_of_the_ball_is_not_carved_by_imagined_views():
