@@ -18,7 +18,8 @@ def count(module: nn.Module) -> int:
 def test_paper_unet_has_the_published_parameter_count():
     texts = 256 * 256 + 1024  # embeddings of absent texts, which the release keeps: 400.68 million with them
     with torch.device("meta"):
-        unet, without = UNet(UNetConfig()), UNet(dataclasses.replace(UNetConfig(), token_keys=False))
+        unet, without = UNet(sparsefusion.release().unet), UNet(UNetConfig())
+    assert sparsefusion.thesis().unet == sparsefusion.release().unet
     assert count(unet) == 400_541_981 + 66_816
     assert count(without) == 400_541_981
     assert round((count(unet) + texts) / 1e6, 2) == 400.68

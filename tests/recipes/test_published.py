@@ -26,7 +26,7 @@ SMALL = dataclasses.replace(
     eft=dataclasses.replace(
         sparsefusion.release().eft, dim=8, layers=(1, 1, 1), hidden=8, octaves=3, depth_samples=6, depth_range=2.5
     ),
-    unet=UNetConfig(4, 16, (1, 2), (1, 1), (False, True), cond_images_channels=8, heads=2, head_dim=8),
+    unet=UNetConfig(4, 16, (1, 2), (1, 1), (False, True), cond_images_channels=8, heads=2, head_dim=8, token_keys=True),
     size=32,
 )
 

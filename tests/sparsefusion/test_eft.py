@@ -50,6 +50,11 @@ def test_the_thesis_option_shows_the_query_ray_to_the_first_transformer():
         assert EFT(EFTConfig(query_ray_first=True)).across_views.embed.in_features == 606 + 78
 
 
+def test_weights_whose_config_does_not_say_average_the_rays_as_they_were_trained():
+    assert EFTConfig().view_ray == "average" == sparsefusion.tiny().eft.view_ray
+    assert sparsefusion.thesis().eft.view_ray == "middle" == sparsefusion.release().eft.view_ray
+
+
 def test_shapes_and_ranges(generator):
     context, target, pixels = scene(generator)
     eft = EFT(SMALL).eval()

@@ -15,9 +15,12 @@ from fewview.views import Views
 
 CONFIG = EFTConfig(
     16, (2, 2, 2), hidden=16, octaves=3, depth_samples=6, depth_range=2.5,
-    depth_centre="scene", sampling="corners",
+    depth_centre="scene",
+    view_ray="middle", sampling="corners",
 )  # fmt: skip
-UNET = UNetConfig(4, 16, (1, 2, 2), (2, 2, 2), (False, False, True), cond_images_channels=6, head_dim=8, heads=4)
+UNET = UNetConfig(
+    4, 16, (1, 2, 2), (2, 2, 2), (False, False, True), cond_images_channels=6, head_dim=8, heads=4, token_keys=True
+)
 SIZE = 32
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Defaults are the thesis' 400 M parameters (Table A.2)."""
+    """Defaults are the thesis' 400 M parameters (Table A.2), but for `token_keys`."""
 
     channels: int = 4
     dim: int = 256
@@ -28,7 +28,7 @@ class UNetConfig:
     head_dim: int = 64
     time_harmonics: int = 16  # learned frequencies of the log-SNR embedding (release)
     time_tokens: int = 2  # the middle blocks attend to these (release); 0 leaves that attention out
-    token_keys: bool = True  # self-attention of levels sees them as well (release), if there are any
+    token_keys: bool = False  # self-attention of levels sees them as well, if there are any (release: yes)
 
 
 class ChannelNorm(nn.Module):

@@ -35,8 +35,9 @@ class EFTConfig:
     depth_samples: int = 20  # thesis A.1
     depth_range: float = 5.0  # near and far are s -+ this, thesis A.1
     query_ray_first: bool = False  # thesis A.1: the first transformer sees it too; release: it does not
-    view_ray: Literal["middle", "average"] = "middle"  # of a view, for the third transformer: to the middle sample
-    # (release), or averaged over the samples with the weights of their features (ours)
+    view_ray: Literal["middle", "average"] = "average"  # of a view, for the third transformer: to the middle sample
+    # (release), or averaged over the samples with the weights of their features (ours, and all weights whose config
+    # does not say)
     depth_centre: Literal["query", "scene"] = "query"  # s: the query camera's distance to the origin, and near is kept
     # in front; or the mean over the scene's cameras (thesis), and near as it comes (release)
     sampling: Literal["seen", "corners"] = "seen"  # points that a view does not see are hidden; or (release) features

@@ -9,14 +9,15 @@ from fewview.sparsefusion.vldm import VLDMConfig
 
 def thesis() -> VLDMConfig:
     """The thesis' networks and training (Tables A.1, A.2; Eq. 4.2): 256 px, 32x32x4 latents of Stable Diffusion's."""
-    eft = EFTConfig(query_ray_first=True, depth_centre="scene")
-    return VLDMConfig(eft=eft, weighting="one", noise_draws=1)
+    eft = EFTConfig(query_ray_first=True, view_ray="middle", depth_centre="scene")
+    return VLDMConfig(eft=eft, unet=UNetConfig(token_keys=True), weighting="one", noise_draws=1)
 
 
 def release() -> VLDMConfig:
     """The same as the authors' public release computes it, whose weights `fewview import` reads."""
-    eft = EFTConfig(depth_centre="scene", sampling="corners", batch_statistics=True)
-    return VLDMConfig(eft=eft, frame="world", rays="corners", weighting="p2", noise_draws=12)
+    eft = EFTConfig(view_ray="middle", depth_centre="scene", sampling="corners", batch_statistics=True)
+    unet = UNetConfig(token_keys=True)
+    return VLDMConfig(eft, unet, frame="world", rays="corners", weighting="p2", noise_draws=12)
 
 
 def small() -> VLDMConfig:
