@@ -10,6 +10,7 @@ from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
 from fewview.commands import reconstruct
+from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -168,3 +169,23 @@ def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_pa
         assert fewview("demo", "-i", world / "photos", "-o", tmp_path / "out", "--preset", "fast") == 0
     assert "peak memory" in capsys.readouterr().out
     (world / "sparsefusion-tiny").unlink()
+
+
+@pytest.mark.parametrize(
+    "name, seeking, weight, mean",
+    [
+        ("sparsefusion", "mode", 0.1, False),
+        ("sparsefusion-no-lpips", "mode", 0.0, False),
+        ("eft-field", "eft-mean", 0.1, False),
+        ("eft-field-lpips", "eft-mean", 0.1, True),
+        ("vldm-field-lpips", "vldm-mean", 0.1, True),
+    ],
+)
+def test_both_seekings_come_with_and_without_the_perceptual_loss(world, monkeypatch, name, seeking, weight, mean):
+    """Only those that have the loss look for its weights."""
+    asked = []
+    monkeypatch.setattr("fewview.pipeline.methods.find_lpips", lambda *_, **__: asked.append(1))
+    made = reconstructors([name], str(world / "weights"), "fast")[name]
+    assert (made.config.seeking, made.config.distill.perceptual_weight) == (seeking, weight)
+    assert made.config.distill.perceptual_mean == mean
+    assert bool(asked) == (weight > 0 and (mean or seeking == "mode"))

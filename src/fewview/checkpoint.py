@@ -1,7 +1,11 @@
-"""Files written whole or not at all, and model folders: config.json beside model*.safetensors. No pickle anywhere."""
+"""Files written whole or not at all, and model folders: config.json beside model*.safetensors.
+
+Nothing is pickled; checkpoints of others, which are, are read as numbers alone (`load_foreign`).
+"""
 
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -98,6 +102,36 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
+
+
+def load_foreign(path: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint of others: a safetensors file, or torch's own, of which nothing but numbers is read.
+
+    Of torch's, what lies under "model_state_dict" or "state_dict" where there is such; InputError where the file is
+    missing or damaged, asks for code to be run, or holds no tensors by name.
+    """
+    if path.suffix == ".safetensors":
+        return load_tensors(path)
+    _check_is_file(path)
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    except (*BUILD_ERRORS, AttributeError, EOFError, pickle.UnpicklingError):
+        raise InputError(
+            f"{path} is no whole checkpoint of torch's with numbers alone in it; fetch it again, or save its "
+            "state dictionary by itself."
+        ) from None
+    for key in ("model_state_dict", "state_dict"):
+        data = data[key] if isinstance(data, dict) and key in data else data
+    tensors = (
+        {n: t for n, t in data.items() if isinstance(n, str) and isinstance(t, Tensor)}
+        if isinstance(data, dict)
+        else {}
+    )
+    if not tensors:
+        raise InputError(f"{path} holds no weights by name; give the file that training saved.")
+    return tensors
 
 
 @contextmanager

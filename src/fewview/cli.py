@@ -13,6 +13,7 @@ from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
 from fewview.commands.evaluate import Evaluate, Tables
+from fewview.commands.importing import Import
 from fewview.commands.inspect import Inspect
 from fewview.commands.licenses import Licenses
 from fewview.commands.look import Export, Render
@@ -31,6 +32,7 @@ Command = (
     | Annotated[Tables, subcommand("tables")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Data, subcommand("data")]
+    | Annotated[Import, subcommand("import")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Licenses, subcommand("licenses")]

@@ -32,8 +32,9 @@ class Evaluate:
     """Folder for the results (JSONL), tables.md and pictures; results that are there are kept, and not made again."""
     methods: Annotated[str | None, arg(metavar="A,B")] = None
     """Which to compare. Objects: sparsefusion, eft, vldm, no-prior (these by default), and the fields fitted to images,
-    eft-field and vldm-field. Rooms: [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), no3d, regressor,
-    regressor-d3d and ggs-distill."""
+    eft-field and vldm-field; sparsefusion-no-lpips, eft-field-lpips and vldm-field-lpips swap the perceptual loss.
+    Rooms: [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), ggs-lifted, no3d, regressor, regressor-d3d
+    and ggs-distill."""
     scenes: Annotated[int | None, arg(metavar="N")] = None
     """Take N scenes, spread evenly over the set."""
     views: Annotated[int, arg(metavar="N")] = 2
@@ -81,6 +82,7 @@ class Evaluate:
         """Scenes of one object each."""
         from fewview.evaluation.objects.protocol import evaluate
         from fewview.evaluation.objects.splits import Protocol
+        from fewview.evaluation.perceptual import find_lpips
 
         if self.inception is not None:
             raise InputError("--inception is for KID and FID, which are taken of rooms; leave it out.")
@@ -90,7 +92,8 @@ class Evaluate:
         scenes = self.chosen(size)
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, progress=say)
+        nets = {"lpips": lpips, "alex": find_lpips("alex")}
+        return evaluate(methods, scenes, protocol, self.out, **nets, progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""

@@ -38,6 +38,8 @@ class Train:
     """Of the first weights and of every batch."""
     autoencoder: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """A trained autoencoder to take instead: a model folder, or Stable Diffusion's vae folder."""
+    init: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Of GGS's denoiser: a folder of Stable Video Diffusion (diffusers), whose U-Net it takes and trains further."""
     variant: Literal["full", "no-3d", "regressor", "no-novel", "no-depth"] = "full"
     """Of GGS: the paper's control without splats, a feed-forward regressor, or a loss left out."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -51,6 +53,8 @@ class Train:
         of_ggs = self.stage in ggs_stages.STAGES
         if self.variant != "full" and not of_ggs:
             raise InputError("--variant belongs to GGS; leave it out, or train its denoiser or decoder.")
+        if self.init is not None and self.stage != "denoiser":
+            raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
         family = ggs_stages if of_ggs else stages
         given = {"steps": self.steps, "minutes": self.minutes, "learning_rate": self.learning_rate, "seed": self.seed}
         training = replace(
@@ -60,7 +64,7 @@ class Train:
         if training.steps < 1 or training.learning_rate <= 0:
             raise InputError("--steps and --learning-rate must be positive.")
         say(f"Training {self.stage} ({self.size}) for {training.steps} steps; log and checkpoints in {self.out}.")
-        more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
+        more: dict[str, Any] = {"variant": self.variant, "init": self.init} if of_ggs else {}
         with counted(self.stage, training.steps) as tell:
             folder = family.run_stage(
                 self.stage,  # type: ignore[arg-type]
