@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import subcommand
 
 from fewview.allocator import keep_freed_memory
+from fewview.commands.batch import Batch
 from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
@@ -27,6 +28,7 @@ Command = (
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Batch, subcommand("batch")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Tables, subcommand("tables")]
     | Annotated[Train, subcommand("train")]
@@ -73,6 +75,12 @@ def parse(words: Sequence[str]) -> Command:
     """The command that the words ask for; tyro answers --help and mistakes, and exits."""
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     return tyro.cli(Command, prog="fewview", description=DESCRIPTION, args=words or ["--help"], config=config)
+
+
+def run_words(words: Sequence[str]) -> None:
+    """Runs one command; its errors are the caller's."""
+    keep_freed_memory()
+    parse(words).run()
 
 
 def _version() -> str:
