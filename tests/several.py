@@ -3,7 +3,8 @@
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import worlds
 
 from fewview.data.packed import pack
 from fewview.nn.autoencoder import Autoencoder
-from fewview.processes import joined
+from fewview.processes import here, joined
 from fewview.recipes.sparsefusion.training import Batching, batches
 from fewview.sparsefusion.tasks import AutoencoderTask, EFTTask, JointTask, UNetTask
 from fewview.training import Task, TrainConfig, train
@@ -55,14 +56,23 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a - b).square().mean((1, 2, 3))
 
 
-def train_all(out: Path, config: TrainConfig, names: tuple[str, ...]) -> None:
+def train_all(out: Path, config: TrainConfig, names: tuple[str, ...], *, die_at: int | None = None) -> None:
+    """Trains the tasks of these names; the second process dies in a step, if asked to."""
     for name, task in tasks().items():
         if name in names:
+            if die_at is not None and here().rank == 1:
+                task.loss = partial(_dying, task.loss, iter(range(die_at)))  # type: ignore[method-assign]
             train(task, config, out / name)
 
 
-def in_two_processes(work: Callable[..., None], *arguments: object) -> None:
-    """Runs work in a group of this process and a new one, and waits for that; its failure is an error here."""
+def _dying(loss: Callable, left: Iterator[int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    if next(left, None) is None:
+        os._exit(9)
+    return loss(generator)
+
+
+def in_two_processes(work: Callable[..., None], *arguments: object) -> int | None:
+    """Runs work in a group of this process and a new one; returns the exit code of that."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -75,7 +85,7 @@ def in_two_processes(work: Callable[..., None], *arguments: object) -> None:
             with joined("cpu"):
                 work(*arguments)
         other.join(60)
-        assert other.exitcode == 0
+        return other.exitcode
     finally:
         other.kill()
 

@@ -8,21 +8,26 @@ import torch
 from several import in_two_processes, train_all
 
 from fewview.checkpoint import load_tensors
+from fewview.errors import InputError
 from fewview.training import TrainConfig, last_checkpoint
 
 STAGES = ("autoencoder", "eft", "unet", "joint")
 ONE = TrainConfig(steps=1, learning_rate=1e-3, clip=None, log_every=1, save_every=1, validate_every=1)
 SOME = replace(ONE, steps=4, clip=1.0, save_every=2, validate_every=4)
+RUNS = ["2/some", "2/begun", "begun by 1", "2/shard", "2/shard begun", "2/killed"]
 HALF = replace(SOME, steps=2)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """A step of each stage and four of one, by one process and by two; and runs that the other number went on with."""
+    """A step of each stage and four of one, by one process and by two; runs that the other number went on with, and one
+    that ended when the second process died."""
     out = tmp_path_factory.mktemp("runs")
     some(out / "1")
     train_all(out / "begun by 1", HALF, ("joint",))
-    in_two_processes(some, out / "2", out / "begun by 1")
+    with pytest.raises(InputError, match=r"went away, so all of them end here; .* goes on from the last checkpoint\.$"):
+        in_two_processes(some, out / "2", out / "begun by 1")
+    train_all(out / "2" / "killed", SOME, ("joint",))
     train_all(out / "2" / "begun", SOME, ("joint",))
     train_all(out / "2" / "shard begun", SOME, ("joint",))
     return out
@@ -37,6 +42,7 @@ def some(out: Path, begun: Path | None = None) -> None:
         train_all(out / "begun", HALF, ("joint",))
         train_all(out / "shard", replace(SOME, shard=True), ("joint",))
         train_all(out / "shard begun", replace(HALF, shard=True), ("joint",))
+        train_all(out / "killed", SOME, ("joint",), die_at=3)
 
 
 def state(run: Path, name: str) -> dict[str, torch.Tensor]:
@@ -67,10 +73,8 @@ def test_statistics_of_batches_are_those_of_the_whole_batch(runs):
     assert len(names) > 5 and differ({n: one[n] for n in names}, {n: two[n] for n in names}) < 1e-5
 
 
-@pytest.mark.parametrize("run", ["2/some", "2/begun", "begun by 1", "2/shard", "2/shard begun"])
+@pytest.mark.parametrize("run", RUNS)
 def test_any_number_of_processes_ends_with_the_same_moments(runs, run):
     one, other = (state(runs / name / "joint", "optimizer") for name in ("1/some", run))
     assert differ(one, other) < 1e-3  # weights whose gradient is but rounding are moved as far as others by Adam
     assert last_checkpoint(runs / run / "joint").name == "00000004"
-
-

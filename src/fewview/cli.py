@@ -17,6 +17,7 @@ from fewview.commands.evaluate import Evaluate, Tables
 from fewview.commands.inspect import Inspect
 from fewview.commands.licenses import Licenses
 from fewview.commands.look import Export, Render
+from fewview.commands.profile import Profile
 from fewview.commands.reconstruct import Demo, Reconstruct
 from fewview.commands.train import Train, run_recipe
 from fewview.commands.view import View
@@ -34,6 +35,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Demo, subcommand("demo")]
+    | Annotated[Profile, subcommand("profile")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Licenses, subcommand("licenses")]
 )

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from fewview.nn.layers import TransformerLayer
-from fewview.nn.unet import ResBlock, SelfAttention
+from fewview.nn.unet import ResBlock
 from fewview.processes import here
 
 T = TypeVar("T")
-SHARDED = (ResBlock, SelfAttention, TransformerLayer)  # a shard each, gathered while it computes; the rest is one more
+SHARDED = (ResBlock, TransformerLayer)  # a shard each, gathered while it computes; the rest is one more
 
 
 class Spread:
@@ -44,7 +44,7 @@ def spread(model: nn.Module, *, shard: bool = False) -> Spread:
             module.group = statistics  # type: ignore[assignment]
     inside = _Inside(model)
     if not shard:
-        return Spread(nn.parallel.DistributedDataParallel(inside, find_unused_parameters=True, broadcast_buffers=False))
+        return Spread(nn.parallel.DistributedDataParallel(inside, find_unused_parameters=True))
     from torch.distributed.fsdp import fully_shard
 
     trained = [m for m in model.modules() if isinstance(m, SHARDED) and any(p.requires_grad for p in m.parameters())]

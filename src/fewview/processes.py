@@ -17,7 +17,7 @@ from torch import distributed as dist
 
 from fewview.errors import InputError
 
-GONE = ("gloo", "NCCL", "TCPStore", "Broken pipe", "Connection reset", "Connection closed")  # in errors of a dead peer
+GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")  # in errors
 TOLD = "fewview/told"  # a counter in the store of the group
 
 

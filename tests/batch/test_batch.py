@@ -140,6 +140,15 @@ def test_the_same_content_is_made_once_whatever_its_name(tmp_path):
     assert key_of(jobs[1]) != key_of(jobs[0])
 
 
+def test_two_batches_share_the_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUB_SECONDS", "0.05")
+    root, out = captures(tmp_path / "in", [str(i) for i in range(12)]), tmp_path / "out"
+    words = [sys.executable, "-m", "fewview", "batch", root, "-o", out, "--make", STUB, "--workers", 1]
+    both = [subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [driver.wait() for driver in both] == [0, 0]
+    assert squares(out) == [i * i for i in range(12)] and sorted(journal(out).values()) == [1] * 12
+
+
 def test_a_list_has_options_of_its_own_and_other_commands(tmp_path):
     (tmp_path / "a b").mkdir()
     lines = "# mine\n\n'a b' --views 0,2\nevaluate a --scenes 2\ndata rooms --train 3\n"

@@ -9,8 +9,11 @@ from pathlib import Path
 from fewview.batch.work import Outcome
 from fewview.files import atomic_path, write_json
 
-PAGES, PICTURES = ("report.html", "tables.md", ""), ("views/000.png",)  # of a folder of results; the first that is there
-ORDER = ("failed", "refused", "made", "there")
+PAGES, PICTURES = (
+    ("report.html", "tables.md", ""),
+    ("views/000.png",),
+)  # of a folder of results; the first that is there
+ORDER = ("failed", "refused", "made", "there")  # of states; a busy job is asked for again
 CSS = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 40px auto; padding: 0 20px; }

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ class Plan:
     gpu: bool = False
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A job, and whether to wait for another batch that is at it."""
+
+    job: Job
+    wait: bool = False
+
+
 def lost(job: Job, tries: int) -> Outcome:
     """The outcome of a job whose worker died each time."""
     return Outcome(job, "failed", sentence=f"Its worker died {tries} times, for want of memory perhaps.")
@@ -38,7 +47,7 @@ def lost(job: Job, tries: int) -> Outcome:
 
 def in_processes(jobs: Iterable[Job], plan: Plan) -> Iterator[Outcome]:
     """Outcomes as they come, from processes of this machine, which end when this one does."""
-    left, deaths = deque(jobs), {}
+    left, deaths = deque(_Asked(job) for job in jobs), {}
     with selectors.DefaultSelector() as ready:
         try:
             for _ in range(min(plan.workers, len(left))):
@@ -52,7 +61,10 @@ def in_processes(jobs: Iterable[Job], plan: Plan) -> Iterator[Outcome]:
                         if deaths[job] < plan.tries:
                             left.appendleft(job)
                         else:
-                            outcome = lost(job, plan.tries)
+                            outcome = lost(job.job, plan.tries)
+                    elif outcome.state == "busy":  # another batch makes it; we come back when nothing else is left
+                        left.append(replace(job, wait=True))
+                        outcome = None
                     _next(ready, chosen, plan, left)
                     if outcome is not None:
                         yield outcome
@@ -61,7 +73,7 @@ def in_processes(jobs: Iterable[Job], plan: Plan) -> Iterator[Outcome]:
                 _dismiss(chosen.data[0])
 
 
-def _hire(ready: selectors.BaseSelector, plan: Plan, job: Job) -> None:
+def _hire(ready: selectors.BaseSelector, plan: Plan, job: _Asked) -> None:
     """Starts a worker on a job."""
     environment = {**os.environ, **dict.fromkeys(THREADS, str(plan.threads))}
     process = subprocess.Popen(
@@ -76,7 +88,7 @@ def _hire(ready: selectors.BaseSelector, plan: Plan, job: Job) -> None:
     ready.register(process.stdout, selectors.EVENT_READ, (process, job))
 
 
-def _next(ready: selectors.BaseSelector, chosen: selectors.SelectorKey, plan: Plan, left: deque[Job]) -> None:
+def _next(ready: selectors.BaseSelector, chosen: selectors.SelectorKey, plan: Plan, left: deque[_Asked]) -> None:
     """Another job for a worker that is free, or for one in place of a dead one; nothing once there is none."""
     process = chosen.data[0]
     ready.unregister(chosen.fileobj)
@@ -90,13 +102,11 @@ def _next(ready: selectors.BaseSelector, chosen: selectors.SelectorKey, plan: Pl
     ready.register(chosen.fileobj, selectors.EVENT_READ, (process, job))
 
 
-def _ask(process: "subprocess.Popen[str]", plan: Plan, job: Job) -> None:
+def _ask(process: "subprocess.Popen[str]", plan: Plan, job: _Asked) -> None:
     assert process.stdin is not None
-    try:
-        process.stdin.write(asked(job, plan.out, plan.make))
+    with suppress(BrokenPipeError):  # it died; its output, which has ended, tells
+        process.stdin.write(asked(job.job, plan.out, plan.make, wait=job.wait))
         process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died; its output, which has ended, tells
 
 
 def _reply(process: "subprocess.Popen[str]") -> Outcome | None:
@@ -113,10 +123,8 @@ def _reply(process: "subprocess.Popen[str]") -> Outcome | None:
 def _dismiss(process: "subprocess.Popen[str]") -> None:
     """Ends a worker: its input does."""
     assert process.stdin is not None and process.stdout is not None
-    try:
+    with suppress(BrokenPipeError):
         process.stdin.close()
-    except BrokenPipeError:
-        pass
     process.kill()
     process.wait()
     process.stdout.close()

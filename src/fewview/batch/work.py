@@ -15,7 +15,7 @@ from typing import Literal
 from fewview.batch.jobs import Job, key_of
 from fewview.errors import InputError
 
-State = Literal["made", "there", "refused", "failed"]
+State = Literal["made", "there", "refused", "failed", "busy"]
 WORK, LOGS = ".work", "logs"  # of the folder of all results: unfinished ones, and what was said while they were made
 JOURNAL = "made.jsonl"  # a line for each result, when it is there
 SHORT = 12  # characters of the key in names
@@ -23,7 +23,10 @@ SHORT = 12  # characters of the key in names
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: made now, there before, refused for its input, or failed; a sentence says why."""
+    """What became of a job: made now, there before, refused for its input, failed, or busy: another batch is at it.
+
+    A sentence says why.
+    """
 
     job: Job
     state: State
@@ -32,23 +35,25 @@ class Outcome:
     sentence: str = ""
 
 
-def work(job: Job, out: Path, make: str) -> Outcome:
+def work(job: Job, out: Path, make: str, *, wait: bool = True) -> Outcome:
     """Does a job unless its results are in `out`; `make` is module:function, called with the words and a new folder.
 
-    The folder may keep what a former try left. A result takes its place by one rename, and a lock lets two workers, or
-    two batches, never make the same.
+    Beside the folder may be what a former try left. A result takes its place by one rename, and a lock lets two
+    workers, or two batches, never make the same: they `wait`, or the job is busy.
     """
     start, key = time.monotonic(), "none"
     try:
         key = key_of(job)
         name = f"{job.name}-{key[:SHORT]}"
-        with _locked(out / WORK / f"{key}.lock"):
+        with _locked(out / WORK / f"{key}.lock", wait=wait):
             if (out / name).exists():
                 return Outcome(job, "there", name)
             _make(job, out, (key, name), make)
             seconds = round(time.monotonic() - start, 2)
             _append(out / JOURNAL, {"folder": name, "words": job.words, "seconds": seconds})
         return Outcome(job, "made", name, seconds)
+    except BlockingIOError:
+        return Outcome(job, "busy")
     except InputError as error:
         shutil.rmtree(out / WORK / key, ignore_errors=True)
         return Outcome(job, "refused", sentence=str(error))
@@ -106,14 +111,17 @@ def _said(log: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone with a file, which the system frees when the process ends in whatever way; nothing where it cannot."""
+def _locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Alone with a file, which the system frees when the process ends in whatever way; nothing where it cannot.
+
+    BlockingIOError where another has it, and there is no `wait`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
         try:
             import fcntl
 
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except ImportError:  # Windows
             pass
         yield

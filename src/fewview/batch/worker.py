@@ -24,14 +24,14 @@ def main() -> None:
     while True:
         task = json.loads(lines.get())
         job = Job(task["name"], tuple(task["words"]))
-        outcome = work(job, Path(task["out"]), task["make"])
+        outcome = work(job, Path(task["out"]), task["make"], wait=task["wait"])
         replies.write(said(outcome))
         replies.flush()
 
 
-def asked(job: Job, out: Path, make: str) -> str:
+def asked(job: Job, out: Path, make: str, *, wait: bool) -> str:
     """A job as a line."""
-    return json.dumps({**asdict(job), "out": str(out), "make": make}) + "\n"
+    return json.dumps({**asdict(job), "out": str(out), "make": make, "wait": wait}) + "\n"
 
 
 def said(outcome: Outcome) -> str:

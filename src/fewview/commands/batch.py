@@ -50,7 +50,7 @@ class Batch:
         from fewview.batch.index import summary, write_index
         from fewview.batch.jobs import jobs_of
 
-        if min(self.workers or 1, self.threads, self.tries) < 1:
+        if min(1 if self.workers is None else self.workers, self.threads, self.tries) < 1:
             raise InputError("--workers, --threads and --tries must be at least 1.")
         if self.address is not None and self.backend != "ray":
             raise InputError("--address names a Ray cluster; add --backend ray.")

@@ -78,9 +78,7 @@ class Train:
             raise InputError("--steps, --learning-rate and --batch must be positive.")
         tell_first = say if group.first else lambda text: None
         where = f"log and checkpoints in {self.out}"
-        tell_first(
-            f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}."
-        )
+        tell_first(f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}.")
         more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
         with counted(self.stage, training.steps) if group.first else nullcontext(lambda *_: None) as tell:
             folder = family.run_stage(
