@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from fewview.profiling import Profile, Profiler
 
 
@@ -65,8 +66,8 @@ def duration(seconds: float) -> str:
 class Stages:
     """One bar for each stage, in the order in which they are first reported; `seconds` of those that are done."""
 
-    bars: Progress
-    tasks: dict[str, TaskID] = field(default_factory=dict)
+    bars: "Progress"
+    tasks: "dict[str, TaskID]" = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     profiler: "Profiler | None" = None  # is told too
@@ -116,7 +117,9 @@ def counted(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
         yield tell
 
 
-def _bars() -> Progress:
+def _bars() -> "Progress":
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
