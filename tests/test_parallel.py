@@ -14,7 +14,7 @@ from fewview.training import TrainConfig, last_checkpoint
 STAGES = ("autoencoder", "eft", "unet", "joint")
 ONE = TrainConfig(steps=1, learning_rate=1e-3, clip=None, log_every=1, save_every=1, validate_every=1)
 SOME = replace(ONE, steps=4, clip=1.0, save_every=2, validate_every=4)
-RUNS = ["2/some", "2/begun", "begun by 1", "2/shard", "2/shard begun", "2/killed"]
+RUNS = ["2/some", "begun by 1", "sharded", "2/killed"]
 HALF = replace(SOME, steps=2)
 
 
@@ -24,12 +24,11 @@ def runs(tmp_path_factory) -> Path:
     that ended when the second process died."""
     out = tmp_path_factory.mktemp("runs")
     some(out / "1")
-    train_all(out / "begun by 1", HALF, ("joint",))
+    for run in ("begun by 1", "sharded"):
+        train_all(out / run, HALF, ("joint",))
     with pytest.raises(InputError, match=r"went away, so all of them end here; .* goes on from the last checkpoint\.$"):
-        in_two_processes(some, out / "2", out / "begun by 1")
+        in_two_processes(some, out / "2", out)
     train_all(out / "2" / "killed", SOME, ("joint",))
-    train_all(out / "2" / "begun", SOME, ("joint",))
-    train_all(out / "2" / "shard begun", SOME, ("joint",))
     return out
 
 
@@ -38,10 +37,8 @@ def some(out: Path, begun: Path | None = None) -> None:
     train_all(out / "one", ONE, STAGES)
     train_all(out / "some", SOME, ("joint",))
     if begun is not None:
-        train_all(begun, SOME, ("joint",))
-        train_all(out / "begun", HALF, ("joint",))
-        train_all(out / "shard", replace(SOME, shard=True), ("joint",))
-        train_all(out / "shard begun", replace(HALF, shard=True), ("joint",))
+        train_all(begun / "begun by 1", SOME, ("joint",))
+        train_all(begun / "sharded", replace(SOME, shard=True), ("joint",))
         train_all(out / "killed", SOME, ("joint",), die_at=3)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from fewview.batch.jobs import Job
 from fewview.batch.work import Outcome, work
 from fewview.batch.worker import asked, heard
-from fewview.errors import MissingPackage
+from fewview.errors import InputError, MissingPackage
 
 AHEAD = 2  # jobs for each worker of a cluster that are handed in early
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -140,7 +140,11 @@ def in_ray(jobs: Iterable[Job], plan: Plan, address: str | None = None) -> Itera
     except ImportError:
         raise MissingPackage("Ray is not installed: pip install 'fewview[batch]', or --backend processes.") from None
     local: dict[str, Any] = {"num_cpus": plan.workers, "include_dashboard": False} if address is None else {}
-    ray.init(address=address, log_to_driver=False, logging_level="error", **local)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error", **local)
+    except Exception as error:  # it raises that very class where it does not start in time
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"Ray did not start ({reason}); mend --address, or leave out --backend ray.") from None
     count = plan.workers if address is None else int(ray.cluster_resources().get("CPU", 1))
     wants = {"num_cpus": 1, "num_gpus": int(plan.gpu), "max_retries": plan.tries - 1}
     remote = ray.remote(**wants)(work)
