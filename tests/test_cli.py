@@ -24,6 +24,8 @@ COMMANDS = (
     "view",
     "demo",
     "bench",
+    "batch",
+    "profile",
     "licenses",
     "import",
 )

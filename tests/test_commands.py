@@ -99,6 +99,24 @@ def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
     assert fewview("export", out, "-o", tmp_path / "x.spz") == 0
 
 
+def test_a_profile_tells_stages_and_calls_and_changes_no_result(world, tmp_path, capsys):
+    assert run(world, tmp_path / "out", "--profile") == 0
+    told = capsys.readouterr().out
+    assert "distilling the scene" in told and "UNet" in told and "together" in told
+    assert "distill" in (tmp_path / "out" / "profile.html").read_text()
+    assert "Where the time went" in (tmp_path / "out" / "report.html").read_text()
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_profile_alone_leaves_one_page(world, tmp_path, capsys):
+    page = tmp_path / "p.html"
+    how = ("--weights", world / "weights", "--preset", "fast", "--method", "no-prior")
+    assert fewview("profile", world / "photos", "-o", page, *how) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+    assert ".html" in refused(capsys, "profile", world / "photos", "-o", tmp_path / "p.txt")
+
+
 def test_a_scene_is_rendered_as_a_video_and_as_pictures(world, tmp_path):
     assert fewview("render", world / "out", "-o", tmp_path / "a.mp4", "--frames", 2, "--size", 16) == 0
     assert (tmp_path / "a.mp4").stat().st_size > 500

@@ -34,6 +34,7 @@ IMPORTED_ALL_THE_SAME = {("ggs/grow.py", "json")}  # settings as bytes, beside t
 TESTED_BY = {  # modules that no test of their folder imports: the test that runs them, through what it imports
     "allocator": "test_cli.py",
     "benchmarks.splatting": "viewer/test_packed_splats.py",
+    "commands.batch": "batch/test_batch.py",
     "commands.bench": "test_cli.py",
     "commands.console": "test_cli.py",
     "commands.data": "test_cli.py",
@@ -43,6 +44,8 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "commands.inspect": "test_inspect.py",
     "commands.licenses": "test_licenses.py",
     "commands.look": "test_commands.py",
+    "commands.methods": "test_commands.py",
+    "commands.profile": "test_commands.py",
     "commands.room_methods": "test_evaluate_rooms.py",
     "commands.train": "test_cli.py",
     "commands.view": "viewer/test_server.py",

@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import subcommand
 
 from fewview.allocator import keep_freed_memory
+from fewview.commands.batch import Batch
 from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
@@ -17,6 +18,7 @@ from fewview.commands.importing import Import
 from fewview.commands.inspect import Inspect
 from fewview.commands.licenses import Licenses
 from fewview.commands.look import Export, Render
+from fewview.commands.profile import Profile
 from fewview.commands.reconstruct import Demo, Reconstruct
 from fewview.commands.train import Train, run_recipe
 from fewview.commands.view import View
@@ -28,12 +30,14 @@ Command = (
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Batch, subcommand("batch")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Tables, subcommand("tables")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Import, subcommand("import")]
     | Annotated[Demo, subcommand("demo")]
+    | Annotated[Profile, subcommand("profile")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Licenses, subcommand("licenses")]
 )
@@ -75,6 +79,12 @@ def parse(words: Sequence[str]) -> Command:
     """The command that the words ask for; tyro answers --help and mistakes, and exits."""
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     return tyro.cli(Command, prog="fewview", description=DESCRIPTION, args=words or ["--help"], config=config)
+
+
+def run_words(words: Sequence[str]) -> None:
+    """Runs one command; its errors are the caller's."""
+    keep_freed_memory()
+    parse(words).run()
 
 
 def _version() -> str:

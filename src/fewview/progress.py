@@ -14,5 +14,6 @@ def silent(stage: str, fraction: float) -> None:
 
 
 def steps_of(progress: Progress, stage: str, total: int) -> Steps:
-    """Steps, of `total`, told as one stage."""
+    """Steps, of `total`, told as one stage, which begins now."""
+    progress(stage, 0.0)
     return lambda step, numbers: progress(stage, step / total)

@@ -4,11 +4,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fewview.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from fewview.profiling import Profile, Profiler
 
 
 class _Pipe(Console):
@@ -61,13 +66,21 @@ def duration(seconds: float) -> str:
 class Stages:
     """One bar for each stage, in the order in which they are first reported; `seconds` of those that are done."""
 
-    bars: Progress
-    tasks: dict[str, TaskID] = field(default_factory=dict)
+    bars: "Progress"
+    tasks: "dict[str, TaskID]" = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    profiler: "Profiler | None" = None  # is told too
+
+    @property
+    def profile(self) -> "Callable[[], Profile] | None":
+        """What tells what the profiler has measured, where there is one."""
+        return None if self.profiler is None else self.profiler.profile
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Says that `fraction` in [0, 1] of a stage is done."""
+        if self.profiler is not None:
+            self.profiler(stage, fraction)
         if stage not in self.tasks:
             self.tasks[stage] = self.bars.add_task(stage, total=1.0)
             self.started[stage] = time.monotonic()
@@ -81,10 +94,10 @@ class Stages:
 
 
 @contextmanager
-def stages() -> Iterator[Stages]:
+def stages(profiler: "Profiler | None" = None) -> Iterator[Stages]:
     """Progress bars for the stages that are reported in the block."""
     with _bars() as bars:
-        yield Stages(bars)
+        yield Stages(bars, profiler=profiler)
 
 
 @contextmanager
@@ -104,7 +117,9 @@ def counted(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
         yield tell
 
 
-def _bars() -> Progress:
+def _bars() -> "Progress":
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),

@@ -108,7 +108,7 @@ class Generation:
             directory=folder,
         )
         scene.origin = self.photos.origin
-        scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds)))
+        scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds), report.profile))
 
     def settings(self) -> dict:
         """What the report says about how the scene was made."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.methods import SparseFusion
     from fewview.pipeline.photos import Photos
     from fewview.pipeline.reconstruction import Reconstruction
+    from fewview.profiling import Profiler
 
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
 SAVE_EVERY = 100  # steps
@@ -65,6 +66,8 @@ class Reconstruct:
     """The same seed gives the same scene on the same machine."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
+    profile: bool = False
+    """Also measure where the time goes: a table, and profile.html among the results."""
     resume: bool = False
     """Go on with a run that was stopped."""
     overwrite: bool = False
@@ -77,16 +80,34 @@ class Reconstruct:
         check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
-        say(f"Reading {self.input}")
-        photos = self.photos()
-        makers = {"ggs": partial(generation, self), "splats": self.splatting}
-        make = makers.get(self.method, self.distillation)(photos)
-        with stages() as report, _RunFolder(self, photos.numbers) as folder:
-            make(report, folder)
-        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
+        if self.profile:
+            self.profiled()
+        else:
+            self.reconstruct()
         say(f"Took {effort(start)}.")
 
-    def photos(self) -> "Photos":
+    def profiled(self) -> None:
+        """The same, measured."""
+        from fewview.profiling import Profiler, table
+
+        with Profiler() as profiler:
+            self.reconstruct(profiler)
+        rows = table(profiler.profile())
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+    def reconstruct(self, profiler: "Profiler | None" = None) -> None:
+        """From the photos to the results."""
+        say(f"Reading {self.input}")
+        photos = self.photos(profiler)
+        makers = {"ggs": partial(generation, self), "splats": self.splatting}
+        make = makers.get(self.method, self.distillation)(photos)
+        with stages(profiler) as report, _RunFolder(self, photos.numbers) as folder:
+            make(report, folder)
+        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
+
+    def photos(self, profiler: "Profiler | None" = None) -> "Photos":
         """The chosen photos, read and checked."""
         from fewview.pipeline.photos import PhotoChoice, read_photos
 
@@ -100,7 +121,7 @@ class Reconstruct:
         )
         out = self.out.absolute()
         kept = out.with_name(f"{out.name}.cameras")  # beside the results
-        with stages() as report:
+        with stages(profiler) as report:
             return read_photos(self.input, choice, keep=kept, tell=say, progress=report)
 
     def distillation(self, photos: "Photos") -> "Callable[[Stages, Path], None]":
@@ -165,7 +186,7 @@ class Reconstruct:
         from fewview.export.package import Record
 
         _ = scene.mesh  # and the splats, so that the record knows how long they took
-        scene.save(self.out, Record(scene.name, settings, dict(report.seconds)))
+        scene.save(self.out, Record(scene.name, settings, dict(report.seconds), report.profile))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The folder that a reconstruction leaves: scene, mesh, splats, film, views with their poses, and a report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,6 +12,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, read_json
 from fewview.errors import InputError
+from fewview.export.flame import write_profile
 from fewview.export.glb import write_glb
 from fewview.export.images import write_png
 from fewview.export.mesh import Mesh
@@ -22,11 +23,13 @@ from fewview.export.transforms import write_transforms
 from fewview.export.video import render_path, write_video
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.paths import CameraPrior, orbit
+from fewview.profiling import Profile
 from fewview.render.gaussians import Gaussians
 from fewview.views import Asset, Render, Views
 
 FILES = {
     "report.html": "this page",
+    "profile.html": "where the time went: a flame graph",
     "scene": "the scene itself, for fewview",
     "mesh.glb": "mesh with vertex colours, y up",
     "splats.ply": "Gaussian splats (3DGS layout)",
@@ -70,11 +73,12 @@ class Products:
 
 @dataclass(frozen=True)
 class Record:
-    """How it was made: a name, JSON settings, and seconds by stage."""
+    """How it was made: a name, JSON settings, seconds by stage, and what tells the costs in detail when it is done."""
 
     name: str = "scene"
     settings: Mapping[str, object] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    profile: Callable[[], Profile] | None = None
 
 
 def write_results(
@@ -113,6 +117,8 @@ def write_results(
                 folder / "viewer.html", products.splats, views.cameras, up,
                 photos=photos, name=record.name, walk=products.walk,
             )  # fmt: skip
+        if record.profile is not None:
+            write_profile(folder / "profile.html", record.profile(), record.name)
         page = html(_report(folder, views, renders, (asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
 
@@ -173,4 +179,5 @@ def _report(folder: Path, views: Views, renders: list[Render], made: tuple[Saved
         {name: what for name, what in FILES.items() if (folder / name).exists()},
         None if truth is None else (truth, (products.shown or asset).render(truth.cameras)),
         (folder / "orbit.mp4").read_bytes(),
+        None if record.profile is None else record.profile(),
     )

@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fewview.export.flame import stage_table
 from fewview.export.images import colour_depth, data_uri
+from fewview.profiling import Profile
 from fewview.views import Render, Views, resize
 
 THUMBNAIL = 320  # px, the longest side of an embedded picture
@@ -33,6 +35,7 @@ class Report:
     files: Mapping[str, str] = field(default_factory=dict)  # relative path -> what it is
     truth: tuple[Views, Render] | None = None
     video: bytes | None = None
+    profile: Profile | None = None
 
 
 def html(report: Report) -> str:
@@ -40,6 +43,9 @@ def html(report: Report) -> str:
     parts = [_header(report), _orbit(report), _inputs(report.inputs)]
     if report.truth is not None:
         parts.append(_comparison(*report.truth))
+    if report.profile is not None:
+        note = "Until this page was written; profile.html has the flame graph."
+        parts.append(_section("Where the time went", stage_table(report.profile), note))
     parts.append(f'<div class="columns">{_timings(report.timings)}{_files(report.files)}</div>')
     parts.append(f'<div class="columns">{_settings(report.settings)}{_environment()}</div>')
     title = f"<title>{escape(report.name)} · fewview</title>"
