@@ -2,7 +2,7 @@
 
 import pytest
 from test_batch import batch, captures, journal, squares
-from test_batch import stub as stub  # noqa: PLC0414
+from test_batch import stub as stub
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
