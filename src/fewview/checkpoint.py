@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -84,9 +85,15 @@ def read_json(path: Path) -> Any:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, written whole."""
+    """A safetensors file, written whole; OSError, as of every other file, where the system refuses it."""
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:
+            refused = re.search(r"os error (\d+)", str(error))
+            if refused is None:
+                raise
+            raise OSError(int(refused[1]), os.strerror(int(refused[1])), str(path)) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

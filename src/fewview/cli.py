@@ -1,9 +1,10 @@
-"""The `fewview` command. Bad input ends with one sentence and exit code 2, an interruption with 130."""
+"""The `fewview` command. Bad input, and what the system refuses, end with one sentence and exit code 2, an interruption
+with 130."""
 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 import tyro
 from tyro.conf import subcommand
@@ -19,7 +20,8 @@ from fewview.commands.look import Export, Render
 from fewview.commands.reconstruct import Demo, Reconstruct
 from fewview.commands.train import Train, run_recipe
 from fewview.commands.view import View
-from fewview.errors import InputError
+from fewview.commands.words import check_words
+from fewview.errors import InputError, told
 
 Command = (
     Annotated[Reconstruct, subcommand("reconstruct")]
@@ -35,22 +37,26 @@ Command = (
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Licenses, subcommand("licenses")]
 )
-DESCRIPTION = "A few photographs in, a 3D scene out. `fewview COMMAND --help` tells more."
+COMMANDS = tuple(get_args(each)[1].name for each in get_args(Command))
+DESCRIPTION = (
+    "A few photographs in, a 3D scene out. `fewview COMMAND --help` tells more, `fewview --version` which version this is."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code; errors that are not the input's keep their traceback."""
     keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    hint = ""
+    hint, out = "", "a file"
     try:
+        check_words(words, COMMANDS)
         if words == ["--version"]:
             print(_version())
         elif words[:1] == ["train"] and ":" in "".join(words[1:2]):
             run_recipe(words[1], words[2:])
         else:
             command = parse(words)
-            hint = getattr(command, "interrupted", "")
+            hint, out = getattr(command, "interrupted", ""), str(getattr(command, "out", None) or out)
             command.run()
     except InputError as error:
         ERR.print(f"fewview: {_printable(str(error))}")
@@ -61,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        ERR.print(f"fewview: {_printable(told(error, out))}")
+        return 2
     return 0
 
 

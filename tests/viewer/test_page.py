@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from viewer.browser import Clock, Page, chromium, intersection_over_union
+from viewer.browser import Clock, Page, chromium, intersection_over_union, screenshot, until
 from viewer.scenes import UP, ball, ring
 
 from fewview.export import page as writer
@@ -118,6 +118,13 @@ def test_the_page_opens_from_disk_and_shows_what_we_render(scene):
         print(f"\nmean absolute difference {difference:.4f}, overlap {overlap:.3f}")
 
 
+def test_tools_that_take_a_picture_by_their_own_clock_see_the_scene(scene, tmp_path):
+    """Turning or not: what waits for a worker would stay at "Unpacking ..."."""
+    seen = screenshot(scene, tmp_path / "seen.png", SIZE, 300)
+    background, middle = seen[5, 250], seen[60:90, 140:180]
+    assert background.max() < 0.02 and (middle.max(-1) > 0.3).all() and middle.std((0, 1)).max() > 0.02
+
+
 @pytest.mark.slow
 def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
     with chromium(*SIZE, has_touch=True, accept_downloads=True) as page:
@@ -144,8 +151,7 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
         assert np.linalg.norm(turned - start) > 0.3
         np.testing.assert_allclose(np.linalg.norm(turned), np.linalg.norm(start), rtol=1e-4)
         page.page.mouse.wheel(0, 200)
-        page.page.wait_for_timeout(200)
-        assert np.linalg.norm(eye()) > 1.2 * np.linalg.norm(turned)
+        until(page.page, lambda: np.linalg.norm(eye()) > 1.2 * np.linalg.norm(turned))
         page.page.keyboard.press("r")
         np.testing.assert_allclose(eye(), start, atol=1e-5)
 
@@ -167,9 +173,8 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
         np.testing.assert_allclose(saved, first, atol=2 / 255)
 
         press("turn")
-        page.page.wait_for_timeout(600)
+        until(page.page, lambda: np.linalg.norm(eye() - start) > 0.05)
         press("turn")
-        assert np.linalg.norm(eye() - start) > 0.05
         assert not page.complaints
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import counted, say
+from fewview.commands.targets import check_new
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,9 +115,7 @@ class Inspect:
             return
         if self.out.suffix.lower() != ".png":
             raise InputError(f"{self.out} does not end in .png; name a .png file for the picture.")
-        from fewview.commands.look import refuse_existing
-
-        refuse_existing(self.out, self.overwrite)
+        check_new(self.out, self.overwrite)
 
     def write(self, picture) -> None:
         """A Pillow image, whole or not at all."""

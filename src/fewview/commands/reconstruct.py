@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 from fewview.commands.console import Stages, check_device, effort, say, stages
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
+from fewview.commands.targets import check_place
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -226,6 +227,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a folder with foreign files in it, and results of ours unless they may be replaced."""
     from fewview.export.package import check_free
 
+    check_place(out)
     check_free(out)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{out} holds results already; name another folder, or replace them with --overwrite.")

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import check_device, counted, say
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 
@@ -59,6 +60,7 @@ class Train:
         )
         if training.steps < 1 or training.learning_rate <= 0:
             raise InputError("--steps and --learning-rate must be positive.")
+        check_folder(self.out)
         say(f"Training {self.stage} ({self.size}) for {training.steps} steps; log and checkpoints in {self.out}.")
         more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
         with counted(self.stage, training.steps) as tell:

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import ERR, say
+from fewview.commands.targets import check_new, check_place
 from fewview.errors import InputError
 
 
@@ -42,9 +43,13 @@ class View:
             raise InputError("--samples takes two or more scenes; a single one has nothing to disagree with.")
         if not 0 < self.port < 65536:
             raise InputError(f"--port is {self.port}; it is a number from 1 to 65535.")
+        for path in (*self.scenes, *self.samples):
+            if not path.exists():
+                raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
         if self.page is not None:
             self.write(self.page)
             return
+        check_place(self.save_path)
         from fewview.viewer.exhibits import exhibits
         from fewview.viewer.server import Place, serve
 
@@ -77,10 +82,8 @@ class View:
             raise InputError("--page holds one scene; name just one, without --samples.")
         if page.suffix.lower() != ".html":
             raise InputError(f"{page} ends in '{page.suffix}'; name a .html file.")
-        from fewview.commands.look import refuse_existing
+        check_new(page, self.overwrite)
         from fewview.export.page import write_viewer_html
-
-        refuse_existing(page, self.overwrite)
 
         shown = self.open(self.scenes[0], first=True)
         posed = shown.posed
