@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import subcommand
 
 from fewview.allocator import keep_freed_memory
+from fewview.busy import share_the_machine
 from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
@@ -46,6 +47,7 @@ DESCRIPTION = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code; errors that are not the input's keep their traceback."""
     keep_freed_memory()
+    share_the_machine()
     words = list(sys.argv[1:] if arguments is None else arguments)
     hint, out = "", "a file"
     try:

@@ -85,7 +85,7 @@ def test_a_target_where_nothing_can_be_written_is_refused_before_any_work(comman
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_target_whose_name_is_too_long_is_refused_before_any_work(command, world, tmp_path, capsys):
-    assert "too long" in refused(capsys, *words(command, world, tmp_path / ("x" * 250)))
+    assert "too long" in refused(capsys, *words(command, world, tmp_path / ("x" * 300)))
     assert list(tmp_path.iterdir()) == []
 
 

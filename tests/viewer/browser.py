@@ -19,7 +19,7 @@ FLAGS = (  # software WebGL, and nothing that asks the network
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SECONDS = 60  # software WebGL on a shared core takes its time
+SECONDS = 180  # software WebGL on a shared core takes its time
 
 
 class Page:

@@ -143,7 +143,7 @@ def seen(client, camera=None) -> np.ndarray:
 
 
 def test_the_served_page_shows_what_we_render(served):
-    with chromium(960 + PANEL, 720) as page:
+    with chromium(480 + PANEL, 360) as page:
         client = opened(page, served)
         have = seen(client, CAMERAS.transformed(shown().page_from_world())[1])
         want = shown().asset.render(CAMERAS[1]).image.permute(1, 2, 0).numpy()

@@ -121,7 +121,7 @@ class Generation:
             progress=report,
             directory=folder,
         )
-        scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds)))
+        scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds), report.began))
 
     def settings(self) -> dict:
         """What the report says about how the scene was made."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
-from fewview.commands.console import Stages, check_device, effort, say, stages
+from fewview.commands.console import Stages, check_device, effort, say, stages, tell_threads
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
 from fewview.commands.targets import check_place
@@ -49,8 +49,11 @@ class Reconstruct:
     """Steps of fitting the splats of ggs to all photos and generated views."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None
     """Numbers of the photos to use, from 0."""
-    matcher: Literal["sift", "learned"] = "sift"
-    """What matches photos that have no cameras; `learned` bridges wider steps, and needs a package (docs/poses.md)."""
+    matcher: Literal["auto", "sift", "learned"] = "auto"
+    """What matches photos that have no cameras: SIFT, and where that leaves photos out `learned`, which bridges wider
+    steps and needs a package (docs/poses.md)."""
+    anyway: bool = False
+    """Go on where few of the photos without cameras could be placed."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
     photo_size: Annotated[int, arg(metavar="N")] = 1024
@@ -78,10 +81,11 @@ class Reconstruct:
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
         say(f"Reading {self.input}")
+        tell_threads()
         photos = self.photos()
         makers = {"ggs": partial(generation, self), "splats": self.splatting}
         make = makers.get(self.method, self.distillation)(photos)
-        with stages() as report, _RunFolder(self, photos.numbers) as folder:
+        with stages(start) as report, _RunFolder(self, photos.numbers) as folder:
             make(report, folder)
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
         say(f"Took {effort(start)}.")
@@ -96,6 +100,7 @@ class Reconstruct:
             most=MOST if self.max_views is None else self.max_views,
             mask="none" if room else self.mask,
             matcher=self.matcher,
+            anyway=self.anyway,
             single=room,
         )
         out = self.out.absolute()
@@ -164,7 +169,7 @@ class Reconstruct:
         from fewview.export.package import Record
 
         _ = scene.mesh  # and the splats, so that the record knows how long they took
-        scene.save(self.out, Record(scene.name, settings, dict(report.seconds)))
+        scene.save(self.out, Record(scene.name, settings, dict(report.seconds), report.began))
 
 
 @dataclass(frozen=True)
