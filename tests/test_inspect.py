@@ -168,7 +168,11 @@ def test_the_verdict_agrees_with_the_gap_and_says_what_to_photograph_next():
 
 @pytest.mark.parametrize(
     ("present", "model", "words"),
-    [(True, "", "makes some by GrabCut"), (False, "", "the whole photo counts"), (False, "m.onnx", "FEWVIEW_MASK_MODEL")],
+    [
+        (True, "", "makes some by GrabCut"),
+        (False, "", "the whole photo counts"),
+        (False, "m.onnx", "FEWVIEW_MASK_MODEL"),
+    ],
 )
 def test_what_becomes_of_photos_without_masks_is_told_as_it_will_be(present, model, words, monkeypatch):
     monkeypatch.setattr(masks.util, "find_spec", lambda name: "there" if present else None)

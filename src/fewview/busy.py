@@ -3,13 +3,18 @@
 import os
 from pathlib import Path
 
-WAIT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}  # OpenMP's, GNU's, LLVM's and Intel's
+WAIT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    "KMP_BLOCKTIME": "0",
+}  # OpenMP, GNU, LLVM
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def share_the_machine() -> int:
-    """Sets how OpenMP and numba will use threads, before they are loaded; returns how many. What the user has set stays.
+    """Sets how OpenMP and numba will use threads, before they are loaded; returns how many.
 
+    What the user has set stays.
     A thread that spins while it waits takes a core from the very thread that it waits for, once there are more threads
     than free cores; teams then take many times as long. Process-wide, so for programs to call, not for the library: the
     `fewview` command does.

@@ -39,9 +39,7 @@ Command = (
     | Annotated[Licenses, subcommand("licenses")]
 )
 COMMANDS = tuple(get_args(each)[1].name for each in get_args(Command))
-DESCRIPTION = (
-    "A few photographs in, a 3D scene out. `fewview COMMAND --help` tells more, `fewview --version` which version this is."
-)
+DESCRIPTION = "A few photographs in, a 3D scene out. More: `fewview COMMAND --help`, `fewview --version`."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import worlds
 from test_cli import fewview, refused
+from viewer.scenes import ball
 
 from fewview import cli
 from fewview.checkpoint import save_tensors
 from fewview.commands import targets
 from fewview.errors import InputError, told
 from fewview.export.ply import write_ply
-from viewer.scenes import ball
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,9 @@ def test_a_refusal_without_a_file_names_the_target(monkeypatch, capsys):
 
     monkeypatch.setattr("fewview.commands.inspect.Inspect.run", run)
     assert "cameras.png" in refused(capsys, "inspect", "x", "-o", "cameras.png")
-    assert told(OSError("odd\nwords")) == "a file cannot be read or written (odd words); mend that, or name another place."
+    assert (
+        told(OSError("odd\nwords")) == "a file cannot be read or written (odd words); mend that, or name another place."
+    )
 
 
 def test_a_reader_that_went_away_is_still_no_error(monkeypatch):

@@ -12,7 +12,8 @@ from fewview.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("wrong", "meant"), [("recontruct", "reconstruct"), ("Veiw", "view"), ("tabels", "tables"), ("licences", "licenses")]
+    ("wrong", "meant"),
+    [("recontruct", "reconstruct"), ("Veiw", "view"), ("tabels", "tables"), ("licences", "licenses")],
 )
 def test_a_misspelt_command_gets_a_suggestion(wrong, meant, capsys):
     assert f"did you mean `fewview {meant}`" in refused(capsys, wrong, "x")

@@ -93,7 +93,7 @@ def stages(began: float | None = None) -> Iterator[Stages]:
 
 @contextmanager
 def counted(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """One bar of `total` steps, told the number done and a note; in a log, lines as `Pace` has them and one at the end."""
+    """One bar of `total` steps, told the number done and a note; in a log, `Pace`'s lines and one at the end."""
     with _bars() as bars:
         task, pace = bars.add_task(title, total=total), Pace()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
 from fewview.errors import InputError
@@ -21,8 +22,7 @@ def check_words(words: Sequence[str], commands: Sequence[str]) -> None:
 
 def _check_photos(words: Sequence[str]) -> None:
     """InputError for two or more photos, which a command takes as the folder that they lie in."""
-    pairs = zip(words, words[1:])
-    named = [word for before, word in pairs if not before.startswith("-") and not word.startswith("-")]
+    named = [word for before, word in pairwise(words) if not before.startswith("-") and not word.startswith("-")]
     if len(named) < 2 or not all(Path(word).is_file() for word in named):
         return
     from fewview.data.images import PHOTO_SUFFIXES
@@ -30,6 +30,6 @@ def _check_photos(words: Sequence[str]) -> None:
     if not all(Path(word).suffix.lower() in PHOTO_SUFFIXES for word in named):
         return
     raise InputError(
-        f"{len(named)} photos are named, {named[0]} first, where the folder that holds them is wanted; name it (--views "
-        "0,5,9 chooses among its photos), or put these alone into a new one."
+        f"{len(named)} photos are named, {named[0]} first, where the folder that holds them is wanted; name it (--views"
+        " 0,5,9 chooses among its photos), or put these alone into a new one."
     )

@@ -111,9 +111,9 @@ class Coverage:
         off = lambda angle: ((self.azimuths - angle + 180) % 360 - 180).abs()
         first, last = int(off(start).argmin()), int(off(start + gap).argmin())
         return (
-            f"It can be reconstructed where photos look: in an arc of {gap:.0f} degrees no camera stands, and what only "
-            f"shows there is invented.\nPhotograph next: {places} more from that arc, {gap / (places + 1):.0f} degrees "
-            f"apart, going on from photo {first} away from the others until photo {last} is reached."
+            f"It can be reconstructed where photos look: in an arc of {gap:.0f} degrees no camera stands, and what only"
+            f" shows there is invented.\nPhotograph next: {places} more from that arc, {gap / (places + 1):.0f} degrees"
+            f" apart, going on from photo {first} away from the others until photo {last} is reached."
         )
 
     def words(self) -> str:
