@@ -13,7 +13,23 @@ from typing import Any
 
 NUMBERS = (0, 1, -1, 2, 3, 255, 256, 65535, 2**31 - 1, -(2**31), 2**32 - 1, 2**53, 2**63 - 1, 2**64 - 1)
 FLOATS = (0.0, -0.0, 1e-300, 1e30, -1e30, 1e300, math.nan, math.inf, -math.inf, 0.1)
-WORDS = ("", " ", ".", "..", "/", "a/../b", "x" * 300, "\0", "\u0301", "\x1b[2J", "nan", "-1", "1e999", "true", "PINHOLE")
+WORDS = (
+    "",
+    " ",
+    ".",
+    "..",
+    "/",
+    "a/../b",
+    "x" * 300,
+    "\0",
+    "\u0301",
+    "\x1b[2J",
+    "nan",
+    "-1",
+    "1e999",
+    "true",
+    "PINHOLE",
+)
 VALUES = (*NUMBERS, *FLOATS, *WORDS, None, True, False, [], {}, [[]], [1, 2, 3], {"a": 1}, [None] * 4)
 
 
