@@ -45,7 +45,7 @@ def test_what_is_to_go_follows_a_machine_that_becomes_slower():
 
 def test_short_work_says_nothing_in_between_and_slow_work_is_never_silent_for_long():
     assert lines([(i / 100, i / 100) for i in range(101)]) == []
-    assert len(lines([(10 * i, i / 1000) for i in range(1, 61)])) == 9  # every minute, of the first six hundredths
+    assert len(lines([(10 * i, i / 1000) for i in range(1, 61)])) == 10  # every minute, of the first six hundredths
 
 
 def test_work_that_reports_the_same_again_foretells_nothing():

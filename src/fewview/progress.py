@@ -55,7 +55,7 @@ class Pace:
         """
         now, (before, done) = self.clock(), self.last
         waited, gained = now - before, fraction - done
-        due = int(fraction / SHARE + 1e-9) > int(done / SHARE + 1e-9) or waited > SILENCE
+        due = int(fraction / SHARE + 1e-9) > int(done / SHARE + 1e-9) or waited >= SILENCE
         if not due or waited < HASTE or gained <= 0 or fraction >= 1:
             return None
         self.last = now, fraction
