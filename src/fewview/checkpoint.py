@@ -54,7 +54,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             os.replace(path, old / path.name)
             try:
                 os.replace(temporary, path)
-            except OSError:
+            except BaseException:  # Ctrl-C too: what was there comes back
                 os.replace(old / path.name, path)
                 raise
             finally:

@@ -66,7 +66,7 @@ class Reconstruct:
     preset: Preset = "default"
     """How long to distill (some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU) or, with ggs, to sample."""
     seed: int = 0
-    """The same seed gives the same scene on the same machine."""
+    """The same seed gives the same scene on the same machine, with as many threads."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
     resume: bool = False
