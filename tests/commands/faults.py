@@ -1,8 +1,8 @@
-"""Moments at which files are made or renamed, and what may go wrong there: the disk is full, or the user presses Ctrl-C.
+"""Moments at which files are made or renamed, and what may go wrong there: a full disk, or Ctrl-C.
 
-Python tells of such moments by audit events (docs.python.org/3/library/audit_events.html); a hook that raises stops what
-was about to happen. Hooks can't be taken away again, so there is one, which is idle most of the time. Writers in native
-code are not seen by it; `small_files` stops them, by the system's limit on the size of files.
+Python tells of such moments by audit events (docs.python.org/3/library/audit_events.html); a hook that raises stops
+what was about to happen. Hooks stay for ever, so there is one, which is idle most of the time. Writers in native code
+are not seen by it; `small_files` stops them, by the limit that the system puts on the size of files.
 """
 
 import errno

@@ -1,6 +1,7 @@
 """A full disk, and Ctrl-C, at ten moments of each command: nothing half-written, and the next run succeeds."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -119,10 +120,7 @@ def test_results_that_are_replaced_are_the_old_ones_or_the_new_ones_at_every_mom
         write("new")
     for at in range(len(seen)):
         write("old")
-        with stop(at, tmp_path):
-            try:
-                write("new")
-            except (KeyboardInterrupt, OSError):
-                pass
+        with stop(at, tmp_path), suppress(KeyboardInterrupt, OSError):
+            write("new")
         assert (tmp_path / "out" / "a.txt").read_text() in ("old", "new"), at
         assert [path.name for path in tmp_path.iterdir()] == ["out"], at
