@@ -117,7 +117,7 @@ def with_cameras(
     if kept is not None:
         tell(f"{kept.report()} (estimated before, in {keep})")
         return kept
-    found, by = _estimated(photos, kinds, tell, progress)
+    found, by = _estimated(photos, kinds, tell, progress=progress)
     tell(found.report())
     if len(found.registered) < len(photos):
         tell(f"Matches of each pair of photos:\n{found.table()}")
@@ -152,7 +152,7 @@ def _kept(keep: Path, photos: UnposedPhotos, kinds: Sequence[Matcher]) -> Estima
 
 
 def _estimated(
-    photos: UnposedPhotos, kinds: Sequence[Matcher], tell: Tell, progress: Progress | None
+    photos: UnposedPhotos, kinds: Sequence[Matcher], tell: Tell, *, progress: Progress | None
 ) -> tuple[Estimated, Matcher]:
     """By the first matcher; where it leaves photos out, by the one that places most. InputError where none does."""
     best: tuple[Estimated, Matcher] | None = None
