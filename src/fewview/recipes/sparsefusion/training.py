@@ -71,7 +71,7 @@ def batches(packed: PackedScenes, batching: Batching, device: torch.device | str
 
 
 def held_out_pair(
-    packed: PackedScenes, scenes: int = 32, device: torch.device | str = "cpu", capture: Capture | None = None
+    packed: PackedScenes, scenes: int = 32, *, device: torch.device | str = "cpu", capture: Capture | None = None
 ) -> tuple[Views, Views]:
     """A fixed validation batch: two context views and two queries of evenly spread scenes."""
     chosen = torch.linspace(0, len(packed) - 1, min(scenes, len(packed))).long()
