@@ -1,4 +1,7 @@
-"""A full disk, and Ctrl-C, at ten moments of each command: nothing half-written, and the next run succeeds."""
+"""A full disk, and Ctrl-C, at moments of each command: nothing half-written, and the next run succeeds.
+
+There are ten of them each with `-m slow`, and a few without.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +18,7 @@ from fewview.commands import reconstruct
 from fewview.export.ply import write_ply
 from fewview.sparsefusion import method
 
-MOMENTS = 10
+MOMENTS, FEW, FEWER = 10, 3, 2
 QUICK = {
     "inspect": ("inspect", "photos", "-o", "OUT.png"),
     "pictures": ("render", "scene.ply", "-o", "OUT", "--frames", "3", "--size", "16"),
@@ -66,7 +69,7 @@ def held(folder: Path) -> dict[str, int]:
     return {str(n): p.stat().st_size if p.is_file() else -1 for p, n in paths.items() if n.parts[0] not in KEPT}
 
 
-def check(said: tuple[str, ...], world: Path, root: Path, capsys, *, full: bool, most: int = MOMENTS) -> None:
+def check(said: tuple[str, ...], world: Path, root: Path, capsys, *, full: bool, most: int) -> None:
     """Breaks a command at moments spread over all of it, each in a folder of its own."""
     (root / "whole").mkdir()
     with moments(root) as seen:
@@ -88,13 +91,14 @@ def check(said: tuple[str, ...], world: Path, root: Path, capsys, *, full: bool,
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full disk", "Ctrl-C"])
+@pytest.mark.parametrize("most", [FEW, pytest.param(MOMENTS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", QUICK)
-def test_a_command_that_is_broken_off_leaves_nothing_and_succeeds_next_time(command, full, world, tmp_path, capsys):
-    check(QUICK[command], world, tmp_path, capsys, full=full)
+def test_a_command_that_is_broken_off_leaves_nothing(command, most, full, world, tmp_path, capsys):
+    check(QUICK[command], world, tmp_path, capsys, full=full, most=most)
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full disk", "Ctrl-C"])
-@pytest.mark.parametrize("most", [2, pytest.param(MOMENTS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [FEWER, pytest.param(MOMENTS, marks=pytest.mark.slow)])
 def test_a_reconstruction_that_is_broken_off_is_resumed(most, full, world, tmp_path, capsys):
     check(RESULTS, world, tmp_path, capsys, full=full, most=most)
 
