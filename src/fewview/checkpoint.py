@@ -3,7 +3,9 @@
 Nothing is pickled; checkpoints of others, which are, are read as numbers alone (`load_foreign`).
 """
 
+import os
 import pickle
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +34,15 @@ __all__ = [
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, written whole."""
+    """A safetensors file, written whole; OSError, as of every other file, where the system refuses it."""
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:
+            refused = re.search(r"os error (\d+)", str(error))
+            if refused is None:
+                raise
+            raise OSError(int(refused[1]), os.strerror(int(refused[1])), str(path)) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -56,7 +64,7 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return load_tensors(path)
-    _check_is_file(path)
+    check_is_file(path)
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

@@ -5,6 +5,7 @@ GrabCut: Rother et al., SIGGRAPH 2004, in OpenCV.
 
 import os
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ def with_masks(views: Views, mode: str = "auto", points: Float[Tensor, "m 3"] | 
     if mode not in ("auto", "grabcut"):
         raise InputError(f"--mask {mode} is not known; write auto, grabcut, none, or name an .onnx file.")
     return replace(views, masks=grabcut(views, points))
+
+
+def expected_masks() -> str:
+    """What `auto` will do for photos without masks, as half a sentence for people."""
+    if os.environ.get(VARIABLE):
+        return f"`fewview reconstruct` makes some, by the model that {VARIABLE} names."
+    if util.find_spec("cv2") is not None:
+        return "`fewview reconstruct` makes some by GrabCut (--mask chooses another way)."
+    return "the whole photo counts as the object (pip install 'fewview[masks]' for masks)."
 
 
 def salient(images: Float[Tensor, "n 3 h w"], model: Path) -> Float[Tensor, "n 1 h w"]:

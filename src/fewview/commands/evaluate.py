@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from fewview.commands.console import say
 from fewview.commands.methods import Preset, reconstructors, trained_size
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Evaluate:
     interrupted: ClassVar[str] = "the same command goes on with the scenes that are missing"
 
     def run(self) -> None:
+        check_folder(self.out)
         from fewview.checkpoint import atomic_path
         from fewview.evaluation.perceptual import find_lpips
         from fewview.evaluation.rooms.windows import is_room_set

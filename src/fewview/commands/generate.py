@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.photos import Photos
 
 AUTO = "auto"
+WHOLE = 0.99  # share of a photo: what is cut beyond is told
 SMALLEST = 16  # pixels, of photos that splats are fitted to
 
 
@@ -53,9 +54,24 @@ def generation(command: "Reconstruct", photos: "Photos") -> "Generation":
     method.model.to(command.device)
     path = None if command.path == AUTO else cameras_of(Path(command.path), command.frames, photos.origin)
     room = method.prepare(photos.views, path)
+    tell_window(photos.views.cameras, room.given.cameras)
     if method.model.config.metric and command.metres is None:
         say(f"A unit of the cameras' world is taken for {method.config.metres:.3g} m (--metres says it better).")
     return Generation(command, method, room, photos)
+
+
+def tell_window(photos: "Cameras", given: "Cameras") -> None:
+    """Says what of the photos the model sees, where that is not all of them."""
+    from fewview.ggs.walks import window
+
+    h, w, _, _ = window(photos, given.height, given.width)
+    share = h * w / (photos.height * photos.width)
+    if share < WHOLE:
+        shape = "square" if given.width == given.height else f"{given.width} to {given.height}"
+        say(
+            f"These weights see pictures that are {shape}: of each photo, {photos.width} x {photos.height}, the middle "
+            f"{w} x {h} are used ({100 * share:.0f} %)."
+        )
 
 
 def cameras_of(path: Path, frames: int | None, origin: Origin) -> "Cameras":
@@ -108,7 +124,8 @@ class Generation:
             directory=folder,
         )
         scene.origin = self.photos.origin
-        scene.save(self.command.out, Record(scene.name, self.settings(), dict(report.seconds), report.profile))
+        record = Record(scene.name, self.settings(), dict(report.seconds), report.profile, report.began)
+        scene.save(self.command.out, record)
 
     def settings(self) -> dict:
         """What the report says about how the scene was made."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import effort, say, stages
+from fewview.commands.targets import check_new
 from fewview.errors import InputError
 from fewview.pipeline.formats import FORMATS, choose, far_note
 
@@ -57,7 +58,8 @@ class Render:
         start = time.monotonic()
         if min(self.frames or 1, self.fps, self.size or 1) < 1:
             raise InputError("--frames, --fps and --size must be at least 1.")
-        refuse_existing(self.out, self.overwrite)
+        check_film(self.out)
+        check_new(self.out, self.overwrite)
         from fewview.pipeline.reconstruction import Reconstruction
 
         check_spz(self.spz_axes)
@@ -110,7 +112,7 @@ class Export:
         from fewview.export.spz import SpzLayout
 
         chosen = choose(self.out, self.format, SpzLayout(self.spz_version, self.spz_axes))
-        refuse_existing(self.out, self.overwrite)
+        check_new(self.out, self.overwrite)
         from fewview.pipeline.reconstruction import Reconstruction
 
         with stages() as report:
@@ -138,6 +140,12 @@ def say_notes(scene: "Reconstruction") -> None:
         say(f"{scene.name}: {note}.")
 
 
+def check_film(out: Path) -> None:
+    """InputError for a file of another kind than `write_film` writes."""
+    if out.suffix.lower() not in ("", ".mp4", ".webp"):
+        raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 or .webp file, or a folder for pictures.")
+
+
 def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress: Callable[[float], None]) -> None:
     """Renderings as a .mp4 or .webp file, or as numbered pictures in a folder, written whole."""
     from fewview.checkpoint import atomic_folder
@@ -151,18 +159,8 @@ def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress
 
     films = {".mp4": write_video, ".webp": write_webp}
     if out.suffix:
-        if out.suffix.lower() not in films:
-            raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 or .webp file, or a folder for pictures.")
         films[out.suffix.lower()](out, images(), fps=fps)
         return
     with atomic_folder(out) as folder:
         for i, image in enumerate(images()):
             write_png(folder / f"{i:04d}.png", image)
-
-
-def refuse_existing(out: Path, overwrite: bool) -> None:
-    """A file that is there is replaced only when asked, and a folder with something in it never."""
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out} is a folder with something in it; name an empty or a new one.")
-    if out.is_file() and not overwrite:
-        raise InputError(f"{out} exists already; name another file, or replace it with --overwrite.")

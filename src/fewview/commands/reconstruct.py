@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
-from fewview.commands.console import Stages, check_device, effort, say, stages
+from fewview.commands.console import Stages, check_device, effort, say, stages, tell_threads
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
+from fewview.commands.targets import check_place
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,8 +51,11 @@ class Reconstruct:
     """Steps of fitting the splats of ggs to all photos and generated views."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None
     """Numbers of the photos to use, from 0."""
-    matcher: Literal["sift", "learned"] = "sift"
-    """What matches photos that have no cameras; `learned` bridges wider steps, and needs a package (docs/poses.md)."""
+    matcher: Literal["auto", "sift", "learned"] = "auto"
+    """What matches photos that have no cameras: SIFT, and where that leaves photos out `learned`, which bridges wider
+    steps and needs a package (docs/poses.md)."""
+    anyway: bool = False
+    """Go on where few of the photos without cameras could be placed."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
     photo_size: Annotated[int, arg(metavar="N")] = 1024
@@ -63,7 +67,7 @@ class Reconstruct:
     preset: Preset = "default"
     """How long to distill (some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU) or, with ggs, to sample."""
     seed: int = 0
-    """The same seed gives the same scene on the same machine."""
+    """The same seed gives the same scene on the same machine, with as many threads."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
     profile: bool = False
@@ -81,29 +85,30 @@ class Reconstruct:
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
         if self.profile:
-            self.profiled()
+            self.profiled(start)
         else:
-            self.reconstruct()
+            self.reconstruct(start)
         say(f"Took {effort(start)}.")
 
-    def profiled(self) -> None:
+    def profiled(self, start: float) -> None:
         """The same, measured."""
         from fewview.profiling import Profiler, table
 
         with Profiler() as profiler:
-            self.reconstruct(profiler)
+            self.reconstruct(start, profiler)
         rows = table(profiler.profile())
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
             say("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
-    def reconstruct(self, profiler: "Profiler | None" = None) -> None:
-        """From the photos to the results."""
+    def reconstruct(self, start: float, profiler: "Profiler | None" = None) -> None:
+        """From the photos to the results; the command began at `start`."""
         say(f"Reading {self.input}")
+        tell_threads()
         photos = self.photos(profiler)
         makers = {"ggs": partial(generation, self), "splats": self.splatting}
         make = makers.get(self.method, self.distillation)(photos)
-        with stages(profiler) as report, _RunFolder(self, photos.numbers) as folder:
+        with stages(start, profiler) as report, _RunFolder(self, photos.numbers) as folder:
             make(report, folder)
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
 
@@ -117,11 +122,12 @@ class Reconstruct:
             most=MOST_OF_ROOMS if room and self.max_views is None else self.max_views,
             mask="none" if room else self.mask,
             matcher=self.matcher,
+            anyway=self.anyway,
             single=room,
         )
         out = self.out.absolute()
         kept = out.with_name(f"{out.name}.cameras")  # beside the results
-        with stages(profiler) as report:
+        with stages(profiler=profiler) as report:
             return read_photos(self.input, choice, keep=kept, tell=say, progress=report)
 
     def distillation(self, photos: "Photos") -> "Callable[[Stages, Path], None]":
@@ -186,7 +192,8 @@ class Reconstruct:
         from fewview.export.package import Record
 
         _ = scene.mesh  # and the splats, so that the record knows how long they took
-        scene.save(self.out, Record(scene.name, settings, dict(report.seconds), report.profile))
+        record = Record(scene.name, settings, dict(report.seconds), report.profile, report.began)
+        scene.save(self.out, record)
 
 
 @dataclass(frozen=True)
@@ -249,6 +256,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a folder with foreign files in it, and results of ours unless they may be replaced."""
     from fewview.export.package import check_free
 
+    check_place(out)
     check_free(out)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{out} holds results already; name another folder, or replace them with --overwrite.")

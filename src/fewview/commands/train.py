@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import check_device, counted, say
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Train:
         )
         if training.steps < 1 or training.learning_rate <= 0 or (training.batch or 1) < 1:
             raise InputError("--steps, --learning-rate and --batch must be positive.")
+        check_folder(self.out)
         tell_first = say if group.first else lambda text: None
         where = f"log and checkpoints in {self.out}"
         tell_first(f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}.")

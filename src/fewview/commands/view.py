@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import ERR, say
+from fewview.commands.targets import check_new, check_place
 from fewview.errors import InputError
 
 
@@ -38,15 +39,27 @@ class View:
     """Port to serve at; the next free one if it is taken."""
 
     def run(self) -> None:
+        self.check()
+        if self.page is not None:
+            self.write(self.page)
+        else:
+            check_place(self.save_path)
+            self.serve()
+
+    def check(self) -> None:
+        """InputError for options that do not go together, and for scenes that are not there."""
         if not self.scenes and not self.samples:
             raise InputError("Name a scene, or two samples of one with --samples.")
         if len(self.samples) == 1:
             raise InputError("--samples takes two or more scenes; a single one has nothing to disagree with.")
         if not 0 < self.port < 65536:
             raise InputError(f"--port is {self.port}; it is a number from 1 to 65535.")
-        if self.page is not None:
-            self.write(self.page)
-            return
+        for path in (*self.scenes, *self.samples):
+            if not path.exists():
+                raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
+
+    def serve(self) -> None:
+        """The scenes at an address, until Ctrl-C."""
         from fewview.viewer.exhibits import exhibits
         from fewview.viewer.server import Place, serve
 
@@ -58,9 +71,8 @@ class View:
         opened = [self.open(scene, first=i == 0) for i, scene in enumerate(self.scenes)]
         samples = [self.open(scene, first=not opened and i == 0) for i, scene in enumerate(self.samples)]
         for shown in (*opened, *samples):
-            if shown.gaussians.degree:
-                say(f"{shown.name}: colours are of degree 0 here; --page FILE.html shows harmonics of degree "
-                    f"{shown.gaussians.degree} too.")  # fmt: skip
+            if degree := shown.gaussians.degree:
+                say(f"{shown.name}: colours are of degree 0 here; --page FILE.html shows those of degree {degree} too.")
         server = serve(exhibits(opened, samples), Place(self.host, self.port, self.save_path))
         say(f"Open http://{_written(self.host)}:{server.get_port()} in a browser; Ctrl-C ends it.")
         try:
@@ -88,10 +100,8 @@ class View:
             raise InputError("--page holds one scene; name just one, without --samples.")
         if page.suffix.lower() != ".html":
             raise InputError(f"{page} ends in '{page.suffix}'; name a .html file.")
-        from fewview.commands.look import refuse_existing
+        check_new(page, self.overwrite)
         from fewview.export.page import write_viewer_html
-
-        refuse_existing(page, self.overwrite)
 
         shown = self.open(self.scenes[0], first=True)
         posed = shown.posed

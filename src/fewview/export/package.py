@@ -1,5 +1,6 @@
 """The folder that a reconstruction leaves: scene, mesh, splats, film, views with their poses, and a report."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from fewview.export.video import render_path, write_video
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.paths import CameraPrior, orbit
 from fewview.profiling import Profile
+from fewview.progress import duration
 from fewview.render.gaussians import Gaussians
 from fewview.views import Asset, Render, Views
 
@@ -40,6 +42,7 @@ FILES = {
     "inputs": "the photos, with masks and poses",
 }
 ORBIT, WALK = "orbit", "walk"  # what transforms.json calls the path of the film
+REST = "reading, rendering and writing"
 INPUT_SIZE = 1024  # pixels, the longest side of the photos that are kept
 STILLS = 8  # renderings of the orbit that the report shows
 
@@ -73,12 +76,22 @@ class Products:
 
 @dataclass(frozen=True)
 class Record:
-    """How it was made: a name, JSON settings, seconds by stage, and what tells the costs in detail when it is done."""
+    """How it was made: a name, JSON settings, seconds by stage, and what tells the costs in detail when it is done.
+
+    `started` is when all of it began (time.monotonic); without it the stages are all that is known of the time.
+    """
 
     name: str = "scene"
     settings: Mapping[str, object] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     profile: Callable[[], Profile] | None = None
+    started: float | None = None
+
+    def seconds(self) -> dict[str, float]:
+        """By stage until now, with what lies between and after the stages, so that they add up to the whole time."""
+        known = dict(self.timings)
+        rest = 0.0 if self.started is None else time.monotonic() - self.started - sum(known.values())
+        return {**known, REST: rest} if rest > 0 else known
 
 
 def write_results(
@@ -157,9 +170,9 @@ def _report(folder: Path, views: Views, renders: list[Render], made: tuple[Saved
     chosen = [renders[i * len(renders) // STILLS] for i in range(min(STILLS, len(renders)))]
     stills = Render(*(torch.stack(parts) for parts in zip(*((r.image, r.alpha, r.depth) for r in chosen))))
     facts = {"input views": str(len(views))}
-    if record.timings:
-        seconds = sum(record.timings.values())
-        facts["time"] = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    seconds = record.seconds()
+    if seconds:
+        facts["time"] = duration(sum(seconds.values()))
     peak = peak_memory()
     if peak is not None:
         facts["peak memory"] = f"{peak:.1f} GiB"
@@ -173,7 +186,7 @@ def _report(folder: Path, views: Views, renders: list[Render], made: tuple[Saved
         record.name,
         views,
         stills,
-        record.timings,
+        seconds,
         record.settings,
         facts,
         {name: what for name, what in FILES.items() if (folder / name).exists()},
