@@ -43,16 +43,15 @@ class _Shown(torch.autograd.Function):
         follow_torch_threads()
         ctx.save_for_backward(means, features, harmonics, eye, indices)
         colours = np.empty((len(indices), features.shape[1]), np.float32)
-        _forward(*_arrays((means, features, harmonics, eye, indices)), degree_of(harmonics.shape[1]), colours)
+        _forward(_arrays((means, features, harmonics, eye, indices)), degree_of(harmonics.shape[1]), colours)
         return torch.from_numpy(colours).to(features)
 
     @staticmethod
     def backward(ctx, *gradients):
         follow_torch_threads()
         means, features, harmonics = ctx.saved_tensors[:3]
-        arrays = _arrays(ctx.saved_tensors)
         made = tuple(np.zeros(tensor.shape, np.float32) for tensor in (means, features, harmonics))
-        _backward(*arrays, degree_of(harmonics.shape[1]), _numpy(gradients[0]), *made)
+        _backward(_arrays(ctx.saved_tensors), degree_of(harmonics.shape[1]), _numpy(gradients[0]), made)
         of_means, of_features, of_harmonics = (torch.from_numpy(array).to(features) for array in made)
         of_eye = -of_means.sum(0) if ctx.needs_input_grad[3] else None
         return of_means, of_features, of_harmonics, of_eye, None
@@ -115,7 +114,8 @@ def _pull(x, y, z, degree, of):
 
 @_compile_parallel
 @no_type_check
-def _forward(means, features, harmonics, eye, indices, degree, colours):
+def _forward(splats, degree, colours):
+    means, features, harmonics, eye, indices = splats
     count, channels = harmonics.shape[1], harmonics.shape[2]
     for i in numba.prange(len(indices)):
         at = indices[i]
@@ -131,9 +131,9 @@ def _forward(means, features, harmonics, eye, indices, degree, colours):
 
 @_compile_parallel
 @no_type_check
-def _backward(
-    means, features, harmonics, eye, indices, degree, of_colours, of_means, of_features, of_harmonics
-):  # fmt: skip
+def _backward(splats, degree, of_colours, gradients):
+    means, features, harmonics, eye, indices = splats
+    of_means, of_features, of_harmonics = gradients
     count, channels = harmonics.shape[1], harmonics.shape[2]
     for i in numba.prange(len(indices)):
         at = indices[i]
