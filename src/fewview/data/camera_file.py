@@ -35,7 +35,8 @@ def read_cameras(path: Path, *, origin: Origin | None = None, size: tuple[int, i
         where = f"{path}: frame {i}"
         if not isinstance(frame, dict):
             raise InputError(f"{where} must be an object with transform_matrix.")
-        cameras.append(counted_from(begin, _camera(present(data), present(frame), (finder, size), where)))
+        found = _camera(present(data), present(frame), (finder, size), where=where)
+        cameras.append(counted_from(begin, found))
     return Cameras.stack([camera.resized(cameras[0].height, cameras[0].width) for camera in cameras])
 
 
@@ -53,7 +54,7 @@ def origin_in(data: Any, path: Path) -> Origin:
 
 
 def _camera(
-    top: dict[str, Any], frame: dict[str, Any], sizes: tuple[Finder, tuple[int, int] | None], where: str
+    top: dict[str, Any], frame: dict[str, Any], sizes: tuple[Finder, tuple[int, int] | None], *, where: str
 ) -> Cameras:
     """One frame's camera, in float64."""
     data = {**top, **frame}

@@ -83,8 +83,8 @@ def read_compressed_ply(path: Path) -> GaussianAsset:
     if "chunk" not in file.tables:
         raise InputError(f"{path} has packed splats without their chunks; export it again.")
     words, bounds = file.vertices, file.tables["chunk"]
-    missing = [name for name in WORDS if name not in (words.dtype.names or ())]
-    missing += [name for pair in (MEANS, SCALES) for side in pair for name in side if name not in bounds.dtype.names]
+    there = {*(words.dtype.names or ()), *(bounds.dtype.names or ())}
+    missing = [name for name in (*WORDS, *MEANS[0], *MEANS[1], *SCALES[0], *SCALES[1]) if name not in there]
     if missing:
         raise InputError(f"{path} has no '{missing[0]}'; it is no compressed PLY of splats.")
     if len(bounds) * CHUNK < len(words):
@@ -100,16 +100,17 @@ def _unpacked(words: np.ndarray, bounds: np.ndarray, harmonics: Tensor | None) -
     bytes_ = np.stack([colour >> shift & 255 for shift in (24, 16, 8, 0)], -1) / 255
     colours = bytes_[:, :3]
     if set(COLOURS[0]) | set(COLOURS[1]) <= set(bounds.dtype.names or ()):  # older files have colours of [0, 1]
-        colours = _between(colours, bounds, COLOURS, chunk)
+        colours = _between(colours, bounds, COLOURS, chunk=chunk)
     others = np.stack([rotation >> shift & 1023 for shift in (20, 10, 0)], -1) / 1023
-    columns = (
-        _between(_shares(position), bounds, MEANS, chunk),
-        np.exp(_between(_shares(scale), bounds, SCALES, chunk)),
-        with_largest(rotation >> 30 & 3, (2 * others - 1) / np.sqrt(2)),
-        bytes_[:, 3],
-        colours,
+    tensor = lambda column: torch.from_numpy(np.asarray(column, np.float32))
+    return Gaussians(
+        tensor(_between(_shares(position), bounds, MEANS, chunk=chunk)),
+        tensor(np.exp(_between(_shares(scale), bounds, SCALES, chunk=chunk))),
+        tensor(with_largest(rotation >> 30 & 3, (2 * others - 1) / np.sqrt(2))),
+        tensor(bytes_[:, 3]),
+        tensor(colours),
+        harmonics,
     )
-    return Gaussians(*(torch.from_numpy(np.asarray(column, np.float32)) for column in columns), harmonics)
 
 
 def _harmonics(file: PlyTables) -> tuple[Tensor | None, tuple[str, ...]]:
@@ -143,6 +144,7 @@ def _between(
     shares: Float[np.ndarray, "n 3"],
     bounds: np.ndarray,
     names: tuple[tuple[str, ...], tuple[str, ...]],
+    *,
     chunk: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n 3"]:
     low, high = (np.stack([bounds[name] for name in side], -1).astype(np.float64)[chunk] for side in names)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
+from trimesh.visual import ColorVisuals
 
 from fewview.errors import InputError
 from fewview.export.glb import y_up
@@ -22,12 +23,12 @@ def read_mesh(path: Path) -> Mesh | None:
         data = path.read_bytes()
         (size,) = struct.unpack_from("<I", data, 12)
         up = json.loads(data[20 : 20 + size])["nodes"][0].get("extras", {}).get("up")
-        found = trimesh.load(path, file_type="glb", process=False).geometry
+        loaded = trimesh.load(path, file_type="glb", process=False)
     except (ValueError, KeyError, IndexError, AttributeError, struct.error, OSError) as error:
         raise InputError(f"{path} is not a whole .glb file ({type(error).__name__}); export it again.") from None
-    mesh = next(iter(found.values()), None)
+    mesh = next(iter(loaded.geometry.values()), None) if isinstance(loaded, trimesh.Scene) else None
     numbers = isinstance(up, list) and len(up) == 3 and all(isinstance(x, (int, float)) for x in up)
-    if not numbers or not isinstance(mesh, trimesh.Trimesh) or mesh.visual.kind != "vertex":
+    if not numbers or not isinstance(mesh, trimesh.Trimesh) or not isinstance(mesh.visual, ColorVisuals):
         return None
     turn = y_up(torch.tensor(up)).double().numpy()
     colours = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(np.float64) / 255

@@ -171,7 +171,8 @@ class _File:
         """An array as float32; integers stand for [0, 1] or [-1, 1] where they are normalised."""
         listed = self.entry("accessors", number)
         where = f"{self.path}: accessor {number}"
-        kind, width = KINDS.get(listed.get("componentType")), WIDTHS.get(listed.get("type"))
+        kind = KINDS.get(field(listed, "componentType", int, where=where))
+        width = WIDTHS.get(field(listed, "type", str, where=where))
         count = field(listed, "count", int, where=where)
         if kind is None or width is None or "sparse" in listed or "bufferView" not in listed:
             raise InputError(f"{where} is of a kind that is not read; save the file again without compression.")

@@ -1,5 +1,7 @@
-"""What packed formats of splats share: an order in which neighbours follow each other, quaternions without their
-largest component, and codebooks of a column's values."""
+"""What packed formats of splats share.
+
+An order in which neighbours follow each other, quaternions without their largest component, and codebooks of values.
+"""
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8

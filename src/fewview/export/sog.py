@@ -112,7 +112,7 @@ def _read(path: Path, bundle: zipfile.ZipFile) -> GaussianAsset:
             with_largest(modes, (2 * (pixels["quats"][0][:, :3] / 255) - 1) / np.sqrt(2)),
             sh0[:, 3] / 255,
             _codes(part["sh0"], path)[sh0[:, :3]] * SH_DC + 0.5,
-            *(_harmonics(path, bundle, meta, count) if "shN" in meta else ()),
+            *(_harmonics(path, bundle, meta, count=count) if "shN" in meta else ()),
         )
         splats = Gaussians(*(torch.from_numpy(np.asarray(column, np.float32)) for column in columns))
     kept, notes = without_bad(splats, path)
@@ -120,7 +120,7 @@ def _read(path: Path, bundle: zipfile.ZipFile) -> GaussianAsset:
 
 
 def _harmonics(
-    path: Path, bundle: zipfile.ZipFile, meta: dict[str, Any], count: int
+    path: Path, bundle: zipfile.ZipFile, meta: dict[str, Any], *, count: int
 ) -> tuple[Float[np.ndarray, "n coefficients 3"]]:
     """The entry of the palette that each splat has."""
     part = field(meta, "shN", dict, where=str(path))
@@ -130,8 +130,8 @@ def _harmonics(
     names, size = field(part, "files", list, where=f"{path}: 'shN'"), COUNTS[degree]
     if len(names) != len(REST):
         raise InputError(f"{path}: 'shN' has {len(names)} files, not {len(REST)}; export it again.")
-    centroids = _pixels(path, bundle, names[0], -(-entries // ROW) * ROW * size)[:, :3]
-    labels = _pixels(path, bundle, names[1], count).astype(np.int64)
+    centroids = _pixels(path, bundle, names[0], count=-(-entries // ROW) * ROW * size)[:, :3]
+    labels = _pixels(path, bundle, names[1], count=count).astype(np.int64)
     label = labels[:, 0] + 256 * labels[:, 1]
     if label.max() >= entries:
         raise InputError(f"{path} names entry {label.max()} of {entries} of its harmonics; export it again.")
@@ -187,10 +187,10 @@ def _pictures(
     names, channels = field(dict(part), "files", list, where=f"{path}: '{name}'"), FILES[name][1]
     if len(names) != len(FILES[name][0]):
         raise InputError(f"{path}: '{name}' has {len(names)} files, not {len(FILES[name][0])}; export it again.")
-    return [_pixels(path, bundle, each, count)[:, :channels] for each in names]
+    return [_pixels(path, bundle, each, count=count)[:, :channels] for each in names]
 
 
-def _pixels(path: Path, bundle: zipfile.ZipFile, name: object, count: int) -> UInt8[np.ndarray, "n 4"]:
+def _pixels(path: Path, bundle: zipfile.ZipFile, name: object, *, count: int) -> UInt8[np.ndarray, "n 4"]:
     """The first `count` pixels of a picture, which is not much larger."""
     with Image.open(io.BytesIO(_member(path, bundle, name))) as picture:
         width, height = picture.size
