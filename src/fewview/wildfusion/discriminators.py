@@ -41,7 +41,7 @@ class Adversaries(nn.Module):
         super().__init__()
         self.factor = size // low
         self.image = Discriminator(6, size, widths, classes=classes)
-        self.depth = Discriminator(2, low, widths[1:], classes=classes)
+        self.depth = Discriminator(2, low, widths[self.factor.bit_length() - 1 :], classes=classes)
 
     def pair(
         self, images: Float[Tensor, "b 3 h w"], low: Float[Tensor, "b 3 h2 w2"] | None = None
