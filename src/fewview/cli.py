@@ -13,6 +13,7 @@ from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
 from fewview.commands.evaluate import Evaluate, Tables
+from fewview.commands.imagine import Generate, Interpolate, Resample
 from fewview.commands.inspect import Inspect
 from fewview.commands.licenses import Licenses
 from fewview.commands.look import Export, Render
@@ -23,6 +24,9 @@ from fewview.errors import InputError
 
 Command = (
     Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Generate, subcommand("generate")]
+    | Annotated[Interpolate, subcommand("interpolate")]
+    | Annotated[Resample, subcommand("resample")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]

@@ -44,9 +44,7 @@ def invert(
     return x
 
 
-def slerp(
-    first: Float[Tensor, "*shape"], second: Float[Tensor, "*shape"], share: float
-) -> Float[Tensor, "*shape"]:
+def slerp(first: Float[Tensor, "*shape"], second: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]:
     """The point at `share` in [0, 1] of the way along the great circle between two arrays as long vectors.
 
     Lengths go from one to the other in a straight line; between (nearly) parallel vectors all of it does.

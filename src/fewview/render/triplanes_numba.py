@@ -42,9 +42,9 @@ def _sample(start, end, planes, size, points, offsets, out):
             x, y, z = points[i, 0], points[i, 1], points[i, 2]
             for p in range(3):
                 u, v = y if p == 2 else x, y if p == 0 else z
-                (k, l, m, n), (a, b, c, d) = _corners(u, v, (3 * box + p) * rows * columns, rows, columns)
+                (k, m, n, o), (a, b, c, d) = _corners(u, v, (3 * box + p) * rows * columns, rows, columns)
                 for j in range(out.shape[1]):
-                    out[i, j] += a * planes[k, j] + b * planes[l, j] + c * planes[m, j] + d * planes[n, j]
+                    out[i, j] += a * planes[k, j] + b * planes[m, j] + c * planes[n, j] + d * planes[o, j]
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath=True)
@@ -57,15 +57,15 @@ def _sample_backward(start, end, grad, size, points, offsets, planes):
             x, y, z = points[i, 0], points[i, 1], points[i, 2]
             for p in range(3):
                 u, v = y if p == 2 else x, y if p == 0 else z
-                (k, l, m, n), (a, b, c, d) = _corners(u, v, (3 * box + p) * rows * columns, rows, columns)
+                (k, m, n, o), (a, b, c, d) = _corners(u, v, (3 * box + p) * rows * columns, rows, columns)
                 for j in range(grad.shape[1]):
                     planes[k, j] += a * grad[i, j]
                 for j in range(grad.shape[1]):
-                    planes[l, j] += b * grad[i, j]
+                    planes[m, j] += b * grad[i, j]
                 for j in range(grad.shape[1]):
-                    planes[m, j] += c * grad[i, j]
+                    planes[n, j] += c * grad[i, j]
                 for j in range(grad.shape[1]):
-                    planes[n, j] += d * grad[i, j]
+                    planes[o, j] += d * grad[i, j]
 
 
 class SampleTriplanes(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """The control: a GAN of planes as EG3D (arXiv:2112.07945) and 3DGP (arXiv:2303.01416), from noise and a class.
 
-It shares decoder, field, super-resolution, discriminators and cameras with WildFusion's autoencoder; in place of encoder
-and diffusion stands a mapping of noise to what the decoder takes.
+It shares decoder, field, super-resolution, discriminators and cameras with WildFusion's autoencoder; in place of
+encoder and diffusion stands a mapping of noise to what the decoder takes.
 """
 
 from dataclasses import dataclass, field
@@ -88,6 +88,11 @@ class PlaneGAN(nn.Module):
         """Volume renderings by cameras of batch shape (b,)."""
         c = self.config.shape.render
         return low_res(self.field, planes, cameras.resized(c.size, c.size), c.samples, generator=generator)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images that it makes."""
+        return self.config.shape.size
 
     def draw(
         self, labels: Int[Tensor, " b"], poses: Poses, *, generator: torch.Generator

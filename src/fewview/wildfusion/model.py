@@ -104,3 +104,8 @@ class WildAutoencoder(nn.Module):
     @property
     def unit(self) -> float:
         return self.config.scale
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images that it makes."""
+        return self.config.size

@@ -102,5 +102,3 @@ class SuperResolution(nn.Module):
 def enlarged(images: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c height width"]:
     """Bilinear, with pixel corners kept."""
     return F.interpolate(images, scale_factor=float(factor), mode="bilinear", align_corners=False)
-
-

@@ -112,9 +112,7 @@ class AutoencoderTask:
         assert isinstance(model, Game) and isinstance(model.maker, WildAutoencoder)
         autoencoder, photos = model.maker, self.held_out
         numbers = {}
-        truth, certain = shrunk_depth(
-            photos.depth, (photos.depth != 0).float(), autoencoder.config.render.factor
-        )
+        truth, certain = shrunk_depth(photos.depth, (photos.depth != 0).float(), autoencoder.config.render.factor)
         for name, depth in (("", photos.depth), ("_without_depth", None)):
             latents = autoencoder.encode(photos.images, photos.masks, depth)
             low = autoencoder.low_res(autoencoder.planes(latents), self._cameras(photos))

@@ -106,9 +106,7 @@ def _packed(scene: Co3dScene, label: int, number: int) -> dict[str, Tensor]:
     return {name: tensor[kept] for name, tensor in tensors.items()}
 
 
-def _middles(
-    cameras: Cameras, depth: Float[Tensor, "n 1 h w"], masks: Float[Tensor, "n 1 h w"]
-) -> Float[Tensor, " n"]:
+def _middles(cameras: Cameras, depth: Float[Tensor, "n 1 h w"], masks: Float[Tensor, "n 1 h w"]) -> Float[Tensor, " n"]:
     """Mean z-depth over the mask; of photos without depth, that of what all cameras of the scene look at."""
     known = ((masks > 0.5) & (depth > 0)).float()
     mean = (depth * known).sum((1, 2, 3)) / known.sum((1, 2, 3)).clamp(min=1)

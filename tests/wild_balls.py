@@ -63,5 +63,3 @@ def photos(count: int = 4, size: int = SIZE) -> Photos:
     shade = (inside.clamp(min=0).sqrt() / radii) * hit
     z = torch.where(hit, z, 0)
     return Photos(colours * shade[:, None], hit.float()[:, None], z[:, None], torch.arange(count) % len(CLASSES))
-
-
