@@ -49,9 +49,10 @@ def test_canonical_depth_undoes_any_scale_and_distance():
     assert float(shift.std()) < 1e-4 and float(found[inside].mean()) == pytest.approx(-FRONT, abs=1e-4)
 
 
-def test_two_thirds_of_a_radius_lie_before_the_middle_of_a_ball():
+def test_the_surface_of_a_ball_lies_two_thirds_of_its_radius_before_the_middle():
     ball = photos(1, 64)
-    assert float(ball.depth[ball.masks > 0.5].mean()) == pytest.approx(-2 / 3 * 0.5, rel=0.06)
+    share = -float(ball.depth[ball.masks > 0.5].mean()) / 0.5
+    assert 2 / 3 < share < 0.8  # a near camera sees less than half of the ball
 
 
 def test_relative_depth_gets_the_spread_of_the_training_photos():

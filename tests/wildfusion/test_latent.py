@@ -26,7 +26,7 @@ def test_latents_come_back_from_their_noise_the_better_the_more_steps(model):
         torch.tensor([0, 1]),
     )
     errors = []
-    for steps in (5, 20, 80):
+    for steps in (4, 12, 36):
         noise = model.noise_of(latents, labels, steps=steps, rounds=1)
         errors.append(float((model.from_noise(noise, labels, steps=steps) - latents).abs().mean()))
     assert errors[0] > 1.8 * errors[1] > 3.2 * errors[2]
@@ -35,8 +35,8 @@ def test_latents_come_back_from_their_noise_the_better_the_more_steps(model):
 @torch.no_grad()
 def test_the_way_between_two_objects_begins_and_ends_with_them(model):
     pair, labels = 0.5 * torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(2)), torch.tensor([0, 1])
-    way = model.between(pair, labels, [0.0, 0.5, 1.0], steps=30)
-    assert float((way[0] - pair[0]).abs().max()) < 0.05 and float((way[2] - pair[1]).abs().max()) < 0.05
+    way = model.between(pair, labels, [0.0, 0.5, 1.0], steps=16)
+    assert float((way[0] - pair[0]).abs().max()) < 0.1 and float((way[2] - pair[1]).abs().max()) < 0.1
     assert float((way[1] - pair[0]).abs().mean()) > 0.1 < float((way[1] - pair[1]).abs().mean())
 
 

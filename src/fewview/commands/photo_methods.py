@@ -51,6 +51,7 @@ def single(command: "Reconstruct") -> Callable[[], None]:
             generator = torch.Generator().manual_seed(command.seed)
             how = {"depth": depth, "name": command.input.resolve().stem, "generator": generator, "progress": report}
             scene = method(views.to(command.device), **how)
+            _ = scene.mesh
             scene.save(command.out, _record(command, scene.name, report, trusted, model))
         say(f"One photo shows one side: trust the scene within {trusted}, where the film stays.")
 

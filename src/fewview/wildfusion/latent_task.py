@@ -8,17 +8,13 @@ from torch import Tensor, nn
 
 from fewview.wildfusion.latent import LatentDiffusion
 
-Latents = tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]
-"""Of unit variance, and their classes."""
-
-
 @dataclass
 class LatentTask:
-    """Photos are mirrored by chance: their latents and those of their mirror images are both there."""
+    """Latents of unit variance and their classes, of photos and of their mirror images; and some held-out ones."""
 
     model: LatentDiffusion
-    cache: Latents
-    held_out: Latents
+    cache: tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]
+    held_out: tuple[Float[Tensor, "k c h w"], Int[Tensor, " k"]]
     batch: int = 16
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:

@@ -59,8 +59,8 @@ def paper_gan(classes: tuple[str, ...]) -> GANConfig:
 
 
 def tiny_gan(classes: tuple[str, ...]) -> GANConfig:
-    """About as many parameters as the tiny autoencoder and its latent diffusion have together."""
-    return GANConfig(tiny(), classes, noise=128, style=256, widths=(320, 320, 320))
+    """As many parameters as the tiny autoencoder and its latent diffusion have together."""
+    return GANConfig(tiny(), classes, noise=128, style=256, widths=(352, 352, 352))
 
 
 def adversaries(config: WildFusionConfig, *, classes: int = 0) -> Adversaries:
