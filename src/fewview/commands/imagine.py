@@ -54,7 +54,7 @@ class Generate:
                 names = [self.category] * min(4, self.count - len(made))
                 how = {"steps": self.steps, "guidance": self.guidance, "generator": generator}
                 made += method.generate(names, **how)
-                tell(len(made))
+                tell(len(made), "")
         facts = {"class": self.category, "seed": self.seed, "guidance": self.guidance, "steps": self.steps}
         write(self.out, made, facts)
         say(f"{self.count} objects are in {self.out}: contact.png shows them, `fewview view` turns a .ply.")
@@ -176,7 +176,7 @@ def write(out: Path, scenes: Sequence["PlaneScene"], facts: dict, *, film: bool 
         with counted("writing splats", len(scenes)) as tell:
             for i, (name, scene) in enumerate(zip(names, scenes)):
                 write_splats(folder / name, scene)
-                tell(i + 1)
+                tell(i + 1, "")
         if film:
             write_film(folder / "film.mp4", scenes)
         write_json(folder / "scenes.json", {**facts, "scenes": names})
