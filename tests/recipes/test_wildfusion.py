@@ -61,7 +61,7 @@ def runs(data, tmp_path_factory):
 
 
 def test_packed_photos_are_in_view_space_and_their_training_classes_come_first(runs, data):
-    packed = packed_photos(data, runs / stages.PHOTOS, "train", 16)
+    packed = packed_photos(data, runs / stages.PHOTOS, "train", size=16)
     assert class_names(data) == packed.classes == ("ball", "egg", "ape")
     photos = packed.photos(torch.arange(len(packed)))
     assert len(packed) == 2 * FRAMES and sorted(set(photos.labels.tolist())) == [0, 1]

@@ -67,8 +67,8 @@ def test_a_window_of_the_perceptual_loss_lies_inside(generator):
         lambda a, b: sizes.append(a.shape) or (a - b).mean(),
         torch.rand(2, 3, 8, 8),
         torch.rand(2, 3, 8, 8),
-        5,
-        generator,
+        side=5,
+        generator=generator,
     )
     assert sizes == [(2, 3, 5, 5)]
 

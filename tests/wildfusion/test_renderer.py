@@ -56,7 +56,7 @@ def test_super_resolution_starts_as_the_enlarged_colours():
 
 def test_without_depth_the_encoder_sees_none():
     photo, mask, depth = torch.rand(2, 3, 8, 8), torch.ones(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
-    seen = encoder_input(photo, mask, depth, torch.tensor([1.0, 0.0]))
+    seen = encoder_input(photo, mask, depth, known=torch.tensor([1.0, 0.0]))
     assert float(seen[1, 4].abs().max()) == 0 and seen[0, 4].equal(depth[0, 0])
     assert seen[0, 5].unique().tolist() == [1.0] and seen[1, 5].unique().tolist() == [-1.0]
 

@@ -43,7 +43,7 @@ def single(command: "Reconstruct") -> Callable[[], None]:
     method.model.to(command.device)
     views = read_single(command.input, single_number(command.views), mask=command.mask, tell=say)
     model = model_of(command.depth)
-    depth = None if model is None else depth_in_view_space(views, method.size, model, command.depth_answer)
+    depth = None if model is None else depth_in_view_space(views, method.size, model, answer=command.depth_answer)
     trusted = f"{TRUSTED[0]:.0f} degrees to the sides, {TRUSTED[1]:.0f} up and down"
 
     def make() -> None:
@@ -52,13 +52,13 @@ def single(command: "Reconstruct") -> Callable[[], None]:
             how = {"depth": depth, "name": command.input.resolve().stem, "generator": generator, "progress": report}
             scene = method(views.to(command.device), **how)
             _ = scene.mesh
-            scene.save(command.out, _record(command, scene.name, report, trusted, model))
+            scene.save(command.out, _record(command, scene.name, report, trusted=trusted, model=model))
         say(f"One photo shows one side: trust the scene within {trusted}, where the film stays.")
 
     return make
 
 
-def _record(command: "Reconstruct", name: str, report: Stages, trusted: str, model: Path | None):
+def _record(command: "Reconstruct", name: str, report: Stages, *, trusted: str, model: Path | None):
     from fewview.export.package import Record
 
     given = {key: getattr(command, key) for key in ("method", "seed", "device", "mask")}

@@ -73,7 +73,7 @@ def in_view_space(views: Views) -> Views:
 
 
 def depth_in_view_space(
-    views: Views, size: int, model: Path, answer: Answer = "disparity"
+    views: Views, size: int, model: Path, *, answer: Answer = "disparity"
 ) -> Float[Tensor, "1 1 {size} {size}"]:
     """Depth of the same cut-out by a monocular model, as z in view space."""
     depth = relative_depth(views.images[0], model, answer)

@@ -56,6 +56,7 @@ def encoder_input(
     images: Float[Tensor, "b 3 h w"],
     masks: Float[Tensor, "b 1 h w"],
     depth: Float[Tensor, "b 1 h w"],
+    *,
     known: Float[Tensor, " b"],
 ) -> Float[Tensor, "b inputs h w"]:
     """What the encoder sees of photos on black: depth is z in view space, and `known` is 1 or, without it, 0."""

@@ -37,7 +37,7 @@ class GANConfig:
 class Modulated(nn.Module):
     """A normalised convolution whose maps a style scales and shifts (adaptive normalisation, 1703.06868)."""
 
-    def __init__(self, inputs: int, outputs: int, style: int, groups: int):
+    def __init__(self, inputs: int, outputs: int, style: int, *, groups: int):
         super().__init__()
         self.norm = nn.GroupNorm(groups, inputs, eps=1e-6)
         self.affine = nn.Linear(style, 2 * inputs)
@@ -59,8 +59,8 @@ class PlaneGAN(nn.Module):
         self.mapping = nn.Sequential(*layers, nn.Linear(config.style, config.style), nn.LeakyReLU(0.2))
         self.start = nn.Parameter(torch.randn(config.widths[0], FIRST, FIRST))
         pairs = zip((config.widths[0], *config.widths), config.widths)
-        self.blocks = nn.ModuleList(Modulated(a, b, config.style, c.groups) for a, b in pairs)
-        self.last = Modulated(config.widths[-1], c.latents, config.style, c.groups)
+        self.blocks = nn.ModuleList(Modulated(a, b, config.style, groups=c.groups) for a, b in pairs)
+        self.last = Modulated(config.widths[-1], c.latents, config.style, groups=c.groups)
         if FIRST * 2 ** (len(config.widths) - 1) != c.cells:
             raise ValueError(f"{len(config.widths)} levels from {FIRST} cells do not give {c.cells}")
         shape = {"cells": c.cells, "layers": c.layers, "heads": c.heads, "groups": c.groups}
@@ -87,7 +87,7 @@ class PlaneGAN(nn.Module):
     ) -> LowRes:
         """Volume renderings by cameras of batch shape (b,)."""
         c = self.config.shape.render
-        return low_res(self.field, planes, cameras.resized(c.size, c.size), c.samples, generator=generator)
+        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
 
     @property
     def size(self) -> int:
@@ -119,7 +119,7 @@ class GANTask:
         maker = self.model.maker
         assert isinstance(maker, PlaneGAN)
         images, low = maker.draw(photos.labels, self.poses, generator=generator)
-        losses = self.model.losses(photos, images, low, self.config, photos.labels)
+        losses = self.model.losses(photos, images, low, config=self.config, labels=photos.labels)
         self.model.steps += 1
         return {name: value.detach() for name, value in losses.items()} | {"loss": losses["loss"]}
 

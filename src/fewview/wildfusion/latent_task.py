@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fewview.wildfusion.latent import LatentDiffusion
 
+
 @dataclass
 class LatentTask:
     """Latents of unit variance and their classes, of photos and of their mirror images; and some held-out ones."""

@@ -43,7 +43,7 @@ def generator_loss(network: nn.Module, fake: Float[Tensor, "b c h w"], labels: L
 
 
 def discriminator_loss(
-    network: nn.Module, real: Float[Tensor, "b c h w"], fake: Float[Tensor, "b c h w"], labels: Labels = None
+    network: nn.Module, real: Float[Tensor, "b c h w"], fake: Float[Tensor, "b c h w"], *, labels: Labels = None
 ) -> Float[Tensor, ""]:
     """-log D of photos and -log (1 - D) of renderings, whose makers get no gradient."""
     return F.softplus(-network(real, labels)).mean() + F.softplus(network(fake.detach(), labels)).mean()
@@ -73,7 +73,7 @@ def shrunk_depth(
 
 
 def perceptual_window(
-    perceptual: Perceptual, images: Tensor, truth: Tensor, side: int, generator: torch.Generator
+    perceptual: Perceptual, images: Tensor, truth: Tensor, *, side: int, generator: torch.Generator
 ) -> Float[Tensor, ""]:
     """The perceptual distance on one window of the batch, which costs a quarter of the whole at half the side."""
     most = images.shape[-1] - side + 1

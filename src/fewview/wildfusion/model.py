@@ -71,10 +71,11 @@ class WildAutoencoder(nn.Module):
         images: Float[Tensor, "b 3 h w"],
         masks: Float[Tensor, "b 1 h w"],
         depth: Float[Tensor, "b 1 h w"],
+        *,
         known: Float[Tensor, " b"],
     ) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | photo), unscaled; see `encoder_input`."""
-        return self.encoder(encoder_input(images, masks, depth, known))
+        return self.encoder(encoder_input(images, masks, depth, known=known))
 
     def encode(
         self,
@@ -84,7 +85,10 @@ class WildAutoencoder(nn.Module):
     ) -> Float[Tensor, "b channels cells cells"]:
         """The posterior's mode, of about unit variance, with depth (z in view space) or without."""
         known = images.new_full((len(images),), float(depth is not None))
-        return self.posterior(images, masks, torch.zeros_like(masks) if depth is None else depth, known)[0] * self.unit
+        return (
+            self.posterior(images, masks, torch.zeros_like(masks) if depth is None else depth, known=known)[0]
+            * self.unit
+        )
 
     def planes(self, latents: Float[Tensor, "b channels cells cells"]) -> Float[Tensor, "b 3 planes rows columns"]:
         """The boxes that latents of about unit variance stand for."""
@@ -99,7 +103,7 @@ class WildAutoencoder(nn.Module):
     ) -> LowRes:
         """Volume renderings by cameras of batch shape (b,) and any size; rendered at the field's own size."""
         c = self.config.render
-        return low_res(self.field, planes, cameras.resized(c.size, c.size), c.samples, generator=generator)
+        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
 
     @property
     def unit(self) -> float:

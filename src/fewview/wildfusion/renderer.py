@@ -57,8 +57,8 @@ def low_res(
     field: PlaneField,
     planes: Float[Tensor, "b 3 planes rows columns"],
     cameras: Cameras,
-    samples: int,
     *,
+    samples: int,
     generator: torch.Generator | None = None,
 ) -> LowRes:
     """What a camera of batch shape (b,) sees of each box; samples are jittered with a generator."""

@@ -35,7 +35,7 @@ class Game(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def losses(
-        self, real: Photos, images: Tensor, low: LowRes, config: LossConfig, labels: Tensor | None = None
+        self, real: Photos, images: Tensor, low: LowRes, *, config: LossConfig, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Both players' losses for novel views; `labels` belong to renderings and photos alike."""
         pair, factor = self.adversaries.pair(images, low.image), self.adversaries.factor
@@ -46,7 +46,7 @@ class Game(nn.Module):
         players = ((self.adversaries.image, truth, pair), (self.adversaries.depth, solid, low.solid))
         weights = config.adversarial, config.depth_adversarial
         fooling = [generator_loss(network, fake, labels) for network, _, fake in players]
-        telling = [discriminator_loss(network, true, fake, labels) for network, true, fake in players]
+        telling = [discriminator_loss(network, true, fake, labels=labels) for network, true, fake in players]
         found = {"fooling": fooling[0], "telling": telling[0], "telling_depth": telling[1]}
         found["loss"] = sum((w * f + t for w, f, t in zip(weights, fooling, telling)), start=images.new_zeros(()))
         if int(self.steps) % config.r1_every == 0:
@@ -76,7 +76,7 @@ class AutoencoderTask:
         photos, c = self.photos(generator), self.config
         dropped = torch.rand(len(photos), generator=generator) < c.depth_dropout
         known = photos.known * (~dropped).to(photos.known)
-        mean, logvar = self.autoencoder.posterior(photos.images, photos.masks, photos.depth, known)
+        mean, logvar = self.autoencoder.posterior(photos.images, photos.masks, photos.depth, known=known)
         planes = self.autoencoder.decoder(gaussian_sample(mean, logvar, generator))
         low = self.autoencoder.low_res(planes, self._cameras(photos), generator=generator)
         losses = self.reconstruction(photos, low, generator)
@@ -85,7 +85,7 @@ class AutoencoderTask:
         if int(self.model.steps) >= c.start:
             cameras = novel_cameras(len(photos), photos.images.shape[-1], self.poses, generator=generator)
             new = self.autoencoder.low_res(planes, cameras.to(planes.device), generator=generator)
-            game = self.model.losses(photos, self.autoencoder.upsample(new), new, c)
+            game = self.model.losses(photos, self.autoencoder.upsample(new), new, config=c)
             total = total + game.pop("loss")
             losses.update(game)
         self.model.steps += 1
@@ -104,7 +104,7 @@ class AutoencoderTask:
         found = {"pixels": pixels, "depth": depth, "mask": mask}
         if self.perceptual is not None:
             window = min(self.window, images.shape[-1])
-            found["lpips"] = perceptual_window(self.perceptual, images, photos.images, window, generator)
+            found["lpips"] = perceptual_window(self.perceptual, images, photos.images, side=window, generator=generator)
             loss = loss + c.perceptual * found["lpips"]
         return found | {"loss": loss}
 

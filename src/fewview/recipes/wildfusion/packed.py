@@ -45,7 +45,7 @@ class PackedPhotos:
 
 
 def packed_photos(
-    root: Path, keep: Path, split: str, size: int, *, progress: Callable[[int, int], None] | None = None
+    root: Path, keep: Path, split: str, *, size: int, progress: Callable[[int, int], None] | None = None
 ) -> PackedPhotos:
     """The training or held-out photos of a set, packed once into the folder `keep`.
 

@@ -77,7 +77,7 @@ def run_stage(
     first = autoencoder or out / "wildfusion-autoencoder" / "model"
     if stage == "wildfusion-latent" and not first.is_dir():
         raise InputError(f"{first} does not exist; train wildfusion-autoencoder to its end first, or name its model.")
-    train, test = (packed_photos(data, out / PHOTOS, split, config.size) for split in ("train", "test"))
+    train, test = (packed_photos(data, out / PHOTOS, split, size=config.size) for split in ("train", "test"))
     names = tuple(train.classes[i] for i in train.labels.unique().tolist())
     setting = Setting((train, test), training, directory, device, progress)
     if stage == "wildfusion-autoencoder":

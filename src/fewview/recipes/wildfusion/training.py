@@ -72,7 +72,7 @@ def train_latent(model: WildFusion, config: LatentConfig, setting: Setting) -> W
     kept = load_tensors(path)
     frames = torch.linspace(0, len(setting.sets[1]) - 1, 4 * HELD_OUT).long()
     known = setting.sets[1].labels[frames] < len(config.classes)  # classes of held-out photos alone come last
-    held_out = encoded(autoencoder, setting.sets[1], device, frames[known])
+    held_out = encoded(autoencoder, setting.sets[1], device, frames=frames[known])
     torch.manual_seed(setting.training.seed)
     prior = LatentDiffusion(config).to(device)
     pair = lambda part: (part["latents"], part["labels"])
@@ -131,7 +131,7 @@ def spread(packed: PackedPhotos, count: int) -> Photos:
 
 @torch.no_grad()
 def encoded(
-    autoencoder: WildAutoencoder, packed: PackedPhotos, device: torch.device | str, frames: Tensor | None = None
+    autoencoder: WildAutoencoder, packed: PackedPhotos, device: torch.device | str, *, frames: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Latents (float16) and labels of photos, first as they are and then in a mirror."""
     frames = torch.arange(len(packed)) if frames is None else frames
