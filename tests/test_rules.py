@@ -16,6 +16,7 @@ EXCUSED = {  # more lines or parameters than the rule, and why
     "recipes/ggs/stages.py:run_stage": "the options of `fewview train`, one for one",
     "recipes/sparsefusion/stages.py:run_stage": "the options of `fewview train`, one for one",
     "evaluation/objects/protocol.py:evaluate": "what is judged, by which metrics, and where; one more metric than fits",
+    "recipes/wildfusion/stages.py:run_stage": "the options of `fewview train`, one for one",
     "ggs/grow.py:sample": "what a sampler takes, and the scene so far",
 }
 OF_FILES = {"io", "json", "os", "pickle", "shutil", "tempfile", "zipfile"}  # modules; fewview.checkpoint keeps states
@@ -38,9 +39,11 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "commands.console": "test_cli.py",
     "commands.data": "test_cli.py",
     "commands.evaluate": "test_commands.py",
+    "commands.imagine": "test_imagine.py",
     "commands.importing": "recipes/test_published.py",
     "commands.look": "test_commands.py",
     "commands.methods": "test_commands.py",
+    "commands.photo_methods": "test_imagine.py",
     "commands.profile": "test_commands.py",
     "commands.room_methods": "test_evaluate_rooms.py",
     "commands.train": "test_cli.py",
@@ -72,6 +75,8 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "pipeline.overview": "test_inspect.py",
     "pipeline.photos": "poses/test_learned.py",
     "pipeline.products": "test_formats.py",
+    "pipeline.single": "test_imagine.py",
+    "pipeline.wildfusion": "test_imagine.py",
     "poses.incremental": "poses/test_estimate.py",
     "poses.sift": "poses/test_estimate.py",
     "poses.two_view": "evaluation/test_tsed.py",
@@ -80,6 +85,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "render.mlp_numba": "render/test_field.py",
     "render.splatting_numba": "render/test_splatting.py",
     "render.threads": "render/test_volume.py",
+    "render.triplanes_numba": "render/test_triplanes.py",
     "render.volume_numba": "render/test_volume.py",
     "sweep": "ggs/test_grow.py",
     "synthetic.opengl.room_shaders": "synthetic/test_rooms.py",
@@ -93,6 +99,8 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "synthetic.shapes.seating": "synthetic/test_categories.py",
     "synthetic.shapes.vessels": "synthetic/test_categories.py",
     "weights": "test_commands.py",
+    "wildfusion.decoder": "wildfusion/test_renderer.py",
+    "wildfusion.photos": "wildfusion/test_scene.py",
 }
 UNTESTED = {"benchmarks.kernels": "a measurement for people, which `fewview bench` prints"}
 

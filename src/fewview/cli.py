@@ -16,6 +16,7 @@ from fewview.commands.bench import Bench
 from fewview.commands.console import ERR
 from fewview.commands.data import Data
 from fewview.commands.evaluate import Evaluate, Tables
+from fewview.commands.imagine import Generate, Interpolate, Resample
 from fewview.commands.importing import Import
 from fewview.commands.inspect import Inspect
 from fewview.commands.licenses import Licenses
@@ -29,6 +30,9 @@ from fewview.errors import InputError, told
 
 Command = (
     Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Generate, subcommand("generate")]
+    | Annotated[Interpolate, subcommand("interpolate")]
+    | Annotated[Resample, subcommand("resample")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]

@@ -24,6 +24,8 @@ def check_options(command: "Reconstruct") -> None:
     """InputError for options that belong to other methods, and for numbers that make no sense."""
     unset = {"--path": AUTO, "--frames": None, "--refine": 0, "--metres": None}
     given = [name for name, value in unset.items() if getattr(command, name[2:]) != value]
+    if command.method != "wildfusion" and (command.depth, command.depth_answer) != (AUTO, "disparity"):
+        raise InputError("--depth and --depth-answer are options of --method wildfusion; leave them out.")
     if command.method != "ggs":
         if given:
             raise InputError(f"{given[0]} is an option of --method ggs; leave it out.")

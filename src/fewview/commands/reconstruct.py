@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 from fewview.commands.console import Stages, check_device, effort, say, stages, tell_threads
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
-from fewview.commands.targets import check_place
+from fewview.commands.photo_methods import single
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class Reconstruct:
     """Photos or a video, or photos with cameras: transforms.json, COLMAP, CO3Dv2 and others."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results; it is written whole at the end, or not at all."""
-    method: Literal["sparsefusion", "no-prior", "splats", "ggs"] = "sparsefusion"
-    """SparseFusion for objects; the same field, or splats, of the photos alone; GGS for rooms, from one photo on."""
+    method: Literal["sparsefusion", "no-prior", "splats", "ggs", "wildfusion"] = "sparsefusion"
+    """SparseFusion for objects; the same field, or splats, of the photos alone; GGS for rooms, from one photo on;
+    WildFusion for an object in one photo, which needs no camera."""
     weights: str = "tiny"
     """Shipped weights of the method by name, or a model folder of your own."""
     path: Annotated[str, arg(metavar="auto|FILE")] = "auto"
@@ -58,6 +59,10 @@ class Reconstruct:
     """Go on where few of the photos without cameras could be placed."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
+    depth: Annotated[str, arg(metavar="auto|none|MODEL")] = "auto"
+    """For wildfusion: a monocular depth model (.onnx, .pt2 or a transformers folder), FEWVIEW_DEPTH_MODEL, or none."""
+    depth_answer: Literal["disparity", "depth"] = "disparity"
+    """What that model answers: disparity, larger where it is nearer, as most do, or depth."""
     photo_size: Annotated[int, arg(metavar="N")] = 1024
     """Pixels of the longer side of the photos that splats are fitted to, at most."""
     refine_poses: bool = False
@@ -105,12 +110,21 @@ class Reconstruct:
         """From the photos to the results; the command began at `start`."""
         say(f"Reading {self.input}")
         tell_threads()
+        if self.method == "wildfusion":
+            make_single = single(self)
+            with stages(start, profiler) as report:
+                make_single(report)
+        else:
+            self.from_several(start, profiler)
+        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
+
+    def from_several(self, start: float, profiler: "Profiler | None") -> None:
+        """The scene of several photos, or along a path, in a run that can be resumed."""
         photos = self.photos(profiler)
         makers = {"ggs": partial(generation, self), "splats": self.splatting}
         make = makers.get(self.method, self.distillation)(photos)
         with stages(start, profiler) as report, _RunFolder(self, photos.numbers) as folder:
             make(report, folder)
-        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
 
     def photos(self, profiler: "Profiler | None" = None) -> "Photos":
         """The chosen photos, read and checked."""

@@ -1,4 +1,4 @@
-"""`fewview train`: the stages of SparseFusion and of GGS, or any importable recipe."""
+"""`fewview train`: the stages of SparseFusion, of GGS and of WildFusion, or any importable recipe."""
 
 import importlib
 import sys
@@ -15,6 +15,18 @@ from fewview.commands.console import check_device, counted, say
 from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
+Stage = Literal[
+    "autoencoder",
+    "eft",
+    "unet",
+    "joint",
+    "codec",
+    "denoiser",
+    "decoder",
+    "wildfusion-autoencoder",
+    "wildfusion-latent",
+    "wildfusion-gan",
+]
 if TYPE_CHECKING:
     from fewview.processes import Group
 
@@ -23,9 +35,10 @@ if TYPE_CHECKING:
 class Train:
     """Train the networks, stage by stage, or go on with it; `train my_package.recipes:my_run` runs any recipe."""
 
-    stage: Positional[Literal["autoencoder", "eft", "unet", "joint", "codec", "denoiser", "decoder"]]
-    """What to train: autoencoder, eft, unet, joint of SparseFusion (at paper size joint alone will do), or codec,
-    denoiser, decoder of GGS. Each stage starts from the one before."""
+    stage: Positional[Stage]
+    """What to train: autoencoder, eft, unet, joint of SparseFusion (at paper size joint alone will do); codec,
+    denoiser, decoder of GGS; or wildfusion-autoencoder and -latent, and its control, wildfusion-gan. Each stage starts
+    from the one before."""
     data: Annotated[Path, arg(metavar="ROOT")]
     """Folder in the layout of CO3Dv2, as `fewview data build` writes it; for GGS in RealEstate10K's, as `fewview data
     rooms` does."""
@@ -66,13 +79,15 @@ class Train:
         """By this process, which may be one of several; the first of them says so."""
         from fewview.recipes.ggs import stages as ggs_stages
         from fewview.recipes.sparsefusion import stages
+        from fewview.recipes.wildfusion import stages as wildfusion_stages
 
         of_ggs = self.stage in ggs_stages.STAGES
         if self.variant != "full" and not of_ggs:
             raise InputError("--variant belongs to GGS; leave it out, or train its denoiser or decoder.")
         if self.init is not None and self.stage != "denoiser":
             raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
-        family = ggs_stages if of_ggs else stages
+        families = ggs_stages, wildfusion_stages
+        family = next((family for family in families if self.stage in family.STAGES), stages)
         options = ("steps", "minutes", "learning_rate", "seed", "batch", "shard")
         given = {name: getattr(self, name) for name in options}
         training = replace(

@@ -218,11 +218,12 @@ class Reconstruction:
     def save(self, out: str | Path, record: Record | None = None) -> None:
         """The folder of results that `fewview reconstruct` leaves, whole or not at all; former results are replaced.
 
+        A walk gets a mesh where that has been made before, for rooms are better without.
         InputError for a scene whose photos are not known, and for a folder that holds anything else.
         """
         if self.views is None:
             raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
-        mesh = None if self.walk else self.mesh
+        mesh = None if self.walk and "mesh" not in vars(self) else self.mesh
         path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
         shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
         made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown, origin=self.origin)
