@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fewview.errors import InputError
+from fewview.progress import See
 
 
 class _Pipe(Console):
@@ -65,6 +66,7 @@ class Stages:
     tasks: dict[str, TaskID] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    onlooker: Callable[[See], None] | None = None
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Says that `fraction` in [0, 1] of a stage is done."""
@@ -78,6 +80,11 @@ class Stages:
             self.seconds[stage] = time.monotonic() - self.started[stage]
             if not OUT.is_terminal:
                 say(f"{stage}: done in {duration(self.seconds[stage])}")
+
+    def look(self, see: See) -> None:
+        """Shows the work to the onlooker, if there is one; see `progress.show`."""
+        if self.onlooker is not None:
+            self.onlooker(see)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 from fewview.commands.console import Stages, check_device, effort, say, stages
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
+from fewview.commands.preview import Preview, check_preview, standpoint
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Reconstruct:
     """Pixels of the longer side of the photos that splats are fitted to, at most."""
     refine_poses: bool = False
     """Let the cameras of the photos move a little while the scene is fitted (slower)."""
+    preview: bool = False
+    """Keep a small picture of the scene as it comes about, in OUT.preview.png beside OUT."""
+    preview_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The same in another .png file, or, with a %%04d in its name, in a file for each picture."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input (6 where there are more)."""
     preset: Preset = "default"
@@ -76,11 +81,14 @@ class Reconstruct:
         check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
+        if self.preview_file is not None:
+            check_preview(self.preview_file)
         say(f"Reading {self.input}")
         photos = self.photos()
         makers = {"ggs": partial(generation, self), "splats": self.splatting}
         make = makers.get(self.method, self.distillation)(photos)
         with stages() as report, _RunFolder(self, photos.numbers) as folder:
+            report.onlooker = self.previewed(photos)
             make(report, folder)
         say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
         say(f"Took {effort(start)}.")
@@ -133,6 +141,15 @@ class Reconstruct:
             self.write(scene, report, {**given, "views": list(photos.numbers), **to_json(method.config)})
 
         return make
+
+    def previewed(self, photos: "Photos") -> Preview | None:
+        """What writes pictures while the scene is made, where they are asked for."""
+        if not self.preview and self.preview_file is None:
+            return None
+        out = self.out.absolute()
+        path = self.preview_file or out.with_name(f"{out.name}.preview.png")
+        say(f"{path} shows the scene as it comes about.")
+        return Preview(path, standpoint(photos.views, room=self.method == "ggs").to(self.device))
 
     def detail(self) -> "DetailConfig":
         """How splats are fitted to the photos."""

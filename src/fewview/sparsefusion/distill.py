@@ -18,6 +18,7 @@ from fewview.diffusion.schedules import COSINE, multistep_times
 from fewview.geometry.epipolar import sample_epipolar
 from fewview.geometry.transforms import normalise
 from fewview.priors import Prior
+from fewview.progress import Steps, show
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.occupancy import Occupancy
 from fewview.render.volume import RayRender, render_rays
@@ -76,7 +77,7 @@ def distill(
     *,
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
-    progress: Callable[[int, dict[str, float]], None] | None = None,
+    progress: Steps | None = None,
     directory: Path | None = None,
 ) -> FieldAsset:
     """A field that explains the photos and whose renderings the prior finds likely.
@@ -92,6 +93,7 @@ def distill(
             run.save(directory)
         if progress is not None:
             progress(run.step, losses)
+            show(progress, run.asset.render)
     return run.asset.eval()
 
 
