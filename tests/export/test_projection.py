@@ -1,14 +1,17 @@
 """Photos laid on a mesh: sharp where one looks, hidden where something is in between, the scene's own elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import trimesh
-from worlds import BALLS, photograph, ring
+from worlds import BALLS, Balls, photograph, ring
 
+from fewview.cameras import Cameras
 from fewview.export.mesh import Mesh
 from fewview.export.projection import Projection, bands_of, jumps
-from fewview.export.raster import seen_by
+from fewview.export.raster import Fragments, seen_by
 from fewview.views import Views
 
 
@@ -42,12 +45,9 @@ def shaded(view: Views, vertices: torch.Tensor, outward: torch.Tensor, which: to
 def test_corners_that_a_photo_sees_well_have_its_colours(laid):
     views, vertices, outward, which, colours = laid
     towards = torch.nn.functional.normalize(views.cameras.centers[0] - vertices, dim=-1)
-    front = ((towards * outward).sum(-1) > 0.7) & (which == 0)
+    front = ((towards * outward).sum(-1) > 0.7) & (which == 1)  # the ball that nothing hides
     want = shaded(views, vertices, outward, which)
-    pixels, _ = views.cameras[0].project(vertices)
-    on_green = views.images[0, :, pixels[:, 1].long().clamp(0, 127), pixels[:, 0].long().clamp(0, 127)].T
-    plain = front & ((on_green - want).abs().amax(-1) < 0.05)  # the other ball is not in front
-    assert plain.sum() > 200 and (colours - want)[plain].abs().amax(-1).quantile(0.95) < 0.03
+    assert front.sum() > 200 and (colours - want)[front].abs().amax(-1).quantile(0.95) < 0.03
 
 
 def test_what_is_turned_away_or_hidden_keeps_its_own_colour(laid):
@@ -61,22 +61,19 @@ def test_what_is_turned_away_or_hidden_keeps_its_own_colour(laid):
 
 def test_the_sharpest_photo_gives_the_detail_and_all_give_the_light():
     vertices, outward, faces, _ = balls()
-    near, far = photograph(ring(1, 128)), photograph(ring(1, 128))
-    stripes = (torch.arange(128) % 4 < 2).float() * 0.2
-    far = Views(far.images, far.cameras.transformed(torch.eye(4)), far.masks)
-    moved = far.cameras.world_from_cam.clone()
-    moved[:, :3, 3] *= 1.5
-    away = type(far.cameras)(moved, far.cameras.intrinsics, 128, 128)
-    grey = torch.full((1, 3, 128, 128), 0.4)
-    both = Views(torch.cat([grey + stripes, grey]), type(away).cat([near.cameras, away]), None)
+    near = ring(1, 128)
+    pose = near.world_from_cam.clone()
+    pose[:, :3, 3] *= 1.5
+    stripes, grey = (torch.arange(128) % 4 < 2).float() * 0.2, torch.full((1, 3, 128, 128), 0.5)
+    both = Views(torch.cat([grey + stripes, grey - 0.4]), Cameras.cat([near, replace(near, world_from_cam=pose)]))
     own = torch.zeros(len(vertices), 3)
     colours = Projection(both, vertices, faces).colours(vertices, outward, own)
     alone = Projection(both[:1], vertices, faces).colours(vertices, outward, own)
-    towards = torch.nn.functional.normalize(near.cameras.centers[0] - vertices, dim=-1)
-    seen = ((towards * outward).sum(-1) > 0.7) & (alone.amin(-1) > 0.3)
+    towards = torch.nn.functional.normalize(near.centers[0] - vertices, dim=-1)
+    seen = ((towards * outward).sum(-1) > 0.7) & (alone.amin(-1) > 0.4)
     spread = lambda x: float(x[seen].std())
-    assert spread(colours) > 0.9 * spread(alone)  # stripes of the near one, not their mean with the plain one
-    assert colours[seen].mean() < alone[seen].mean() - 0.01  # whose light counts as well
+    assert spread(colours) > 0.85 * spread(alone)  # stripes of the near one, not their mean with the plain one
+    assert colours[seen].mean() < alone[seen].mean() - 0.03  # whose light counts as well
 
 
 def test_a_border_of_wrong_colours_is_not_painted():
@@ -99,19 +96,19 @@ def test_bands_add_up_to_the_photo_and_depth_jumps_at_outlines():
     vertices, _, faces, _ = balls()
     fragments = seen_by(views.cameras[0], vertices, faces)
     assert 0 < jumps(fragments, 0.1).sum() < 0.2 * fragments.covered.sum()
+    tilted = Fragments(np.zeros((8, 8), int), np.zeros((8, 8, 3)), np.add.outer(np.arange(8.0), np.arange(8.0)) + 1)
+    assert not jumps(tilted, 0.1).any()  # a slope is no jump, however steep
 
 
-def test_a_texture_shows_the_photos(tmp_path):
+def test_a_texture_shows_the_photos():
     pytest.importorskip("xatlas")
     from fewview.export.texture import textured
 
     views = photograph(ring(2, 96))
-    vertices, _, faces, which = balls()
+    vertices, _, faces, _ = balls()
     mesh = Mesh(vertices.numpy(), faces, np.zeros((len(vertices), 3), np.uint8))
-    from worlds import Balls
-
     blind = Balls().render(views.cameras)
     blind = type(blind)(blind.image, torch.zeros_like(blind.alpha), blind.depth)
     made = textured(mesh, blind, views.cameras, photos=views, size=256)
     lit = (made.texture.max(-1) > 60).mean()
-    assert 0.1 < lit < 0.9
+    assert 0.05 < lit < 0.9
