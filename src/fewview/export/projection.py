@@ -1,9 +1,10 @@
 """Colours of a mesh taken from the photos that it was made of: as sharp as they are, each where it saw best.
 
-A photo counts at a point that it sees (by the mesh's own depth) for its pixels there in a unit of surface, and less
-towards the border of its mask and of what hides something, where mesh and photo disagree by a pixel or two. Two bands
-are blended (Burt and Adelson 1983): coarse light gently, so that no seam shows, detail from the best photo alone, so
-that no two are mixed to a blur.
+A photo counts at a point that it sees (by the mesh's own depth) for its pixels there in a unit of surface, and, where
+another sees it too, less towards the border of its mask and of what hides something: there mesh and photo disagree by a
+pixel or two. At its rim an object's colour is mixed with what lies behind, so that of the inside goes on there. Two
+bands are blended (Burt and Adelson 1983): coarse light gently, so that no seam shows, detail from the best photo alone,
+so that no two are mixed to a blur.
 """
 
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
+from fewview.export.contours import inside_distance
 from fewview.export.raster import Fragments, seen_by
 from fewview.geometry.transforms import normalise
 from fewview.views import Views
 
-FEATHER = 3.0  # pixels from a border, at which a photo counts fully
-GRAZING = (0.1, 0.35)  # cosines between surface and view, below which a photo counts nothing, above which fully
+FEATHER, FLOOR = 3.0, 0.02  # pixels from a border, at which a photo counts fully; what it counts at the border
+RIM, BEYOND = 1.0, 2.0  # pixels: inside of a mask's border, mixed with the background; outside, still the object
+GRAZING = (0.05, 0.25)  # cosines between surface and view, below which a photo counts nothing, above which fully
 COARSE = 4.0  # pixels, the deviation of the blur that parts coarse light from detail
 GENTLE, SHARP = 2, 8  # powers of the pixels in a unit of surface, by which photos are weighted in the two bands
 JUMP = 0.01  # of the mesh's diagonal: between depths of neighbouring pixels, or a point's and what a photo sees there
@@ -30,10 +33,13 @@ NOTHING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """One photo: its camera (batch shape ()), and maps of trust in its pixels, the mesh's depth, and both bands."""
+    """One photo: its camera (batch shape ()), and maps.
+
+    `maps` are where it shows the object, in [0, 1], and how far it counts beside others; `depth` is the mesh's.
+    """
 
     camera: Cameras
-    trust: Float[Tensor, "1 height width"]
+    maps: Float[Tensor, "2 height width"]
     depth: Float[Tensor, "1 height width"]
     bands: Float[Tensor, "6 height width"]
 
@@ -47,11 +53,13 @@ class Projection:
 
     def _look(self, photo: Views, vertices: Tensor, faces: np.ndarray) -> _Seen:
         fragments = seen_by(photo.cameras, vertices, faces)
-        trust, depth = (
-            torch.from_numpy(np.asarray(values, np.float32)).to(photo.images)[None]
-            for values in (np.minimum(border_distances(fragments, photo, self.near) / FEATHER, 1), fragments.depth)
+        counts = (border_distances(fragments, photo, self.near) / FEATHER).clip(FLOOR, 1)
+        shows = (
+            np.ones_like(counts) if photo.masks is None else (inside_distance(_mask(photo)) + BEYOND + 0.5).clip(0, 1)
         )
-        return _Seen(photo.cameras, trust, depth, torch.cat(bands_of(photo)))
+        maps = torch.from_numpy(np.stack([shows, counts]).astype(np.float32)).to(photo.images)
+        depth = torch.from_numpy(fragments.depth).to(photo.images)[None]
+        return _Seen(photo.cameras, maps, depth, torch.cat(bands_of(photo)))
 
     @torch.no_grad()
     def colours(
@@ -61,17 +69,15 @@ class Projection:
         unseen, best = torch.ones_like(own[:, :1]), torch.full_like(own[:, :1], NOTHING)
         found = []
         for photo in self.photos:
-            trust, density = self._trust(photo, points, outward)
-            unseen, best = unseen * (1 - trust), torch.maximum(best, trust * density)
-            found.append((trust * density, _sample(photo.bands, _places(photo.camera, points)[0])))
+            shows, weight = self._trust(photo, points, outward)
+            unseen, best = unseen * (1 - shows), torch.maximum(best, weight)
+            found.append((weight, _sample(photo.bands, _places(photo.camera, points)[0])))
         shown = torch.zeros_like(own)
         for power, band in ((GENTLE, slice(0, 3)), (SHARP, slice(3, 6))):
             shares = [(weight / best) ** power for weight, _ in found]
             total = torch.stack(shares).sum(0).clamp(min=NOTHING)
-            shown = (
-                shown
-                + torch.stack([share * colour[:, band] for share, (_, colour) in zip(shares, found)]).sum(0) / total
-            )
+            for share, (_, colours) in zip(shares, found):
+                shown = shown + share / total * colours[:, band]
         return torch.lerp(shown, own, unseen).clamp(0, 1)
 
     def unseen(self, points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -82,7 +88,7 @@ class Projection:
         return left[:, 0]
 
     def _trust(self, photo: _Seen, points: Tensor, outward: Tensor) -> tuple[Tensor, Tensor]:
-        """How far, in [0, 1], a photo is trusted at each point, and its pixels there in a unit of surface; (n, 1)."""
+        """How far, in [0, 1], a photo shows each point, and how much it counts, in pixels a unit of surface."""
         camera = photo.camera
         place, depth = _places(camera, points)
         cosine = (normalise(camera.centers - points) * outward).sum(-1, keepdim=True).clamp(min=0)
@@ -90,7 +96,9 @@ class Projection:
         inside = (place.abs() < 1).all(-1, keepdim=True) & (depth > 0)
         visible = inside & (depth < _sample(photo.depth, place, "nearest") + self.near)
         focal = camera.intrinsics[0, 0] * camera.intrinsics[1, 1]
-        return _sample(photo.trust, place) * steep * visible, cosine * focal / depth.clamp(min=NOTHING).square()
+        shows, counts = _sample(photo.maps, place).split(1, dim=-1)
+        shows = shows * steep * visible
+        return shows, shows * counts * cosine * focal / depth.clamp(min=NOTHING).square()
 
 
 def _places(camera: Cameras, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 1"]]:
@@ -104,7 +112,7 @@ def border_distances(fragments: Fragments, photo: Views, near: float) -> Float[n
     mask or of the mesh, or where the mesh's depth jumps by more than `near`."""
     inside = fragments.covered
     if photo.masks is not None:
-        inside = inside & (photo.masks[0] > 0.5).cpu().numpy()
+        inside = inside & _mask(photo)
     return np.maximum(ndimage.distance_transform_edt(np.pad(inside & ~jumps(fragments, near), 1))[1:-1, 1:-1] - 1, 0)
 
 
@@ -118,12 +126,20 @@ def jumps(fragments: Fragments, near: float) -> Bool[np.ndarray, "height width"]
 
 
 def bands_of(photo: Views) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "3 height width"]]:
-    """A photo parted into coarse light and detail; what lies outside of its mask is not blurred into it."""
+    """A photo parted into coarse light and detail; outside of its mask, and at its rim, the inside's colours go on."""
     image = photo.images.cpu().numpy()
-    weight = np.ones_like(image[:1]) if photo.masks is None else photo.masks.cpu().numpy()
-    blur = lambda x: ndimage.gaussian_filter(x, (0, COARSE, COARSE))
-    coarse = torch.from_numpy(blur(image * weight) / np.maximum(blur(weight), NOTHING)).to(photo.images)
-    return coarse, photo.images - coarse
+    if photo.masks is not None:
+        inside = inside_distance(_mask(photo)) > RIM
+        if inside.any():
+            rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+            image = image[:, rows, columns]
+    coarse = ndimage.gaussian_filter(image, (0, COARSE, COARSE))
+    return tuple(torch.from_numpy(band).to(photo.images) for band in (coarse, image - coarse))
+
+
+def _mask(photo: Views) -> Bool[np.ndarray, "height width"]:
+    assert photo.masks is not None
+    return (photo.masks[0] > 0.5).cpu().numpy()
 
 
 def _sample(

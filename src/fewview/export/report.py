@@ -83,7 +83,7 @@ def _header(report: Report) -> str:
 
 def _orbit(report: Report) -> str:
     orbit = report.orbit
-    depth = torch.cat([colour_depth(orbit.depth, torch.ones_like(orbit.alpha)), (orbit.alpha > 0.5).to(orbit.depth)], 1)
+    depth = straight(Render(colour_depth(orbit.depth, orbit.alpha), orbit.alpha, orbit.depth))
     rows = {"orbit view": straight(orbit), "its depth": depth}
     note = "Seen along the path of the film: colour, depth (near is yellow, far is violet)"
     if report.unseen is not None:
