@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import worlds
+from PIL import Image
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import reconstruct
+from fewview.commands import preview, reconstruct
 from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
@@ -88,6 +89,26 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
     first, again = tensors(world / "out"), tensors(tmp_path / "out")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_pictures_of_the_unfinished_scene_change_nothing_of_it(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(preview, "PATIENCE", 0.0)
+    monkeypatch.setattr(preview, "SHARE", float("inf"))
+    assert run(world, tmp_path / "out", "--preview-file", tmp_path / "p" / "%03d.png") == 0
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert (world / "out" / "splats.ply").read_bytes() == (tmp_path / "out" / "splats.ply").read_bytes()
+    pictures = sorted((tmp_path / "p").iterdir())
+    assert len(pictures) > 5 and {Image.open(path).size for path in pictures} == {(192, 192)}
+    assert len({path.read_bytes() for path in pictures}) > 3
+    monkeypatch.setattr(preview, "PATIENCE", 1e9)
+    assert run(world, tmp_path / "other", "--preview") == 0
+    assert (tmp_path / "other.preview.png").read_bytes()[
+        1:4
+    ] == b"PNG" and "other.preview.png" in capsys.readouterr().out
+    assert "ends in '.gif'" in refused(
+        capsys, "reconstruct", world / "photos", "-o", tmp_path / "x", "--preview-file", tmp_path / "x.gif"
+    )
 
 
 def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from fewview.errors import InputError
-from fewview.progress import Pace, duration
+from fewview.progress import Pace, See, duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -73,6 +73,7 @@ class Stages:
     seconds: dict[str, float] = field(default_factory=dict)
     began: float | None = None
     profiler: "Profiler | None" = None  # is told too
+    onlooker: Callable[[See], None] | None = None
 
     @property
     def profile(self) -> "Callable[[], Profile] | None":
@@ -95,6 +96,11 @@ class Stages:
             line = f"done in {duration(self.seconds[stage])}"
         if line is not None and not OUT.is_terminal:
             say(f"{stage}: {line}")
+
+    def look(self, see: See) -> None:
+        """Shows the work to the onlooker, if there is one; see `progress.show`."""
+        if self.onlooker is not None:
+            self.onlooker(see)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from fewview.commands.console import Stages, check_device, effort, say, stages, 
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
 from fewview.commands.photo_methods import single
+from fewview.commands.preview import Preview, check_preview, standpoint
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Reconstruct:
     """Pixels of the longer side of the photos that splats are fitted to, at most."""
     refine_poses: bool = False
     """Let the cameras of the photos move a little while the scene is fitted (slower)."""
+    preview: bool = False
+    """Keep a small picture of the scene as it comes about, in OUT.preview.png beside OUT."""
+    preview_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The same in another .png file, or, with a %%04d in its name, in a file for each picture."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input; all of them, and with ggs 6, unless given."""
     preset: Preset = "default"
@@ -89,6 +94,8 @@ class Reconstruct:
         check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
+        if self.preview_file is not None:
+            check_preview(self.preview_file)
         if self.profile:
             self.profiled(start)
         else:
@@ -124,6 +131,7 @@ class Reconstruct:
         makers = {"ggs": partial(generation, self), "splats": self.splatting}
         make = makers.get(self.method, self.distillation)(photos)
         with stages(start, profiler) as report, _RunFolder(self, photos.numbers) as folder:
+            report.onlooker = self.previewed(photos)
             make(report, folder)
 
     def photos(self, profiler: "Profiler | None" = None) -> "Photos":
@@ -177,6 +185,15 @@ class Reconstruct:
 
         return make
 
+    def previewed(self, photos: "Photos") -> Preview | None:
+        """What writes pictures while the scene is made, where they are asked for."""
+        if not self.preview and self.preview_file is None:
+            return None
+        out = self.out.absolute()
+        path = self.preview_file or out.with_name(f"{out.name}.preview.png")
+        say(f"{path} shows the scene as it comes about.")
+        return Preview(path, standpoint(photos.views, room=self.method == "ggs").to(self.device))
+
     def detail(self) -> "DetailConfig":
         """How splats are fitted to the photos."""
         from fewview.detail.stage import DetailConfig
@@ -205,7 +222,7 @@ class Reconstruct:
         """Splats, mesh, film, pictures and report, beside the field itself."""
         from fewview.export.package import Record
 
-        _ = scene.mesh  # and the splats, so that the record knows how long they took
+        _ = scene.textured_mesh  # and the splats, so that the record knows how long they took
         record = Record(scene.name, settings, dict(report.seconds), report.profile, report.began)
         scene.save(self.out, record)
 

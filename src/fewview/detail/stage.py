@@ -11,7 +11,7 @@ from fewview.detail.population import Population
 from fewview.detail.prior import PseudoViews
 from fewview.errors import InputError
 from fewview.geometry.harmonics import HIGHEST
-from fewview.progress import Steps
+from fewview.progress import Steps, show
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
@@ -94,6 +94,7 @@ def detail(
         losses = run.advance(step)
         if progress is not None:
             progress(step + 1, losses)
+            show(progress, lambda cameras: GaussianAsset(run.population.alive(), antialiased=True).render(cameras))
     return GaussianAsset(run.population.alive(), antialiased=True)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
-from trimesh.visual import ColorVisuals
+from trimesh.visual import ColorVisuals, TextureVisuals
 
 from fewview.errors import InputError
 from fewview.export.glb import y_up
-from fewview.export.mesh import Mesh
+from fewview.export.mesh import Mesh, TexturedMesh
 
 
-def read_mesh(path: Path) -> Mesh | None:
-    """The mesh with colours at its corners, turned back; None for a file that does not say which way was up.
+def read_mesh(path: Path) -> Mesh | TexturedMesh | None:
+    """The mesh, with colours at its corners or a texture, turned back; None where no file says which way was up.
 
     InputError for what is no glTF file.
     """
@@ -28,10 +28,19 @@ def read_mesh(path: Path) -> Mesh | None:
         raise InputError(f"{path} is not a whole .glb file ({type(error).__name__}); export it again.") from None
     mesh = next(iter(loaded.geometry.values()), None) if isinstance(loaded, trimesh.Scene) else None
     numbers = isinstance(up, list) and len(up) == 3 and all(isinstance(x, (int, float)) for x in up)
-    if not numbers or not isinstance(mesh, trimesh.Trimesh) or not isinstance(mesh.visual, ColorVisuals):
+    if not numbers or not isinstance(mesh, trimesh.Trimesh):
         return None
     turn = y_up(torch.tensor(up)).double().numpy()
+    vertices = (np.asarray(mesh.vertices, np.float64) @ turn).astype(np.float32)
+    faces = np.asarray(mesh.faces, np.int64)
+    if isinstance(mesh.visual, TextureVisuals):
+        picture = getattr(mesh.visual.material, "baseColorTexture", None)
+        if picture is None or mesh.visual.uv is None:
+            return None
+        places = np.asarray(mesh.visual.uv, np.float32) * [1, -1] + [0, 1]  # trimesh counts from the lower edge
+        return TexturedMesh(vertices, faces, places.astype(np.float32), np.asarray(picture.convert("RGB")))
+    if not isinstance(mesh.visual, ColorVisuals):
+        return None
     colours = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(np.float64) / 255
     srgb = np.where(colours <= 0.0031308, 12.92 * colours, 1.055 * colours.clip(min=0) ** (1 / 2.4) - 0.055)
-    vertices = (np.asarray(mesh.vertices, np.float64) @ turn).astype(np.float32)
-    return Mesh(vertices, np.asarray(mesh.faces, np.int64), np.round(srgb * 255).astype(np.uint8))
+    return Mesh(vertices, faces, np.round(srgb * 255).astype(np.uint8))

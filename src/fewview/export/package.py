@@ -1,7 +1,7 @@
 """The folder that a reconstruction leaves: scene, mesh, splats, film, views with their poses, and a report."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,15 +13,16 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, read_json
 from fewview.errors import InputError
+from fewview.export.comparison import Comparison
 from fewview.export.flame import write_profile
 from fewview.export.glb import write_glb
-from fewview.export.images import write_png
-from fewview.export.mesh import Mesh
+from fewview.export.images import straight, write_png
+from fewview.export.mesh import Mesh, TexturedMesh, watertight
 from fewview.export.page import write_viewer_html
 from fewview.export.ply import write_ply
 from fewview.export.report import Report, html, peak_memory
 from fewview.export.transforms import write_transforms
-from fewview.export.video import render_path, write_video
+from fewview.export.video import render_path, webp, write_video
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.paths import CameraPrior, orbit
 from fewview.profiling import Profile
@@ -33,7 +34,7 @@ FILES = {
     "report.html": "this page",
     "profile.html": "where the time went: a flame graph",
     "scene": "the scene itself, for fewview",
-    "mesh.glb": "mesh with vertex colours, y up",
+    "mesh.glb": "mesh with a texture, y up",
     "splats.ply": "Gaussian splats (3DGS layout)",
     "viewer.html": "the splats to turn around, in one file that needs no internet",
     "orbit.mp4": "film of a turn around it, or of a walk through it",
@@ -45,6 +46,7 @@ ORBIT, WALK = "orbit", "walk"  # what transforms.json calls the path of the film
 REST = "reading, rendering and writing"
 INPUT_SIZE = 1024  # pixels, the longest side of the photos that are kept
 STILLS = 8  # renderings of the orbit that the report shows
+COMPARED, COMPARED_SIZE = 24, 512  # photos that the report compares with the result, and pixels of their longest side
 
 
 @runtime_checkable
@@ -60,17 +62,19 @@ class SavedAsset(Protocol):
 class Products:
     """What has been made of the asset besides itself; all in the asset's world. `up` defaults to the inputs' axis.
 
-    The film's path is an orbit, or a `walk` through the scene. Pictures are of `shown`, by default the asset itself.
-    `origin` leads from the asset's world to the input's, which transforms.json is written in.
+    The film's path is an orbit, or a `walk` through the scene. Pictures are of `shown`, by default the asset itself;
+    `unseen` tells of renderings, and the cameras that they are from, which share of each pixel no photo saw. `origin`
+    leads from the asset's world to the input's, which transforms.json is written in.
     """
 
-    mesh: Mesh | None = None
+    mesh: Mesh | TexturedMesh | None = None
     splats: Gaussians | None = None
     path: Cameras | None = None
     walk: bool = False
     truth: Views | None = None
     up: Float[Tensor, "3"] | None = None
     shown: Asset | None = None
+    unseen: Callable[[Render, Cameras], Float[Tensor, "n 1 height width"]] | None = None
     origin: Origin = NO_ORIGIN
 
 
@@ -132,7 +136,7 @@ def write_results(
             )  # fmt: skip
         if record.profile is not None:
             write_profile(folder / "profile.html", record.profile(), record.name)
-        page = html(_report(folder, views, renders, (asset, products, record)))
+        page = html(_report(folder, views, (renders, path, fps), (asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -165,10 +169,13 @@ def check_free(out: Path) -> None:
 
 
 @torch.no_grad()
-def _report(folder: Path, views: Views, renders: list[Render], made: tuple[SavedAsset, Products, Record]) -> Report:
-    asset, products, record = made
-    chosen = [renders[i * len(renders) // STILLS] for i in range(min(STILLS, len(renders)))]
-    stills = Render(*(torch.stack(parts) for parts in zip(*((r.image, r.alpha, r.depth) for r in chosen))))
+def _report(
+    folder: Path, views: Views, film: tuple[list[Render], Cameras, int], made: tuple[SavedAsset, Products, Record]
+) -> Report:
+    (renders, path, fps), (asset, products, record) = film, made
+    shown = products.shown or asset
+    indices = evenly(len(renders), STILLS)
+    stills = _stacked([renders[i] for i in indices])
     facts = {"input views": str(len(views))}
     seconds = record.seconds()
     if seconds:
@@ -180,8 +187,9 @@ def _report(folder: Path, views: Views, renders: list[Render], made: tuple[Saved
         facts["splats"] = f"{len(products.splats):,}"
     if products.mesh is not None:
         facts["triangles"] = f"{len(products.mesh.faces):,}"
-        facts["mesh"] = "watertight" if products.mesh.watertight else "has holes"
+        facts["mesh"] = "watertight" if watertight(products.mesh) else "has holes"
     truth = products.truth
+    cameras = path[indices]
     return Report(
         record.name,
         views,
@@ -190,7 +198,27 @@ def _report(folder: Path, views: Views, renders: list[Render], made: tuple[Saved
         record.settings,
         facts,
         {name: what for name, what in FILES.items() if (folder / name).exists()},
-        None if truth is None else (truth, (products.shown or asset).render(truth.cameras)),
-        (folder / "orbit.mp4").read_bytes(),
+        None if truth is None else (truth, shown.render(truth.cameras)),
+        (folder / "orbit.mp4").read_bytes() if products.walk else webp([straight(seen) for seen in renders], fps=fps),
+        compared(views, shown),
+        None if products.unseen is None else products.unseen(stills, cameras),
         None if record.profile is None else record.profile(),
     )
+
+
+def compared(views: Views, asset: Asset) -> Comparison:
+    """The photos, or COMPARED of them, beside what an asset shows from their cameras."""
+    indices = evenly(len(views), COMPARED)
+    shrink = min(1.0, COMPARED_SIZE / max(views.images.shape[-2:]))
+    small = views[indices].resized(*(max(1, round(side * shrink)) for side in views.images.shape[-2:]))
+    return Comparison(small, _stacked(list(render_path(asset, small.cameras))), tuple(indices), len(views))
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most so many of the numbers below `count`, evenly spread, 0 among them."""
+    chosen = min(count, most)
+    return [i * count // chosen for i in range(chosen)]
+
+
+def _stacked(renders: Sequence[Render]) -> Render:
+    return Render(*(torch.stack(parts) for parts in zip(*((r.image, r.alpha, r.depth) for r in renders))))
