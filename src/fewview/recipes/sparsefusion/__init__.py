@@ -1,5 +1,4 @@
-"""SparseFusion at three sizes: 256 px as the `thesis` or its `release` has it, `small` (128 px, one GPU) and `tiny`
-(64 px, two CPU cores)."""
+"""SparseFusion at 256 px (`thesis`, `release`), 128 px (`small`, one GPU) and 64 px (`tiny`, two CPU cores)."""
 
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
