@@ -54,4 +54,4 @@ def main(out: Path = Path("out/ball.png"), steps: int = 200) -> tuple[float, flo
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    main(Path(sys.argv[1])) if len(sys.argv) > 1 else main()
