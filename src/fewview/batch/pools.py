@@ -1,5 +1,6 @@
 """Who does the jobs: worker processes of this machine, or a Ray cluster. A worker that dies takes no job with it."""
 
+import logging
 import os
 import selectors
 import subprocess
@@ -137,16 +138,17 @@ def in_ray(jobs: Iterable[Job], plan: Plan, address: str | None = None) -> Itera
     """
     try:
         import ray
+        from ray.exceptions import RayError
     except ImportError:
         raise MissingPackage("Ray is not installed: pip install 'fewview[batch]', or --backend processes.") from None
     local: dict[str, Any] = {"num_cpus": plan.workers, "include_dashboard": False} if address is None else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", **local)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
     except Exception as error:  # it raises that very class where it does not start in time
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"Ray did not start ({reason}); mend --address, or leave out --backend ray.") from None
     count = plan.workers if address is None else int(ray.cluster_resources().get("CPU", 1))
-    wants = {"num_cpus": 1, "num_gpus": int(plan.gpu), "max_retries": plan.tries - 1}
+    wants: dict[str, Any] = {"num_cpus": 1, "num_gpus": int(plan.gpu), "max_retries": plan.tries - 1}
     remote = ray.remote(**wants)(work)
     left, running = deque(jobs), {}
     try:
@@ -158,7 +160,7 @@ def in_ray(jobs: Iterable[Job], plan: Plan, address: str | None = None) -> Itera
             job = running.pop(done)
             try:
                 yield ray.get(done)
-            except ray.exceptions.RayError:
+            except RayError:
                 yield lost(job, plan.tries)
     finally:
         ray.shutdown()
