@@ -38,7 +38,7 @@ def main(directory: Path | None = None, steps: int = 20) -> list[float]:
     model = VLDM(replace(config, size=32, eft=eft, unet=unet, autoencoder=autoencoder))
 
     losses = []
-    task = JointTask(model, scenes, scenes(torch.Generator().manual_seed(1)))
+    task = JointTask(model, scenes, {"": scenes(torch.Generator().manual_seed(1))})
     training = TrainConfig(steps=steps, learning_rate=1e-3, log_every=1, validate_every=steps)
     train(task, training, directory or Path(mkdtemp()), progress=lambda _, row: losses.append(row["loss"]))
     print("loss:", " ".join(f"{loss:.3f}" for loss in losses))

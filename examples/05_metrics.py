@@ -31,7 +31,9 @@ class Sky:
 class Nearest:
     """A method: show the input photo whose camera looks most alike."""
 
-    def reconstruct(self, views: Views, *, generator: torch.Generator | None = None) -> "Nearest":
+    def reconstruct(
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+    ) -> "Nearest":
         self.views = views
         return self
 

@@ -43,4 +43,4 @@ def main(out: Path = Path("out/room"), frames: int = 4, chunk: int = 2, steps: i
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("out/room"))

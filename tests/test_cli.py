@@ -10,7 +10,7 @@ import worlds
 from fewview import cli
 from fewview.commands import console, reconstruct
 from fewview.errors import InputError
-from fewview.pipeline.photos import MOST, choose
+from fewview.pipeline.photos import choose, within
 
 COMMANDS = (
     "reconstruct",
@@ -237,13 +237,21 @@ def test_results_are_replaced_only_when_asked_and_other_files_never(photos, tmp_
 
 
 def test_photos_are_chosen_by_number_or_evenly():
-    assert choose(5, None, MOST) == [0, 1, 2, 3, 4]
-    assert choose(60, None, MOST) == [0, 10, 20, 30, 40, 50]
+    assert choose(5, None, 6) == [0, 1, 2, 3, 4]
+    assert choose(60, None, 6) == [0, 10, 20, 30, 40, 50]
+    assert choose(100, None, None) == list(range(100))
     assert choose(9, None, 3) == [0, 3, 6]
-    assert choose(9, reconstruct.numbers_of("8, 1"), MOST) == [8, 1]
+    assert choose(9, reconstruct.numbers_of("8, 1"), 6) == [8, 1]
 
 
-@pytest.mark.parametrize(("numbers", "most"), [("0,9", MOST), ("-1", MOST), ("1,1", MOST), ("a", MOST), (None, 0)])
+def test_many_photos_are_read_so_small_that_they_fit_in_memory_together():
+    assert within((3000, 4000), 3) == (3000, 4000)
+    height, width = within((3000, 4000), 100)
+    assert 0.99 < 100 * height * width / 80e6 < 1.01
+    assert abs(width / height - 4 / 3) < 0.01
+
+
+@pytest.mark.parametrize(("numbers", "most"), [("0,9", 6), ("-1", None), ("1,1", 6), ("a", 6), (None, 0)])
 def test_photo_numbers_that_make_no_sense_are_refused(numbers, most):
     with pytest.raises(InputError):
         choose(9, None if numbers is None else reconstruct.numbers_of(numbers), most)

@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -141,7 +142,8 @@ def _stack(frame: FrameType | None) -> list[str]:
 
 def _trimmed(samples: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
     """The samples from the last function on that was running in all of them: what led there tells nothing."""
-    shared = len(os.path.commonprefix([stack[1:] for stack in samples]))
+    columns = zip(*(stack[1:] for stack in samples))
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
     return {(stack[0], *stack[max(shared, 1) :]): seconds for stack, seconds in samples.items()}
 
 

@@ -148,13 +148,13 @@ def test_every_stage_trains_and_saves(model, generator, tmp_path):
     example = pair(generator)
     config = TrainConfig(steps=2, learning_rate=1e-3, save_every=2, validate_every=2, log_every=1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    train(EFTTask(model, lambda _: example, example, rays=4), config, tmp_path / "eft")
+    train(EFTTask(model, lambda _: example, {"": example}, rays=4), config, tmp_path / "eft")
     model.unet.requires_grad_(True)
     cache = feature_cache(model, lambda _: example, 6, generator=generator)
     assert cache[0].shape == (6, 4, 8, 8) and cache[1].shape == (6, 8, 8, 8)
     train(UNetTask(model, cache, cache, batch=2), config, tmp_path / "unet")
     model.eft.requires_grad_(True)
-    train(JointTask(model, lambda _: example, example), config, tmp_path / "joint")
+    train(JointTask(model, lambda _: example, {"": example}), config, tmp_path / "joint")
     images = example[0].images[:, 0]
     train(AutoencoderTask(model.codec.requires_grad_(True), lambda _: images, images), config, tmp_path / "ae")
     after = model.state_dict()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
 SAVE_EVERY = 100  # steps
+MOST_OF_ROOMS = 6  # photos that ggs is shown, all in each chunk
 POSE_RATE = 5e-4  # radians, and units of the normalised scene
 
 
@@ -58,7 +59,7 @@ class Reconstruct:
     refine_poses: bool = False
     """Let the cameras of the photos move a little while the scene is fitted (slower)."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
-    """Use N photos, spread evenly over the input (6 where there are more)."""
+    """Use N photos, spread evenly over the input; all of them, and with ggs 6, unless given."""
     preset: Preset = "default"
     """How long to distill (some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU) or, with ggs, to sample."""
     seed: int = 0
@@ -108,12 +109,12 @@ class Reconstruct:
 
     def photos(self, profiler: "Profiler | None" = None) -> "Photos":
         """The chosen photos, read and checked."""
-        from fewview.pipeline.photos import MOST, PhotoChoice, read_photos
+        from fewview.pipeline.photos import PhotoChoice, read_photos
 
         room = self.method == "ggs"
         choice = PhotoChoice(
             numbers=None if self.views is None else numbers_of(self.views),
-            most=MOST if self.max_views is None else self.max_views,
+            most=MOST_OF_ROOMS if room and self.max_views is None else self.max_views,
             mask="none" if room else self.mask,
             matcher=self.matcher,
             single=room,

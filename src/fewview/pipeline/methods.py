@@ -46,7 +46,7 @@ class SparseFusion(SparseFusionMethod):
         progress: Progress | None = None,
         directory: Path | None = None,
     ) -> Reconstruction:
-        """The scene of two to six photos, in their world, with all that can be made of it.
+        """The scene of two or more photos, in their world, with all that can be made of it.
 
         The same generator seed gives the same scene on the same machine. `progress` is told (stage, fraction), now and
         when the scene is exported; with a `directory` a killed run continues from there.

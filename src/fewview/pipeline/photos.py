@@ -15,7 +15,7 @@ from fewview.poses.cache import read_cache, write_cache
 from fewview.progress import Progress
 from fewview.views import Views
 
-MOST = 6  # photos: more add little to a method for few of them, and cost time
+MOST_PIXELS = 80e6  # of all photos that are taken together; more are read smaller
 Tell = Callable[[str], None]
 """Is told what a user should know, a sentence at a time."""
 
@@ -25,7 +25,7 @@ class PhotoChoice:
     """Which photos to take, and what to do where cameras or masks are missing."""
 
     numbers: tuple[int, ...] | None = None  # from 0; of all photos, whether or not they get a camera
-    most: int = MOST  # spread evenly over the input, where no numbers are given
+    most: int | None = None  # spread evenly over the input, where no numbers are given; None takes all
     mask: str = "auto"  # see `fewview.masks.with_masks`
     matcher: Matcher = "sift"
     single: bool = False  # one photo will do
@@ -57,13 +57,14 @@ def read_photos(
     tell(f"Found: {scene.describe()}")
     if isinstance(scene, PhotoScene):
         points, total, numbers = None, len(scene), _numbers(scene, choice)
-        views = scene.read(numbers)
+        posed, places = scene, numbers
     else:
         asked = None if choice.numbers is None else choose(len(scene), choice.numbers, choice.most)
         found = with_cameras(scene, keep, choice.matcher, tell=tell, progress=progress)
         points, total = found.points, len(found.registered)
         places = choose(total, None, choice.most) if asked is None else _places(found.registered, asked)
-        numbers, views = [found.registered[i] for i in places], found.scene.read(places)
+        posed, numbers = found.scene, [found.registered[i] for i in places]
+    views = posed.read(places, within(posed.common_size(), len(places)))
     views = masked(views, choice.mask, points, tell=tell)
     height, width = views.images.shape[-2:]
     masks = "with masks" if views.masks is not None else "without masks"
@@ -73,12 +74,18 @@ def read_photos(
     return Photos(views, tuple(numbers), points)
 
 
-def choose(count: int, numbers: Sequence[int] | None, most: int) -> list[int]:
-    """Photo numbers: those given, or up to `most` spread evenly over `count`; InputError for others."""
+def within(size: tuple[int, int], count: int) -> tuple[int, int]:
+    """The (height, width) at which `count` photos of a size are read: theirs, or less, so that memory is bounded."""
+    shrink = min(1.0, (MOST_PIXELS / (count * size[0] * size[1])) ** 0.5)
+    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
+
+
+def choose(count: int, numbers: Sequence[int] | None, most: int | None) -> list[int]:
+    """Photo numbers: those given, or all or up to `most`, spread evenly over `count`; InputError for others."""
     if numbers is None:
-        if most < 1:
+        if most is not None and most < 1:
             raise InputError(f"At most {most} photos are to be taken (--max-views); ask for at least 1.")
-        used = min(most, count)
+        used = count if most is None else min(most, count)
         return [i * count // used for i in range(used)]
     outside = [i for i in numbers if not 0 <= i < count]
     if outside:

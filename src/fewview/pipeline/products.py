@@ -31,7 +31,8 @@ FUSED = MeshConfig(resolution=192, density=SURFACE, smoothing=0.4)  # of splats:
 MARGIN = 0.15  # of the object's size, around the box of the mesh
 BAND = 2  # cells, in which depth maps are fused to a surface
 STRAY, ROOM = 0.01, 1.2  # share of splats outside of the mesh's box; how much is seen around a ball of splats
-LIFT_SIZE = 256  # pixels of the cropped photos whose surface is lifted to splats
+LIFT_SIZE = 256  # pixels of the cropped photos whose surface is lifted to splats ...
+LIFTED = 24  # ... and how many of the photos, spread evenly, if there are more
 FIRST, TURNED = 0.7, 8000  # share of the splats that are lifted at first, and how many of these at most from around
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 
@@ -72,7 +73,8 @@ def detailed(
 ) -> GaussianAsset:
     """Splats as sharp as the photos `views`, and from elsewhere like the asset, which cameras `around` it see so."""
     seen, cameras = around
-    close = crop_to_object(views, LIFT_SIZE).on_black()
+    some = torch.linspace(0, len(views) - 1, min(len(views), LIFTED)).round().long()
+    close = crop_to_object(views[some], LIFT_SIZE).on_black()
     by_photos = renders(asset, close.cameras)
     prior = pseudo_views(seen, cameras, by_photos, close.cameras)
     count = max(2, round(FIRST * splats_for(views, config)))

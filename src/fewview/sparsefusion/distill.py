@@ -21,6 +21,7 @@ from fewview.priors import Prior
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.occupancy import Occupancy
 from fewview.render.volume import RayRender, render_rays
+from fewview.sparsefusion.context import suited
 from fewview.views import Render, Views, resize
 
 SAMPLERS = {"plms": plms, "plms_ancestral": plms_ancestral, "ddim": euler}
@@ -34,6 +35,7 @@ class DistillConfig:
     steps: int = 3000  # thesis 5.1
     bootstrap_steps: int = 1000  # thesis 5.1: fit to EFT's images first; equal to `steps`, this is mean seeking
     pseudo_views: int = 50  # release: cached cameras of the prior distribution
+    context_views: int = 6  # photos, at most, that the prior is shown for a pseudo view (thesis: 2-6)
     render_size: int = 128  # thesis A.3
     space: Literal["pixel", "latent"] = "pixel"
     denoising: Literal["multiple", "single"] = "multiple"
@@ -260,7 +262,8 @@ class _Run:
         if index not in self.denoisers:
             with torch.no_grad():
                 one = self.evidence.queries[index : index + 1]
-                self.denoisers[index] = self.prior.condition(self.evidence.context, one)
+                context = suited(self.evidence.context, one[0], self.config.context_views)
+                self.denoisers[index] = self.prior.condition(context, one)
         return self.denoisers[index]
 
     def _at_prior_size(self, image: Float[Tensor, "3 h w"]) -> Float[Tensor, "1 3 height width"]:

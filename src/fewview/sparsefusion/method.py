@@ -22,6 +22,7 @@ from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig
+from fewview.sparsefusion.context import suited
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.views import Asset, Render, Views, resize
@@ -165,7 +166,8 @@ class SparseFusionMethod:
         """EFT's images of the pseudo views, with coverage as masks where the model predicts it."""
         images = []
         for i in range(len(queries)):
-            images.append(eft_image(self.model, prepared.context, queries[i], self.config.first_size))
+            context = suited(prepared.context, queries[i], self.config.distill.context_views)
+            images.append(eft_image(self.model, context, queries[i], self.config.first_size))
             report("imagining first views", (i + 1) / len(queries))
         stacked = resize(torch.stack(images), queries.height, queries.width)
         masks = stacked[:, 3:] if stacked.shape[1] == 4 else (stacked[:, :3].mean(1, keepdim=True) > 0.1).float()
@@ -175,8 +177,10 @@ class SparseFusionMethod:
         self, prepared: Prepared, queries: Cameras, generator: torch.Generator
     ) -> Float[Tensor, "n 3 height width"]:
         """One draw of VLDM for each pseudo view: no two need to show the same object (thesis 5.3.2)."""
+        views, most = prepared.context, self.config.distill.context_views
         cameras = [queries[i] for i in range(len(queries))]
-        return torch.stack([sample_view(self.model, prepared.context, c, 20, generator=generator) for c in cameras])
+        draw = lambda c: sample_view(self.model, suited(views, c, most), c, 20, generator=generator)
+        return torch.stack([draw(c) for c in cameras])
 
 
 def eft_image(model: VLDM, context: Views, camera: Cameras, size: int) -> Float[Tensor, "channels {size} {size}"]:

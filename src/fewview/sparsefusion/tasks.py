@@ -1,6 +1,6 @@
 """What is trained, stage by stage: autoencoder, EFT, UNet on cached features, and EFT and UNet jointly (thesis A.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,9 @@ from fewview.views import Views
 
 Batches = Callable[[torch.Generator], tuple[Views, Views]]
 """Context and query views of some scenes, batch axes "b m" and "b q", in the normalised frame of the context."""
+
+HeldOut = Mapping[str, tuple[Views, Views]]
+"""Context and query views to validate on, by what the numbers' names begin with."""
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """Distance " batch" of two batches of images in [0, 1]."""
@@ -65,7 +68,7 @@ class EFTTask:
 
     model: VLDM
     batches: Batches
-    held_out: tuple[Views, Views]
+    held_out: HeldOut
     rays: int = 64
 
     def __post_init__(self) -> None:
@@ -76,7 +79,7 @@ class EFTTask:
         return {"loss": colour_loss(self.model.eft, context, queries, self.rays, generator=generator)}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        return {"eft_psnr": eft_psnr(model, *self.held_out)}
+        return {f"{name}eft_psnr": eft_psnr(model, *pair) for name, pair in self.held_out.items()}
 
 
 @dataclass
@@ -112,7 +115,7 @@ class JointTask:
 
     model: VLDM
     batches: Batches
-    held_out: tuple[Views, Views]
+    held_out: HeldOut
     rays: int = 0
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -120,8 +123,11 @@ class JointTask:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         assert isinstance(model, VLDM)
-        losses = joint_loss(model, *self.held_out, generator=_fixed())
-        return {"eft_psnr": eft_psnr(model, *self.held_out), "diffusion": float(losses["diffusion"])}
+        numbers = {}
+        for name, pair in self.held_out.items():
+            losses = joint_loss(model, *pair, generator=_fixed())
+            numbers |= {f"{name}eft_psnr": eft_psnr(model, *pair), f"{name}diffusion": float(losses["diffusion"])}
+        return numbers
 
 
 def eft_psnr(model: nn.Module, context: Views, queries: Views) -> float:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fewview.checkpoint import load_model, load_state, load_tensors, save_model, save_tensors
+from fewview.data.captured import Capture, as_captured
 from fewview.data.co3d import open_co3d
 from fewview.data.packed import PackedScenes, load_packed, pack, recoloured, save_packed
 from fewview.evaluation.perceptual import find_lpips
@@ -30,16 +31,21 @@ Tell = Steps | None
 PICTURES = 16  # a batch of the autoencoder
 PAIRS = 8  # a batch of the UNet
 CACHED = 14_000  # pairs of latents and features that the UNet learns from
+VALIDATIONS = {"": None, "captured_": Capture()}  # the same held-out views, clean and as photographed
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How examples are drawn: scenes of a batch, query views of each, context views between the two bounds."""
+    """How examples are drawn: scenes of a batch, query views of each, context views between the two bounds.
+
+    With `capture` the context views are as somebody would have photographed them; queries stay clean.
+    """
 
     scenes: int = 4
     queries: int = 2
     min_context: int = 2  # thesis A.2: 2-5
     max_context: int = 5
+    capture: Capture | None = None
 
 
 def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable[[int, int], None] | None = None):
@@ -61,17 +67,24 @@ def batches(packed: PackedScenes, batching: Batching, device: torch.device | str
         span = batching.max_context - batching.min_context + 1
         context = batching.min_context + int(torch.randint(span, (), generator=generator))
         pair = packed.batch(scenes, context, batching.queries, generator=generator)
+        context_views, queries = recoloured(pair, generator)
+        if batching.capture is not None:
+            context_views = as_captured(context_views, batching.capture, generator)
         rows = own(torch.arange(batching.scenes), generator)
-        context_views, queries = (views[rows] for views in recoloured(pair, generator))
+        context_views, queries = context_views[rows], queries[rows]
         return context_views.to(device), queries.to(device)
 
     return draw
 
 
-def held_out_pair(packed: PackedScenes, scenes: int = 32, device: torch.device | str = "cpu") -> tuple[Views, Views]:
+def held_out_pair(
+    packed: PackedScenes, scenes: int = 32, *, device: torch.device | str = "cpu", capture: Capture | None = None
+) -> tuple[Views, Views]:
     """A fixed validation batch: two context views and two queries of evenly spread scenes."""
     chosen = torch.linspace(0, len(packed) - 1, min(scenes, len(packed))).long()
     context, queries = packed.batch(chosen, 2, 2, generator=torch.Generator().manual_seed(7))
+    if capture is not None:
+        context = as_captured(context, capture, torch.Generator().manual_seed(8))
     return context.to(device), queries.to(device)
 
 
@@ -118,7 +131,8 @@ def train_eft(
 ) -> VLDM:
     """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
     device = device_of(model)
-    task = EFTTask(model, batches(data[0], batching, device), held_out_pair(data[1], device=device))
+    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
+    task = EFTTask(model, batches(data[0], batching, device), held_out)
     train(task, training, directory, progress=progress)
     model.unet.requires_grad_(True)
     return model
@@ -147,7 +161,8 @@ def train_joint(
 ) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
     device = device_of(model)
-    task = JointTask(model, batches(data[0], batching, device), held_out_pair(data[1], device=device))
+    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
+    task = JointTask(model, batches(data[0], batching, device), held_out)
     train(task, training, directory, progress=progress)
     if here().first:
         save_model(directory / "model", model, model.config)
