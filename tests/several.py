@@ -46,9 +46,9 @@ def tasks() -> dict[str, Task]:
     codec = Autoencoder(model.config.autoencoder)
     return {
         "autoencoder": AutoencoderTask(codec, pictures, held_out[1].images[:, 0], _distance),
-        "eft": EFTTask(worlds.smallest_model(), draw, held_out, rays=8),
+        "eft": EFTTask(worlds.smallest_model(), draw, {"": held_out}, rays=8),
         "unet": UNetTask(worlds.smallest_model(), cache, cache, batch=4),
-        "joint": JointTask(worlds.smallest_model(), draw, held_out),
+        "joint": JointTask(worlds.smallest_model(), draw, {"": held_out}),
     }
 
 

@@ -61,7 +61,7 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(runs, 
     for count in "12":
         states = state(runs / count / "one" / stage, "optimizer")
         moments.append({name: tensor for name, tensor in states.items() if name.endswith("exp_avg")})
-    assert len(moments[0]) > 5 and differ(*moments) < 1e-5
+    assert len(moments[0]) > 5 and differ(*moments) < 1e-4  # rounding may turn the sign of an L1 term
 
 
 def test_statistics_of_batches_are_those_of_the_whole_batch(runs):

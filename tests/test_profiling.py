@@ -66,7 +66,7 @@ def test_samples_add_up_to_the_time_and_name_what_ran():
         wall = next(s.wall for s in profile.stages if s.name == stage)
         assert 0.5 * wall < sum(ran.values()) < 1.5 * wall
         assert sum(t for stack, t in ran.items() if f".{function}" in "".join(stack)) > 0.3 * wall
-        assert all("measured" in stack[1] for stack in ran), "frames outside of the profiler are left out"
+        assert all("measured" in stack[1] for stack in ran), "what led to the profiler is left out"
 
 
 def test_a_profile_may_be_asked_for_before_the_end():

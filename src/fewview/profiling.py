@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,7 +62,6 @@ class Profiler:
         from torch.nn.modules.module import register_module_forward_pre_hook
 
         self._hook = register_module_forward_pre_hook(self._count)
-        self._depth = len(_stack(sys._getframe(1))) - 1
         self._begin(BETWEEN)
         self._thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), daemon=True)
         self._thread.start()
@@ -88,7 +88,7 @@ class Profiler:
             self._close()
             self._begin(self.current.name)
             stages = tuple(replace(stage, calls=Counter(stage.calls)) for stage in self.stages.values())
-            return Profile(stages, dict(self.samples))
+            return Profile(stages, _trimmed(self.samples))
 
     def _begin(self, stage: str) -> None:
         with self._lock:
@@ -116,8 +116,7 @@ class Profiler:
             frame = sys._current_frames().get(thread)
             now = time.perf_counter()
             with self._lock:
-                stack = _stack(frame)[self._depth :]
-                self.samples[(self.current.name, *stack)] += now - before
+                self.samples[(self.current.name, *_stack(frame))] += now - before
                 self.current.peak = max(self.current.peak, resident())
             before = now
 
@@ -139,6 +138,13 @@ def _stack(frame: FrameType | None) -> list[str]:
         names.append(name if names else f"{name}:{frame.f_lineno}")
         frame = frame.f_back
     return names[::-1]
+
+
+def _trimmed(samples: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """The samples from the last function on that was running in all of them: what led there tells nothing."""
+    columns = zip(*(stack[1:] for stack in samples))
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    return {(stack[0], *stack[max(shared, 1) :]): seconds for stack, seconds in samples.items()}
 
 
 def table(profile: Profile) -> list[tuple[str, ...]]:

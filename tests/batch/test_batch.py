@@ -188,3 +188,13 @@ def test_nothing_to_do_is_refused(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     assert "no capture" in refused(capsys, "batch", tmp_path / "in", "-o", tmp_path / "out")
     assert "does not exist" in refused(capsys, "batch", tmp_path / "away", "-o", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_ray_makes_each_once_and_gives_up_what_kills_its_workers(tmp_path, capsys):
+    pytest.importorskip("ray")
+    root = captures(tmp_path / "in", ["3", "bad", "fatal", "4", "5"])
+    assert batch(root, tmp_path / "out", "--backend", "ray", "--workers", 2, "--tries", 2) == 1
+    told = capsys.readouterr().out
+    assert "is bad; mend it." in told and "died 2 times" in told and "3 made" in told
+    assert squares(tmp_path / "out") == [9, 16, 25] and set(journal(tmp_path / "out").values()) == {1}

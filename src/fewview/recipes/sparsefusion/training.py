@@ -67,10 +67,10 @@ def batches(packed: PackedScenes, batching: Batching, device: torch.device | str
         span = batching.max_context - batching.min_context + 1
         context = batching.min_context + int(torch.randint(span, (), generator=generator))
         pair = packed.batch(scenes, context, batching.queries, generator=generator)
-        rows = own(torch.arange(batching.scenes), generator)
         context_views, queries = recoloured(pair, generator)
         if batching.capture is not None:
             context_views = as_captured(context_views, batching.capture, generator)
+        rows = own(torch.arange(batching.scenes), generator)
         context_views, queries = context_views[rows], queries[rows]
         return context_views.to(device), queries.to(device)
 
