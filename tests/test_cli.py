@@ -14,6 +14,9 @@ from fewview.pipeline.photos import choose, within
 
 COMMANDS = (
     "reconstruct",
+    "generate",
+    "interpolate",
+    "resample",
     "render",
     "export",
     "evaluate",
