@@ -174,6 +174,26 @@ def test_the_surface_beside_a_field_is_reused(tmp_path):
     assert np.array_equal(made.mesh.faces, faces)
 
 
+def test_a_texture_beside_a_field_is_reused_whole(tmp_path):
+    from fewview.export.glb import write_glb
+    from fewview.export.glb_mesh import read_mesh
+    from fewview.export.mesh import TexturedMesh
+
+    draw = np.random.default_rng(0)
+    vertices, places = draw.normal(size=(4, 3)).astype(np.float32), draw.random((4, 2)).astype(np.float32)
+    texture = draw.integers(0, 255, (6, 5, 3)).astype(np.uint8)
+    mesh = TexturedMesh(vertices, np.array([[0, 1, 2], [0, 2, 3]]), places, texture)
+    write_glb(tmp_path / "mesh.glb", mesh, torch.tensor([0.2, -0.5, 0.7]))
+    again = read_mesh(tmp_path / "mesh.glb")
+    assert isinstance(again, TexturedMesh)
+    np.testing.assert_allclose(again.vertices, vertices, atol=1e-5)
+    assert np.array_equal(again.texture, texture) and np.array_equal(again.places, places)
+    one = Gaussians(*(torch.ones(1, n) for n in (3, 3, 4)), torch.ones(1), torch.ones(1, 3))
+    made = Reconstruction(GaussianAsset(one), worlds.ring(3))
+    made.kept_mesh = tmp_path / "mesh.glb"
+    assert np.array_equal(made.textured_mesh.texture, texture)
+
+
 def test_spz_is_written_in_the_version_and_the_axes_that_are_asked_for(scene, tmp_path, capsys):
     for words, version in (((), 4), (("--spz-version", 3), 3), (("--spz-version", 2, "--spz-axes", "RDF"), 2)):
         assert fewview("export", scene, "-o", tmp_path / "a.spz", "--overwrite", *words) == 0

@@ -132,7 +132,7 @@ def test_layouts_that_there_are_not_are_refused(wrong):
 
 def gltf(path: Path, change) -> Path:
     """A .gltf file of splats whose tree is changed."""
-    write_splat_glb(path, ball(20), torch.tensor([0.0, 1, 0]))
+    write_splat_glb(path, ball(20), torch.tensor([0.0, -1, 0]))
     tree = json.loads(path.read_text())
     change(tree)
     path.write_text(json.dumps(tree))
@@ -140,7 +140,7 @@ def gltf(path: Path, change) -> Path:
 
 
 def test_nodes_move_turn_and_scale_splats(tmp_path):
-    """Twice as large, turned by 90 degrees about z by the upper node and moved by the lower."""
+    """Twice as large, turned by 90 degrees about z by the upper node and moved by the lower, all with y up."""
     half = math.sqrt(0.5)
     nodes = [
         {"children": [1], "scale": [2, 2, 2], "rotation": [0, 0, half, half]},
@@ -149,7 +149,7 @@ def test_nodes_move_turn_and_scale_splats(tmp_path):
     scene = read_gltf_splats(gltf(tmp_path / "x.gltf", lambda tree: tree.update(nodes=nodes)))
     want = ball(20)
     x, y, z = want.means.T
-    torch.testing.assert_close(scene.gaussians.means, 2 * torch.stack([-y, x + 1, z], -1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scene.gaussians.means, 2 * torch.stack([y, -x - 1, z], -1), atol=1e-5, rtol=0)
     torch.testing.assert_close(scene.gaussians.scales, 2 * want.scales)
 
 
@@ -157,7 +157,7 @@ def test_a_far_node_becomes_the_origin(tmp_path):
     far = [{"mesh": 0, "translation": [1e7, -5e6, 3.25]}]
     scene = read_gltf_splats(gltf(tmp_path / "x.gltf", lambda tree: tree.update(nodes=far)))
     back = scene.gaussians.means.double() + torch.tensor(scene.origin, dtype=torch.float64)
-    want = ball(20).means.double() + torch.tensor([1e7, -5e6, 3.25], dtype=torch.float64)
+    want = ball(20).means.double() + torch.tensor([1e7, 5e6, -3.25], dtype=torch.float64)
     torch.testing.assert_close(back, want, atol=1e-6, rtol=0)
 
 
@@ -277,7 +277,7 @@ def shiny(degree: int, count: int = 40) -> Gaussians:
 def test_harmonics_come_back_within_the_quantisation(tmp_path, suffix, degree):
     """Half a step: 1/256 of SPZ's, 1/64 of compressed PLY's, a 255th of the range of SOG's codebook."""
     writers = {".ply": write_ply, ".compressed.ply": write_compressed_ply, ".sog": write_sog, ".spz": write_spz}
-    glb = lambda path, splats: write_splat_glb(path, splats, torch.tensor([0.0, 1, 0]))
+    glb = lambda path, splats: write_splat_glb(path, splats, torch.tensor([0.0, -1, 0]))
     splats = shiny(degree)
     writers.get(suffix, glb)(tmp_path / f"x{suffix}", splats)
     again = load_scene(tmp_path / f"x{suffix}").gaussians

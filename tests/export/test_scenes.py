@@ -31,7 +31,7 @@ WRITERS = {
     ".gltf": lambda path, splats: write_splat_glb(path, splats, UP),
 }
 CAPTURED = Path(__file__).parents[3] / "shared" / "data" / "splats_captured"
-UP, STEPS_16 = torch.tensor([0.0, 1, 0]), 65535
+UP, STEPS_16 = torch.tensor([0.0, -1, 0]), 65535
 STEPS = {  # half a step of each format's quantisation: means, log scales, 1 - |cos| of rotations, opacities, colours
     ".ply": (0, 1e-6, 1e-6, 1e-6, 1e-6),
     ".spz": (2**-20, 0.5 / 16 + 1e-5, 2e-5, 0.5 / 255 + 1e-6, 0.5 * SH_DC / (0.15 * 255) + 1e-6),

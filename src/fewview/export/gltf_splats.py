@@ -1,6 +1,7 @@
 """Splats of glTF files (KHR_gaussian_splatting, Khronos): all of a scene's primitives, moved by their nodes.
 
-Files have y up and stay so. A node that leads far away, as that of a world in map coordinates does, becomes the origin.
+Files have y up; splats are turned by 180 degrees about x, for the worlds of splats have y down. A node that leads far
+away, as that of a world in map coordinates does, becomes the origin.
 """
 
 import base64
@@ -40,15 +41,12 @@ COLUMNS = {"means": "POSITION"} | {
     )
 }  # fmt: skip
 DISPLAY = "srgb_rec709_display"
+Y_DOWN = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
 
 
 def read_gltf_splats(path: Path) -> GaussianAsset:
     """Splats of a .glb or .gltf file. InputError if it is damaged, or holds none."""
-    check_is_file(path)
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path} is larger than {MOST_BYTES >> 30} GiB; cut it down.")
-    tree, binary = _opened(path)
-    file = _File(path, tree, binary)
+    file = GltfFile.open(path)
     parts = [(file.splats(primitive), matrix) for primitive, matrix in file.primitives()]
     if not parts:
         raise InputError(f"{path} has no splats ({SPLATTING}); it may hold a mesh, so name a file of splats.")
@@ -83,13 +81,21 @@ def _opened(path: Path) -> tuple[Any, bytes | None]:
     return parse_json(data[20 : 20 + size], path), rest[8 : 8 + length]
 
 
-class _File:
+class GltfFile:
     """A tree and its buffers; whatever a number of the tree names is checked where it is looked up."""
 
     def __init__(self, path: Path, tree: Any, binary: bytes | None) -> None:
         self.path, self.tree, self.binary = path, tree, binary
         self.buffers: dict[int, bytes] = {}
         self.notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def open(path: Path) -> "GltfFile":
+        """A .glb or .gltf file. InputError if it is damaged, or too large."""
+        check_is_file(path)
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path} is larger than {MOST_BYTES >> 30} GiB; cut it down.")
+        return GltfFile(path, *_opened(path))
 
     def entry(self, kind: str, number: object) -> dict[str, Any]:
         """One of the tree's lists of objects, by number."""
@@ -103,7 +109,7 @@ class _File:
     def primitives(self) -> Iterator[tuple[dict[str, Any], Float64[Tensor, "4 4"]]]:
         """Those of splats, with world_from_node."""
         scene = self.entry("scenes", self.tree.get("scene", 0) if isinstance(self.tree, dict) else 0)
-        waiting = [(number, torch.eye(4, dtype=torch.float64)) for number in scene.get("nodes", [])]
+        waiting = [(number, torch.diag(Y_DOWN)) for number in scene.get("nodes", [])]
         for _ in range(MOST_NODES):
             if not waiting:
                 return
@@ -194,6 +200,15 @@ class _File:
         if kind.kind in "iu" and listed.get("normalized") is True:
             values = np.maximum(values / np.iinfo(kind).max, -1).astype(np.float32)
         return values
+
+    def stretch(self, number: object) -> bytes:
+        """The bytes of a buffer view."""
+        view = self.entry("bufferViews", number)
+        data = self.buffer(view.get("buffer"))
+        start, size = view.get("byteOffset", 0), view.get("byteLength", 0)
+        if not all(isinstance(x, int) and x >= 0 for x in (start, size)) or start + size > len(data):
+            raise InputError(f"{self.path}: buffer view {number} reaches beyond its buffer; export the file again.")
+        return data[start : start + size]
 
     def buffer(self, number: object) -> bytes:
         """The bytes of a buffer: the file's own, in its text, or of a file beside it."""

@@ -12,7 +12,7 @@ from fewview.export.spz import read_spz
 from fewview.render.asset import GaussianAsset
 
 AXES = {sign + axis: tuple(s * float(axis == x) for x in "xyz") for sign, s in (("", 1), ("-", -1)) for axis in "xyz"}
-"""Directions by name; most files of splats do not say which one is up."""
+"""Directions by name. Files of splats have -y up by custom, and those that state another are turned so on read."""
 
 READERS = {
     ".ply": lambda path: read_compressed_ply(path) if is_compressed(path) else read_ply(path),
@@ -35,8 +35,3 @@ def load_scene(path: Path, spz_axes: str | None = None) -> GaussianAsset:
     if suffix not in READERS:
         raise InputError(f"{path} ends in '{path.suffix}'; scenes are read from {', '.join(READERS)}.")
     return read_spz(path, spz_axes) if suffix == ".spz" else READERS[suffix](path)
-
-
-def up_of(path: Path) -> str:
-    """What is up in a file, by its format: glTF says +y; in files of splats y points down by custom."""
-    return "y" if path.suffix.lower() in (".glb", ".gltf") else "-y"

@@ -20,7 +20,7 @@ from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
 from fewview.export.package import Products, Record, is_walk, write_results
 from fewview.export.paint import paint
-from fewview.export.scenes import AXES, load_scene, up_of
+from fewview.export.scenes import AXES, load_scene
 from fewview.export.texture import texels_for, textured
 from fewview.framing import crop_to_object
 from fewview.geometry.origin import NO_ORIGIN, Origin
@@ -102,7 +102,7 @@ class Reconstruction:
     ) -> "Reconstruction":
         """Results of `fewview reconstruct` or `save`, or a file that `load_scene` reads; InputError for anything else.
 
-        `up` is x, y, z, -x, -y or -z; by default what the cameras stand around, y for glTF, -y for files of splats.
+        `up` is x, y, z, -x, -y or -z; by default what the cameras stand around, and -y for files of splats.
         `spz_axes` are those of a .spz file, where it does not state them rightly.
         """
         if up is not None and up not in AXES:
@@ -124,7 +124,7 @@ class Reconstruction:
             return scene
         if not path.exists():
             raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
-        asset, axis = load_scene(path, spz_axes), torch.tensor(AXES[up or up_of(path)])
+        asset, axis = load_scene(path, spz_axes), torch.tensor(AXES[up or "-y"])
         cameras = products.surrounding(asset.gaussians, axis, SPLAT_FILE_SIZE)
         return Reconstruction(asset, cameras, up=axis, name=path.stem, progress=progress)
 

@@ -13,7 +13,7 @@ from fewview.data.camera_file import read_origin
 from fewview.errors import InputError
 from fewview.export.package import is_walk
 from fewview.export.page import first_view, middle, spread
-from fewview.export.scenes import AXES, load_scene, up_of
+from fewview.export.scenes import AXES, load_scene
 from fewview.geometry.origin import Origin, between
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
@@ -82,7 +82,7 @@ def open_shown(path: Path, photos: Path | None = None, up: str | None = None, *,
     """A results folder or a file of splats. InputError where there are no splats of three channels.
 
     Cameras are those of the folder `photos`, if given, or of the results. `up` is x, y, z, -x, -y or -z; by default it
-    is the axis that the cameras stand around, and where there are none, what the format says (`scenes.up_of`).
+    is the axis that the cameras stand around, and -y where there are none, as files of splats have it.
     """
     folder = path.is_dir()
     asset = _splats(path) if folder else load_scene(path, spz_axes)
@@ -97,7 +97,7 @@ def open_shown(path: Path, photos: Path | None = None, up: str | None = None, *,
         cameras = posed.cameras
         axis = normalise(cameras.up.mean(0)) if walk else CameraPrior.fit(cameras).circle.normal
     else:
-        axis = torch.tensor(AXES[up or up_of(path)])
+        axis = torch.tensor(AXES[up or "-y"])
     mesh = path / "mesh.glb"
     name = path.resolve().name if folder else path.stem
     return Shown(name, asset, axis, posed, mesh.read_bytes() if folder and mesh.is_file() else None, walk)
