@@ -92,8 +92,8 @@ class Evaluate:
         scenes = self.chosen(size)
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        nets = {"lpips": lpips, "alex": find_lpips("alex")}
-        return evaluate(methods, scenes, protocol, self.out, **nets, progress=say)
+        alex = find_lpips("alex")
+        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=alex, progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""
