@@ -225,7 +225,7 @@ class Reconstruction:
         if isinstance(self._kept_surface, Mesh):
             surface = self._kept_surface
         else:
-            surface = products.surface(self.asset, splats, cameras, seen)
+            surface = products.surface(self.asset, splats, cameras, seen=seen)
             if self._solid_photos is not None:
                 surface = fitted_to_masks(surface, sized(self._solid_photos, OUTLINE_SIZE))
         self.report("taking the surface", 1)
