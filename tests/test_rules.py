@@ -36,7 +36,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "allocator": "test_cli.py",
     "batch.index": "batch/test_batch.py",
     "batch.pools": "batch/test_batch.py",
-    "batch.worker": "batch/test_batch.py",
     "benchmarks.splatting": "viewer/test_packed_splats.py",
     "commands.batch": "batch/test_batch.py",
     "commands.console": "test_cli.py",
