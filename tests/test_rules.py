@@ -32,6 +32,8 @@ FILE_CALLS = {
 IMPORTED_ALL_THE_SAME = {("ggs/grow.py", "json")}  # settings as bytes, beside the tensors of a stopped run: no file
 TESTED_BY = {  # modules that no test of their folder imports: the test that runs them, through what it imports
     "allocator": "test_cli.py",
+    "batch.index": "batch/test_batch.py",
+    "batch.pools": "batch/test_batch.py",
     "benchmarks.splatting": "viewer/test_packed_splats.py",
     "commands.batch": "batch/test_batch.py",
     "commands.bench": "test_cli.py",
@@ -56,6 +58,9 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "data.wavefront": "synthetic/test_furniture.py",
     "detail.losses": "detail/test_stage.py",
     "errors": "test_cli.py",
+    "__main__": "test_cli.py",
+    "files": "test_checkpoint.py",
+    "parallel": "test_parallel.py",
     "evaluation.rooms.fidelity": "evaluation/test_room_protocol.py",
     "evaluation.runner": "evaluation/test_protocol.py",
     "export.gltf": "export/test_mesh.py",
