@@ -38,7 +38,7 @@ def fitted_to_masks(mesh: Mesh, photos: Views, rounds: int = ROUNDS) -> Mesh:
         pull, weight = np.zeros(len(vertices), np.float32), np.zeros(len(vertices), np.float32)
         for i, distance in enumerate(wanted):
             most = FARTHEST * max(np.ptp(side) for side in np.nonzero(masks[i])) if masks[i].any() else 0.0
-            rim, lack = outline(vertices, mesh.faces, photos.cameras[i], (distance, most))
+            rim, lack = outline(vertices, mesh.faces, photos.cameras[i], wanted=(distance, most))
             pull[rim] += lack[rim]
             weight[rim] += 1
         moved = np.zeros_like(pull)
@@ -52,6 +52,7 @@ def outline(
     vertices: Float[Tensor, "v 3"],
     faces: np.ndarray,
     camera: Cameras,
+    *,
     wanted: tuple[Float[np.ndarray, "height width"], float],
 ) -> tuple[Bool[np.ndarray, " v"], Float[np.ndarray, " v"]]:
     """Which corners are on the mesh's outline in a camera, and how far the mask's lies outside (world).

@@ -92,7 +92,7 @@ def detailed(
     return detail(Gaussians.cat(parts), views, config, prior=prior, generator=generator, progress=tell)
 
 
-def surface(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, seen: Render) -> Mesh:
+def surface(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, *, seen: Render) -> Mesh:
     """The surface in a box around splats that look like the asset: of a field a level of its density, of splats fused
     from their depth in the cameras, which see `seen`.
     """

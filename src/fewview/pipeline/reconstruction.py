@@ -13,7 +13,7 @@ from fewview.data import open_scene
 from fewview.data.camera_file import read_cameras
 from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
-from fewview.export.contours import fitted_to_masks
+from fewview.export.agreement import fitted
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
 from fewview.export.package import Products, Record, is_walk, write_results
@@ -201,9 +201,9 @@ class Reconstruction:
         cameras = self._around(FIELD_SIZE if sharp or isinstance(asset, FieldAsset) else SPLAT_SIZE)
         self.report("taking the surface", 0)
         seen = products.renders(asset, cameras)
-        surface = products.surface(self.asset, splats, cameras, seen)
+        surface = products.surface(self.asset, splats, cameras, seen=seen)
         if self._solid_photos is not None:
-            surface = fitted_to_masks(surface, sized(self._solid_photos, OUTLINE_SIZE))
+            surface = fitted(surface, sized(self._solid_photos, OUTLINE_SIZE))
         self.report("taking the surface", 1)
         return surface, seen, cameras
 
