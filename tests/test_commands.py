@@ -11,6 +11,7 @@ from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
 from fewview.commands import preview, reconstruct
+from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -119,6 +120,24 @@ def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
     assert fewview("export", out, "-o", tmp_path / "x.spz") == 0
 
 
+def test_a_profile_tells_stages_and_calls_and_changes_no_result(world, tmp_path, capsys):
+    assert run(world, tmp_path / "out", "--profile") == 0
+    told = capsys.readouterr().out
+    assert "distilling the scene" in told and "UNet" in told and "together" in told
+    assert "distill" in (tmp_path / "out" / "profile.html").read_text()
+    assert "Where the time went" in (tmp_path / "out" / "report.html").read_text()
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_profile_alone_leaves_one_page(world, tmp_path, capsys):
+    page = tmp_path / "p.html"
+    how = ("--weights", world / "weights", "--preset", "fast", "--method", "no-prior")
+    assert fewview("profile", world / "photos", "-o", page, *how) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+    assert ".html" in refused(capsys, "profile", world / "photos", "-o", tmp_path / "p.txt")
+
+
 def test_a_scene_is_rendered_as_a_video_and_as_pictures(world, tmp_path):
     assert fewview("render", world / "out", "-o", tmp_path / "a.mp4", "--frames", 2, "--size", 16) == 0
     assert (tmp_path / "a.mp4").stat().st_size > 500
@@ -189,3 +208,23 @@ def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_pa
         assert fewview("demo", "-i", world / "photos", "-o", tmp_path / "out", "--preset", "fast") == 0
     assert "peak memory" in capsys.readouterr().out
     (world / "sparsefusion-tiny").unlink()
+
+
+@pytest.mark.parametrize(
+    "name, seeking, weight, mean",
+    [
+        ("sparsefusion", "mode", 0.1, False),
+        ("sparsefusion-no-lpips", "mode", 0.0, False),
+        ("eft-field", "eft-mean", 0.1, False),
+        ("eft-field-lpips", "eft-mean", 0.1, True),
+        ("vldm-field-lpips", "vldm-mean", 0.1, True),
+    ],
+)
+def test_both_seekings_come_with_and_without_the_perceptual_loss(world, monkeypatch, name, seeking, weight, mean):
+    """Only those that have the loss look for its weights."""
+    asked = []
+    monkeypatch.setattr("fewview.pipeline.methods.find_lpips", lambda *_, **__: asked.append(1))
+    made = reconstructors([name], str(world / "weights"), "fast")[name]
+    assert (made.config.seeking, made.config.distill.perceptual_weight) == (seeking, weight)
+    assert made.config.distill.perceptual_mean == mean
+    assert bool(asked) == (weight > 0 and (mean or seeking == "mode"))

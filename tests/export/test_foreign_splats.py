@@ -165,9 +165,9 @@ def test_a_header_of_windows_lines_is_read(tmp_path):
             {"packed_position": 0, "packed_rotation": 0, "packed_scale": 0, "packed_color": 0},
             "compressed PLY.*unpack it",
         ),
-        ({"x": 0, "y": 0, "z": 0}, "point cloud or a mesh"),
-        ({"x": 0, "y": 0, "z": 0, "red": 0, "green": 0, "blue": 0}, "point cloud or a mesh"),
-        ({"x": 0, "y": 0, "z": 0, "nx": 0, "ny": 0, "nz": 0}, "point cloud or a mesh"),
+        ({"x": 0, "y": 0, "z": 0}, "a point cloud, not splats"),
+        ({"x": 0, "y": 0, "z": 0, "red": 0, "green": 0, "blue": 0}, "a point cloud, not splats"),
+        ({"x": 0, "y": 0, "z": 0, "nx": 0, "ny": 0, "nz": 0}, "a point cloud, not splats"),
     ],
 )
 def test_other_kinds_of_ply_are_called_what_they_are(tmp_path, columns, words):

@@ -79,4 +79,5 @@ def inside_distance(mask: Bool[np.ndarray, "height width"]) -> Float[np.ndarray,
     inside = np.pad(mask, 1, mode="edge")
     if inside.all() or not inside.any():
         return np.where(mask, np.float32(max(mask.shape)), -np.float32(max(mask.shape)))
-    return np.where(inside, edt(inside) - 0.5, 0.5 - edt(~inside))[1:-1, 1:-1].astype(np.float32)
+    within, outside = (np.asarray(edt(region)) for region in (inside, ~inside))
+    return np.where(inside, within - 0.5, 0.5 - outside)[1:-1, 1:-1].astype(np.float32)

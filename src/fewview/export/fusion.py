@@ -41,7 +41,8 @@ class DepthFusion:
     def sums(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, " n"], ...]:
         """Over all views: bands that a point lies in front of what they see, how many know that, and frame it."""
         sums = np.zeros((3, len(points)), np.float32)
-        _sum(points.contiguous().numpy(), *self.arrays, np.float32(self.band), sums)
+        pixels, depths, solid = self.arrays
+        _sum(points.contiguous().numpy(), pixels, depths, solid, np.float32(self.band), sums)
         return torch.from_numpy(sums).unbind(0)
 
     def sums_slowly(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, " n"], ...]:

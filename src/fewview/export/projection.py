@@ -122,7 +122,8 @@ def border_distances(fragments: Fragments, photo: Views, near: float) -> Float[n
     inside = fragments.covered
     if photo.masks is not None:
         inside = inside & _mask(photo)
-    return np.maximum(ndimage.distance_transform_edt(np.pad(inside & ~jumps(fragments, near), 1))[1:-1, 1:-1] - 1, 0)
+    distances = np.asarray(ndimage.distance_transform_edt(np.pad(inside & ~jumps(fragments, near), 1)))
+    return np.maximum(distances[1:-1, 1:-1] - 1, 0)
 
 
 def jumps(fragments: Fragments, near: float) -> Bool[np.ndarray, "height width"]:
@@ -140,10 +141,12 @@ def bands_of(photo: Views) -> tuple[Float[Tensor, "3 height width"], Float[Tenso
     if photo.masks is not None:
         inside = inside_distance(_mask(photo)) > RIM
         if inside.any():
-            rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+            rows, columns = np.asarray(
+                ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+            )
             image = image[:, rows, columns]
     coarse = ndimage.gaussian_filter(image, (0, COARSE, COARSE))
-    return tuple(torch.from_numpy(band).to(photo.images) for band in (coarse, image - coarse))
+    return torch.from_numpy(coarse).to(photo.images), torch.from_numpy(image - coarse).to(photo.images)
 
 
 def _mask(photo: Views) -> Bool[np.ndarray, "height width"]:

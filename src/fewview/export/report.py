@@ -15,7 +15,9 @@ from torch import Tensor
 
 from fewview.export.comparison import CSS as COMPARISON_CSS
 from fewview.export.comparison import SCRIPT, Comparison, marked
+from fewview.export.flame import stage_table
 from fewview.export.images import colour_depth, straight, webp_uri
+from fewview.profiling import Profile
 from fewview.views import Render, Views, resize
 
 THUMBNAIL = 320  # px, the longest side of an embedded picture
@@ -42,6 +44,7 @@ class Report:
     film: bytes | None = None
     fit: Comparison | None = None
     unseen: Float[Tensor, "n 1 height width"] | None = None
+    profile: Profile | None = None
 
 
 def html(report: Report) -> str:
@@ -53,6 +56,9 @@ def html(report: Report) -> str:
     parts.append(_inputs(report.inputs))
     if report.truth is not None:
         parts.append(_comparison(*report.truth))
+    if report.profile is not None:
+        note = "Until this page was written; profile.html has the flame graph."
+        parts.append(_section("Where the time went", stage_table(report.profile), note))
     parts.append(f'<div class="columns">{_timings(report.timings)}{_files(report.files)}</div>')
     parts.append(f'<div class="columns">{_settings(report.settings)}{_environment()}</div>')
     title = f"<title>{escape(report.name)} · fewview</title>"

@@ -20,7 +20,7 @@ def neighbours(faces: Int[np.ndarray, "f 3"], count: int) -> sparse.csr_matrix:
     joined = sparse.coo_matrix((np.ones(len(edges), np.float32), edges.T), shape=(count, count)).tocsr()
     joined.data[:] = 1
     degrees = np.asarray(joined.sum(1)).ravel()
-    return (sparse.diags(1 / np.maximum(degrees, 1)) @ joined).astype(np.float32).tocsr()
+    return sparse.csr_matrix(sparse.diags(1 / np.maximum(degrees, 1)) @ joined, dtype=np.float32)
 
 
 def smoothed(mesh: Mesh, rounds: int) -> Mesh:

@@ -166,7 +166,7 @@ class GGSMethod:
         config, model = self.config, self.model
         generator = torch.Generator().manual_seed(plan.seed)
         seen = Views.cat([plan.given, Views(grown.images, plan.path)])
-        if model.splats is None:
+        if model.splats is None or config.lifted:
             near, far = model.config.splats.near, model.config.splats.far  # of chunks' frames, about that of growth
             fit = replace(config.fit, steps=config.fit.steps + config.refine)
             tell = steps_of(report, "fitting splats", fit.steps)

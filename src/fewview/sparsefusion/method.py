@@ -38,14 +38,18 @@ class SparseFusionConfig:
     photo_size: int = 128  # pixels a side of the cropped photos that supervise the field directly
     guidance: float = 1.0  # release: no classifier-free guidance
     first_size: int = 32  # pixels a side of EFT's images for the bootstrap (release: 32, of 256)
+    circle: Literal["axis", "mean"] = "axis"  # centre of the pseudo cameras' circle: on the axis through the object
+    # (ours), or the mean of the input cameras (thesis A.3)
 
     @staticmethod
     def preset(name: str) -> "SparseFusionConfig":
-        """`thesis`, or one of `fast`, `default` and `quality`, which fit two CPU cores (some 1, 2 and 5 minutes)."""
-        if name == "thesis":
-            return SparseFusionConfig()
+        """`thesis` and `release`, as published (docs/presets.md), or one of `fast`, `default` and `quality`, which fit
+        two CPU cores (some 1, 2 and 5 minutes)."""
+        published = {"thesis": THESIS, "release": RELEASE}
+        if name in published:
+            return published[name]
         if name not in PRESETS:
-            raise InputError(f"The preset '{name}' does not exist; choose from {', '.join([*PRESETS, 'thesis'])}.")
+            raise InputError(f"The preset '{name}' does not exist; choose from {', '.join([*PRESETS, *published])}.")
         return replace(SparseFusionConfig(), distill=PRESETS[name])
 
 
@@ -69,20 +73,38 @@ CPU = DistillConfig(
     max_time=0.4,
     anchor_weight=1.0,
     hue_share=1.0,
+    photos_a_step="one",
     input_rays=1024,
     grid_rate=1e-2,
     mlp_rate=2e-3,
+    rendering_distance="huber",
+    adam_eps=1e-15,
 )
 PRESETS = {
     "fast": replace(CPU, steps=300, bootstrap_steps=150, pseudo_views=20, reuse=3),
     "default": replace(CPU, steps=600, bootstrap_steps=250),
     "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
 }
+THESIS_ASSET = FieldAssetConfig(ngp=FieldConfig(grid=HashGridConfig(kind="hash")), occupancy=None)
+THESIS = SparseFusionConfig(DistillConfig(asset=THESIS_ASSET), first_size=128, circle="mean")
+RELEASE = replace(
+    THESIS,
+    distill=replace(
+        THESIS.distill,
+        asset=FieldAssetConfig(occupancy=None),  # a tiled grid
+        pseudo_views=82,
+        sampler="plms_ancestral",
+        distance="l1",
+        photos_a_step="one",
+        updates="separate",
+    ),
+    first_size=32,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Input photos in the normalised frame: as the networks want them, and sharper for the field."""
+    """Input photos in the frame of the method: as the networks want them, and sharper for the field."""
 
     norm_from_world: Float[Tensor, "4 4"]
     context: Views
@@ -93,12 +115,14 @@ class Prepared:
         return cameras.transformed(self.norm_from_world)
 
 
-def prepare(views: Views, size: int, photo_size: int) -> Prepared:
-    """Crop to the object, composite on black, and move to the frame that the views themselves define."""
-    photos = crop_to_object(views, photo_size).on_black()
-    frame = norm_from_world(photos)
+def prepare(views: Views, config: VLDMConfig, photo_size: int | None = None) -> Prepared:
+    """Crop to the object, composite on black, and move to the frame that the views themselves define, or leave them
+    in their world, as the networks are used to. Photos for the field have `photo_size` pixels a side, or the networks'
+    own."""
+    photos = crop_to_object(views, photo_size or config.size).on_black()
+    frame = norm_from_world(photos) if config.frame == "object" else torch.eye(4).to(photos.images)
     photos = photos.transformed(frame)
-    return Prepared(frame, photos.resized(size, size), photos)
+    return Prepared(frame, photos.resized(config.size, config.size), photos)
 
 
 class SparseFusionMethod:
@@ -137,7 +161,7 @@ class SparseFusionMethod:
         """
         report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
-        prepared = prepare(views, self.model.config.size, self.config.photo_size)
+        prepared = prepare(views, self.model.config, self.config.photo_size)
         if self.config.seeking != "photos":
             show(report, eft_asset(self.model, prepared).render)
         queries = self.pseudo_cameras(prepared, generator)
@@ -164,7 +188,7 @@ class SparseFusionMethod:
 
     def pseudo_cameras(self, prepared: Prepared, generator: torch.Generator) -> Cameras:
         """Cameras of the distribution that the input cameras alone define (A.3; the release used held-out ones too)."""
-        prior = CameraPrior.fit(prepared.context.cameras)
+        prior = CameraPrior.fit(prepared.context.cameras, centre=self.config.circle)
         return prior.sample(self.config.distill.pseudo_views, generator=generator)
 
     @torch.no_grad()
@@ -229,7 +253,7 @@ class EFTImages:
     def reconstruct(
         self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> Asset:
-        return eft_asset(self.model, prepare(views, self.model.config.size, self.model.config.size))
+        return eft_asset(self.model, prepare(views, self.model.config))
 
 
 class VLDMSamples:
@@ -242,7 +266,7 @@ class VLDMSamples:
         self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> Asset:
         generator = generator or torch.Generator().manual_seed(0)
-        prepared = prepare(views, self.model.config.size, self.model.config.size)
+        prepared = prepare(views, self.model.config)
 
         def picture(camera: Cameras) -> Tensor:
             return sample_view(self.model, prepared.context, camera, self.steps, generator=generator)
