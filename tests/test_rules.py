@@ -68,14 +68,12 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "export.packed_splats": "viewer/test_packed_splats.py",
     "export.page": "viewer/test_page.py",
     "export.ply_points": "data/test_valid_transforms.py",
-    "files": "test_checkpoint.py",
     "geometry.depths": "ggs/test_splats.py",
     "geometry.quaternions": "render/test_gaussians.py",
     "ggs.camera_encoder": "nn/test_multiview_unet.py",
     "ggs.filling": "ggs/test_grow.py",
     "nn.inception": "evaluation/test_trunks.py",
     "nn.lpips": "evaluation/test_perceptual.py",
-    "parallel": "test_parallel.py",
     "pipeline.coverage": "test_inspect.py",
     "pipeline.formats": "test_formats.py",
     "pipeline.overview": "test_inspect.py",
@@ -110,7 +108,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "wildfusion.photos": "wildfusion/test_scene.py",
 }
 UNTESTED = {
-    "__main__": "its one line, with which the workers of `fewview batch` and of torchrun are started",
     "benchmarks.kernels": "a measurement for people, which `fewview bench` prints",
 }
 
