@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 import worlds
+from PIL import Image
 from test_cli import fewview, refused
 
 from fewview.batch.index import write_index
 from fewview.batch.jobs import jobs_of
 from fewview.batch.work import work
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import reconstruct
+from fewview.commands import preview, reconstruct
+from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -90,6 +92,26 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
     first, again = tensors(world / "out"), tensors(tmp_path / "out")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_pictures_of_the_unfinished_scene_change_nothing_of_it(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(preview, "PATIENCE", 0.0)
+    monkeypatch.setattr(preview, "SHARE", float("inf"))
+    assert run(world, tmp_path / "out", "--preview-file", tmp_path / "p" / "%03d.png") == 0
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert (world / "out" / "splats.ply").read_bytes() == (tmp_path / "out" / "splats.ply").read_bytes()
+    pictures = sorted((tmp_path / "p").iterdir())
+    assert len(pictures) > 5 and {Image.open(path).size for path in pictures} == {(192, 192)}
+    assert len({path.read_bytes() for path in pictures}) > 3
+    monkeypatch.setattr(preview, "PATIENCE", 1e9)
+    assert run(world, tmp_path / "other", "--preview") == 0
+    assert (tmp_path / "other.preview.png").read_bytes()[
+        1:4
+    ] == b"PNG" and "other.preview.png" in capsys.readouterr().out
+    assert "ends in '.gif'" in refused(
+        capsys, "reconstruct", world / "photos", "-o", tmp_path / "x", "--preview-file", tmp_path / "x.gif"
+    )
 
 
 def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
@@ -204,3 +226,23 @@ def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_pa
         assert fewview("demo", "-i", world / "photos", "-o", tmp_path / "out", "--preset", "fast") == 0
     assert "peak memory" in capsys.readouterr().out
     (world / "sparsefusion-tiny").unlink()
+
+
+@pytest.mark.parametrize(
+    "name, seeking, weight, mean",
+    [
+        ("sparsefusion", "mode", 0.1, False),
+        ("sparsefusion-no-lpips", "mode", 0.0, False),
+        ("eft-field", "eft-mean", 0.1, False),
+        ("eft-field-lpips", "eft-mean", 0.1, True),
+        ("vldm-field-lpips", "vldm-mean", 0.1, True),
+    ],
+)
+def test_both_seekings_come_with_and_without_the_perceptual_loss(world, monkeypatch, name, seeking, weight, mean):
+    """Only those that have the loss look for its weights."""
+    asked = []
+    monkeypatch.setattr("fewview.pipeline.methods.find_lpips", lambda *_, **__: asked.append(1))
+    made = reconstructors([name], str(world / "weights"), "fast")[name]
+    assert (made.config.seeking, made.config.distill.perceptual_weight) == (seeking, weight)
+    assert made.config.distill.perceptual_mean == mean
+    assert bool(asked) == (weight > 0 and (mean or seeking == "mode"))

@@ -1,5 +1,11 @@
-"""Files written whole or not at all, and model folders: config.json beside model*.safetensors. No pickle anywhere."""
+"""Files written whole or not at all, and model folders: config.json beside model*.safetensors.
 
+Nothing is pickled; checkpoints of others, which are, are read as numbers alone (`load_foreign`).
+"""
+
+import os
+import pickle
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +34,15 @@ __all__ = [
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, written whole."""
+    """A safetensors file, written whole; OSError, as of every other file, where the system refuses it."""
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:
+            refused = re.search(r"os error (\d+)", str(error))
+            if refused is None:
+                raise
+            raise OSError(int(refused[1]), os.strerror(int(refused[1])), str(path)) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -42,6 +54,36 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or write it again.") from None
+
+
+def load_foreign(path: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint of others: a safetensors file, or torch's own, of which nothing but numbers is read.
+
+    Of torch's, what lies under "model_state_dict" or "state_dict" where there is such; InputError where the file is
+    missing or damaged, asks for code to be run, or holds no tensors by name.
+    """
+    if path.suffix == ".safetensors":
+        return load_tensors(path)
+    check_is_file(path)
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    except (*BUILD_ERRORS, AttributeError, EOFError, pickle.UnpicklingError):
+        raise InputError(
+            f"{path} is no whole checkpoint of torch's with numbers alone in it; fetch it again, or save its "
+            "state dictionary by itself."
+        ) from None
+    for key in ("model_state_dict", "state_dict"):
+        data = data[key] if isinstance(data, dict) and key in data else data
+    tensors = (
+        {n: t for n, t in data.items() if isinstance(n, str) and isinstance(t, Tensor)}
+        if isinstance(data, dict)
+        else {}
+    )
+    if not tensors:
+        raise InputError(f"{path} holds no weights by name; give the file that training saved.")
+    return tensors
 
 
 @contextmanager

@@ -39,11 +39,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / path.name)
             try:
+                os.replace(path, old / path.name)
                 os.replace(temporary, path)
-            except OSError:
-                os.replace(old / path.name, path)
+            except BaseException:  # Ctrl-C too: what was there comes back
+                if (old / path.name).exists():
+                    os.replace(old / path.name, path)
                 raise
             finally:
                 shutil.rmtree(old)

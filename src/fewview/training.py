@@ -30,6 +30,7 @@ class TrainConfig:
     decay: bool = False  # cosine to zero over `steps`; the thesis keeps the rate
     ema: float = 0.999
     clip: float | None = 1.0  # gradient norm
+    betas: tuple[float, float] = (0.9, 0.999)  # Adam's; games of two networks want a shorter memory
     seed: int = 0
     log_every: int = 20
     save_every: int = 500
@@ -64,7 +65,7 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
     """
     inside = spread(task.model, shard=config.shard)
     trainable = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
-    optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, fused=True)
+    optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, betas=config.betas, fused=True)
     ema = {name: tensor.detach().clone() for name, tensor in task.model.state_dict().items()}
     step = _resume(directory, task.model, ema, optimiser, trainable)
     start = time.monotonic()

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewview.checkpoint import load_state, load_tensors
+from fewview.checkpoint import load_foreign, load_state
 from fewview.errors import InputError
+from fewview.nn.compvis import from_compvis, is_compvis
 from fewview.processes import own, whole
 
 
@@ -211,9 +212,10 @@ def kl_divergence(mean: Float[Tensor, "b c h w"], logvar: Float[Tensor, "b c h w
 
 
 def load_stable_diffusion(path: Path) -> Autoencoder:
-    """Stable Diffusion's autoencoder from a diffusers-format file or folder (vae/diffusion_pytorch_model.safetensors).
+    """Stable Diffusion's autoencoder from a diffusers-format file or folder (vae/diffusion_pytorch_model.safetensors),
+    or from a checkpoint (.ckpt, .safetensors) as CompVis saved it, of it alone or of the whole model.
 
-    Both namings of the attention layers (query/key/value/proj_attn and to_q/to_k/to_v/to_out.0) are read.
+    Both of diffusers' namings of the attention layers (query/key/value/proj_attn and to_q/to_k/to_v/to_out.0) are read.
     """
     if path.is_dir():
         candidates = [
@@ -221,7 +223,8 @@ def load_stable_diffusion(path: Path) -> Autoencoder:
             path / "vae" / "diffusion_pytorch_model.safetensors",
         ]
         path = next((file for file in candidates if file.is_file()), candidates[0])
-    state = {_renamed(name): tensor for name, tensor in load_tensors(path).items()}
+    state = load_foreign(path)
+    state = from_compvis(state) if is_compvis(state) else {_renamed(name): t for name, t in state.items()}
     config = _config_of(state, path)
     model = Autoencoder(config)
     own = model.state_dict()

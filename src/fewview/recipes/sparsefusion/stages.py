@@ -35,7 +35,7 @@ STAGES: tuple[Stage, ...] = ("autoencoder", "eft", "unet", "joint")
 SIZES: dict[Size, Callable[[], VLDMConfig]] = {
     "tiny": sparsefusion.tiny,
     "small": sparsefusion.small,
-    "paper": sparsefusion.paper,
+    "paper": sparsefusion.thesis,
 }
 
 
