@@ -33,6 +33,7 @@ FILE_CALLS = {
 }
 IMPORTED_ALL_THE_SAME = {("ggs/grow.py", "json")}  # settings as bytes, beside the tensors of a stopped run: no file
 TESTED_BY = {  # modules that no test of their folder imports: the test that runs them, through what it imports
+    "__main__": "test_cli.py",
     "allocator": "test_cli.py",
     "batch.index": "batch/test_batch.py",
     "batch.pools": "batch/test_batch.py",
@@ -57,9 +58,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "data.wavefront": "synthetic/test_furniture.py",
     "detail.losses": "detail/test_stage.py",
     "errors": "test_cli.py",
-    "__main__": "test_cli.py",
-    "files": "test_checkpoint.py",
-    "parallel": "test_parallel.py",
     "evaluation.rooms.fidelity": "evaluation/test_room_protocol.py",
     "evaluation.runner": "evaluation/test_protocol.py",
     "export.glb_mesh": "test_formats.py",

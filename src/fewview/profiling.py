@@ -130,12 +130,11 @@ def resident() -> int:
 
 
 def _stack(frame: FrameType | None) -> list[str]:
-    """Functions from the outermost to the running one, which also says its line: kernels have no frames."""
-    names: list[str] = []
+    """Functions from the outermost to the running one, and the line of that: kernels have no frames of their own."""
+    names: list[str] = [] if frame is None else [f"line {frame.f_lineno}"]
     while frame is not None:
         code = frame.f_code
-        name = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
-        names.append(name if names else f"{name}:{frame.f_lineno}")
+        names.append(f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}")
         frame = frame.f_back
     return names[::-1]
 

@@ -13,8 +13,7 @@ import pytest
 
 from fewview import cli
 from fewview.batch.jobs import jobs_of, key_of
-from fewview.batch.work import JOURNAL, Outcome, work
-from fewview.batch.worker import heard, said
+from fewview.batch.work import JOURNAL, work
 
 HERE = Path(__file__).parent
 STUB = "stub:make"
@@ -148,14 +147,6 @@ def test_two_batches_share_the_work(tmp_path, monkeypatch):
     both = [subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [driver.wait() for driver in both] == [0, 0]
     assert squares(out) == [i * i for i in range(12)] and sorted(journal(out).values()) == [1] * 12
-
-
-def test_an_outcome_comes_through_a_pipe_whole_or_not_at_all(tmp_path):
-    (job,) = jobs_of(captures(tmp_path / "in é", ["3"]))
-    outcome = Outcome(job, "refused", "é", 1.5, "two\nlines")
-    assert heard(said(outcome)) == outcome and said(outcome).count("\n") == 1
-    with pytest.raises(ValueError):
-        heard(said(outcome)[:-9])
 
 
 def test_a_list_has_options_of_its_own_and_other_commands(tmp_path):
