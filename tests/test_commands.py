@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 import worlds
+from PIL import Image
 from test_cli import fewview, refused
 
+from fewview.batch.index import write_index
+from fewview.batch.jobs import jobs_of
+from fewview.batch.work import work
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import reconstruct
+from fewview.commands import preview, reconstruct
+from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -89,6 +94,26 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_pictures_of_the_unfinished_scene_change_nothing_of_it(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(preview, "PATIENCE", 0.0)
+    monkeypatch.setattr(preview, "SHARE", float("inf"))
+    assert run(world, tmp_path / "out", "--preview-file", tmp_path / "p" / "%03d.png") == 0
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert (world / "out" / "splats.ply").read_bytes() == (tmp_path / "out" / "splats.ply").read_bytes()
+    pictures = sorted((tmp_path / "p").iterdir())
+    assert len(pictures) > 5 and {Image.open(path).size for path in pictures} == {(192, 192)}
+    assert len({path.read_bytes() for path in pictures}) > 3
+    monkeypatch.setattr(preview, "PATIENCE", 1e9)
+    assert run(world, tmp_path / "other", "--preview") == 0
+    assert (tmp_path / "other.preview.png").read_bytes()[
+        1:4
+    ] == b"PNG" and "other.preview.png" in capsys.readouterr().out
+    assert "ends in '.gif'" in refused(
+        capsys, "reconstruct", world / "photos", "-o", tmp_path / "x", "--preview-file", tmp_path / "x.gif"
+    )
+
+
 def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
     out = tmp_path / "out"
     assert fewview("reconstruct", world / "photos", "-o", out, "--method", "splats", "--photo-size", 16) == 0
@@ -96,6 +121,39 @@ def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
         path.name for path in out.iterdir()
     }
     assert fewview("export", out, "-o", tmp_path / "x.spz") == 0
+
+
+def test_a_batch_leaves_the_bits_of_a_single_run(world, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{world / 'photos'} --preset fast --weights {world / 'weights'}\n")
+    (job,) = jobs_of(tmp_path / "list.txt")
+    outcomes = [work(job, tmp_path / "out", "fewview.cli:run_words") for _ in range(2)]
+    assert [outcome.state for outcome in outcomes] == ["made", "there"]
+    made = tmp_path / "out" / outcomes[0].folder
+    first, again = tensors(world / "out"), tensors(made)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    for file in (path.relative_to(world / "out") for path in (world / "out").rglob("*") if path.is_file()):
+        assert file.name == "report.html" or (made / file).read_bytes() == (world / "out" / file).read_bytes(), file
+    write_index(tmp_path / "out", outcomes[:1], 1)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"{made.name}/report.html" in page and f"{made.name}/views/000.png" in page
+
+
+def test_a_profile_tells_stages_and_calls_and_changes_no_result(world, tmp_path, capsys):
+    assert run(world, tmp_path / "out", "--profile") == 0
+    told = capsys.readouterr().out
+    assert "distilling the scene" in told and "UNet" in told and "together" in told
+    assert "distill" in (tmp_path / "out" / "profile.html").read_text()
+    assert "Where the time went" in (tmp_path / "out" / "report.html").read_text()
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_profile_alone_leaves_one_page(world, tmp_path, capsys):
+    page = tmp_path / "p.html"
+    how = ("--weights", world / "weights", "--preset", "fast", "--method", "no-prior")
+    assert fewview("profile", world / "photos", "-o", page, *how) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+    assert ".html" in refused(capsys, "profile", world / "photos", "-o", tmp_path / "p.txt")
 
 
 def test_a_scene_is_rendered_as_a_video_and_as_pictures(world, tmp_path):
@@ -126,7 +184,7 @@ def test_a_scene_is_exported_by_the_ending_of_the_file(world, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("frame", "words"),
-    [({}, "lacks the key"), ({"transform_matrix": "up"}, "4 x 4 numbers"), ({"fl_x": -1.0}, "positive")],
+    [({}, "neither 'fl_x'"), ({"transform_matrix": "up"}, "4 x 4 numbers"), ({"fl_x": -1.0}, "positive")],
 )
 def test_a_malformed_path_is_refused(world, tmp_path, capsys, frame, words):
     good = json.loads((world / "photos" / "transforms.json").read_text())["frames"][0]
@@ -168,3 +226,23 @@ def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_pa
         assert fewview("demo", "-i", world / "photos", "-o", tmp_path / "out", "--preset", "fast") == 0
     assert "peak memory" in capsys.readouterr().out
     (world / "sparsefusion-tiny").unlink()
+
+
+@pytest.mark.parametrize(
+    "name, seeking, weight, mean",
+    [
+        ("sparsefusion", "mode", 0.1, False),
+        ("sparsefusion-no-lpips", "mode", 0.0, False),
+        ("eft-field", "eft-mean", 0.1, False),
+        ("eft-field-lpips", "eft-mean", 0.1, True),
+        ("vldm-field-lpips", "vldm-mean", 0.1, True),
+    ],
+)
+def test_both_seekings_come_with_and_without_the_perceptual_loss(world, monkeypatch, name, seeking, weight, mean):
+    """Only those that have the loss look for its weights."""
+    asked = []
+    monkeypatch.setattr("fewview.pipeline.methods.find_lpips", lambda *_, **__: asked.append(1))
+    made = reconstructors([name], str(world / "weights"), "fast")[name]
+    assert (made.config.seeking, made.config.distill.perceptual_weight) == (seeking, weight)
+    assert made.config.distill.perceptual_mean == mean
+    assert bool(asked) == (weight > 0 and (mean or seeking == "mode"))

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from fewview.evaluation.rooms.plan import read_plan, strip_path, unmended
 from fewview.evaluation.rooms.protocol import evaluate_rooms
 from fewview.evaluation.rooms.rows import SetRow, read_rooms
 from fewview.evaluation.rooms.tables import summary, third
+from fewview.evaluation.rooms.tsed import tsed
 from fewview.evaluation.rooms.windows import RoomProtocol
 from fewview.evaluation.rows import read_lines
 from fewview.nn.lpips import Lpips
+from fewview.views import Views
 
 pytest.importorskip("cv2")
 PROTOCOL = RoomProtocol(frames=4, size=32, pictures=2)
@@ -120,11 +123,33 @@ def test_frames_of_true_splats_agree_with_the_cameras_and_blank_ones_have_no_mat
     assert [pair.matches for pair in blank] == [0] and oracle[0].consistent()
 
 
+class Turning(Oracle):
+    """A whole scene, made of frames that show another place than their cameras: 8 pixels lower each second one."""
+
+    def generate(self, views, path=None, *, generator=None):
+        images = self._at(next(iter(self.walks.values())), path, path.height).images.clone()
+        images[1::2] = images[1::2].roll(8, dims=-2)
+        return SimpleNamespace(scene=self.reconstruct(views, path=path), images=Views(images, path))
+
+
+def test_frames_that_a_scene_was_made_of_are_judged_beside_its_renders(tmp_path):
+    walks = _walks(1, count=7)
+    protocol = RoomProtocol(1, 7, size=64)
+    assert evaluate_rooms({"m": Turning(walks), "oracle": Oracle(walks)}, walks, protocol, tmp_path) == []
+    rows = {row.method: row for row in read_rooms(tmp_path / "rooms.jsonl")}
+    assert rows["oracle"].frame_pairs is None and rows["m"].frame_pairs is not None
+    assert len(rows["m"].frame_pairs) == len(rows["m"].generated_pairs) == 5
+    assert tsed(list(rows["m"].generated_pairs)) > 0.5 and tsed(list(rows["m"].frame_pairs)) == 0
+    (line,) = [line for line in summary(tmp_path).splitlines() if line.startswith("| m, its frames")]
+    assert "| 0.000 | 0.000 |" in line
+
+
 def test_the_summary_holds_every_table(done):
     out, _, _ = done
     text = summary(out)
     for words in ("Interpolation, renders between", "Extrapolation, renders at", "10³ KID-colours", "TSED 2 px",
-                  "TSED 0.25 px", "out of frame LPIPS", "| careful |", "% of pixels", "oracle minus"):  # fmt: skip
+                  "TSED 0.25 px", "enough matches", "of these consistent", "out of frame LPIPS", "| careful |",
+                  "% of pixels", "oracle minus"):  # fmt: skip
         assert words in text
     assert "nan" not in text
 

@@ -59,6 +59,15 @@ def test_method_table_has_a_row_for_each_method_in_order():
     )
 
 
+def test_a_second_perceptual_metric_is_a_column_where_all_rows_have_it():
+    rows = [_row("A", lpips_alex=0.1), _row("B", lpips_alex=0.3)]
+    table = by_method(rows)
+    assert table.header[4] == "LPIPS-Alex ↓" and [row[4] for row in table.rows] == ["0.100", "0.300"]
+    found = differences(rows, "B", generator=torch.Generator().manual_seed(0))
+    assert found.header[-1] == "LPIPS-Alex ↓" and found.rows[0][-1].startswith("+0.200")
+    assert "LPIPS-Alex ↓" not in by_method([*rows, _row("C")]).header
+
+
 def test_category_table_puts_categories_side_by_side():
     rows = [_row(category="cup"), _row(scene="b", category="vase", psnr=30.0), _row("VLDM", category="cup", psnr=10.0)]
     table = by_category(rows)

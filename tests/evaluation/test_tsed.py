@@ -6,9 +6,9 @@ from evaluation.planes import camera, paint
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
-from fewview.evaluation.rooms.tsed import PairSed, median_sed, pair_seds, tsed
+from fewview.evaluation.rooms.tsed import PairSed, agreeing_share, matched_share, median_sed, pair_seds, tsed
 from fewview.geometry.transforms import axis_angle
-from fewview.poses.two_view import sed, two_view
+from fewview.poses.two_view import keypoints, opencv, sed, two_view
 
 pytest.importorskip("cv2")
 
@@ -105,3 +105,21 @@ def test_opencv_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match="opencv-python-headless"):
         pair_seds(torch.zeros(2, 3, 8, 8), Cameras.cat([camera(), camera(1.0)]))
+
+
+def test_tsed_is_the_product_of_its_two_parts():
+    """4 pairs: one matches too little, two agree, one does not."""
+    pairs = [PairSed(3, 0.1), PairSed(20, 0.5), PairSed(20, 1.9), PairSed(20, 7.0)]
+    assert matched_share(pairs) == 0.75 and agreeing_share(pairs) == pytest.approx(2 / 3) and tsed(pairs) == 0.5
+    assert agreeing_share(pairs, 1.0) == pytest.approx(1 / 3)
+    assert agreeing_share([PairSed(3, 0.1)]) != agreeing_share([PairSed(3, 0.1)]) and matched_share([]) != 0
+
+
+@pytest.mark.parametrize("size, tolerance", [(300, 0.03), (64, 0.06)])
+def test_sift_points_are_where_they_are(size, tolerance):
+    """A round blob centred at (30.5, 32.5): that of column 30, row 32 (64 px are enlarged first)."""
+    y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+    blob = 0.15 + 0.8 * torch.exp(-((x - 30.5) ** 2 + (y - 32.5) ** 2) / (2 * 3.0**2))
+    points, _ = keypoints(blob.expand(3, -1, -1), opencv())
+    assert len(points) > 0
+    assert abs(points - [30.5, 32.5]).max() < tolerance

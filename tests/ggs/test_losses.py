@@ -144,3 +144,12 @@ def test_the_tiny_model_learns_one_clip_by_heart(tmp_path):
     assert after["val_v"] < 0.6 * before["val_v"]
     assert after["low_psnr"] > before["low_psnr"] + 5 and after["novel_psnr"] > before["novel_psnr"] + 5
     assert after["val_depth"] < 0.5 * before["val_depth"]
+
+
+def test_the_references_target_is_minus_their_latents(generator):
+    """v of latents whose noise is zero where all is noise: a head that says so has no error of v0."""
+    model, clip = lively(GGS(MICRO)), room(1, 2, 2, 1)
+    references = model.inputs(clip.references, clip.targets.cameras).references
+    answer = torch.cat([-references, torch.zeros_like(references)], dim=1)
+    model.velocity.forward = lambda rendered, skip, sigma: answer
+    assert denoiser_loss(model, clip, LossConfig(), generator=generator)["v0"] < 1e-10

@@ -109,6 +109,13 @@ def test_samples_of_a_model_without_splats_are_lifted():
     assert set(told) == {"imagining views", "fitting splats"}
 
 
+def test_frames_of_a_model_with_splats_can_be_lifted_as_those_of_one_without():
+    photos, path = scene_of()
+    own, lifted = (method(lifted=on).generate(photos, path) for on in (False, True))
+    assert torch.equal(own.images.images, lifted.images.images)  # the same frames, another scene
+    assert 0 < len(lifted.scene.gaussians) <= 100 < len(own.scene.gaussians)
+
+
 def test_a_regressor_takes_the_photos_alone():
     photos, path = scene_of()
     made = method(regressor=True).generate(photos, path)

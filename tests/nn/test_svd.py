@@ -5,11 +5,14 @@ import pytest
 import torch
 from ggs_rooms import MICRO, lively, room
 
+from fewview.checkpoint import save_model
 from fewview.errors import InputError
 from fewview.ggs.camera_encoder import CameraEncoder
 from fewview.ggs.losses import LossConfig, denoiser_loss
 from fewview.ggs.model import GGS
+from fewview.nn.autoencoder import Autoencoder
 from fewview.nn.svd import PARAMETERS, SVDConfig, SVDUNet, build_unet, load_svd, svd_config
+from fewview.recipes.ggs import start
 
 pytest.importorskip("diffusers", reason="diffusers is an optional dependency: pip install diffusers")
 
@@ -63,6 +66,42 @@ def test_further_input_channels_start_without_effect(tmp_path, generator):
 def test_a_config_is_read_from_the_folder(tmp_path):
     saved(tmp_path)
     assert replace(svd_config(tmp_path), checkpointing=False) == TINY
+
+
+def test_references_are_told_unscaled_beside_scaled_noisy_latents(generator):
+    """As diffusers' pipeline concatenates: the image's latents are not multiplied by the autoencoder's scale."""
+    autoencoder = replace(MICRO.autoencoder, scale=0.25)
+    model = GGS(replace(MICRO, backbone=TINY, autoencoder=autoencoder))
+    told = []
+    model.backbone.register_forward_pre_hook(lambda _, given: told.append(given[0]))
+    clip = room(1, 2, 2, 1)
+    inputs = model.inputs(clip.references, clip.targets.cameras)
+    x = torch.randn(1, 2, 4, *model.config.cells, generator=generator)
+    model.features(inputs, x, torch.ones(1, 2))
+    (latents,) = told
+    c = autoencoder.total_channels
+    torch.testing.assert_close(latents[:, :2, :c], inputs.references)
+    torch.testing.assert_close(latents[:, :2, c : 2 * c], inputs.references / 0.25)
+    torch.testing.assert_close(latents[:, :2, c : 2 * c], model.codec.posterior(clip.references.images[0])[0][None])
+    assert not latents[:, 2:, c : 2 * c].any()
+
+
+def test_a_denoiser_starts_from_a_folder_of_diffusers_and_trains_on(tmp_path):
+    unet = saved(tmp_path / "svd")
+    save_model(tmp_path / "codec", Autoencoder(MICRO.autoencoder), MICRO.autoencoder)
+    model = start(replace(MICRO, scene=True), autoencoder=tmp_path / "codec", backbone=tmp_path / "svd")
+    assert isinstance(model.backbone, SVDUNet) and replace(model.config.backbone, checkpointing=False) == TINY
+    theirs, ours = unet.state_dict(), model.backbone.unet.state_dict()
+    same = [name for name in ours if name != "conv_in.weight"]
+    assert len(same) > 100 and all(torch.equal(ours[name], theirs[name]) for name in same)
+    assert torch.equal(ours["conv_in.weight"][:, :8], theirs["conv_in.weight"])
+    assert not ours["conv_in.weight"][:, 8:].any()
+    before = {name: tensor.clone() for name, tensor in ours.items()}
+    model.requires_grad_(True).train()
+    optimiser = torch.optim.SGD(model.backbone.parameters(), lr=1e-2)
+    denoiser_loss(model, room(1, 2, 2, 1), LossConfig(), generator=torch.Generator().manual_seed(0))["loss"].backward()
+    optimiser.step()
+    assert any(not torch.equal(before[name], t) for name, t in model.backbone.unet.state_dict().items())
 
 
 def test_other_folders_are_refused(tmp_path):

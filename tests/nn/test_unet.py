@@ -1,3 +1,5 @@
+import dataclasses
+
 import torch
 from torch import nn
 
@@ -9,14 +11,27 @@ SMALL = UNetConfig(
 )
 
 
-def count(module: nn.Module) -> float:
-    return sum(p.numel() for p in module.parameters()) / 1e6
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 def test_paper_unet_has_the_published_parameter_count():
+    texts = 256 * 256 + 1024  # embeddings of absent texts, which the release keeps: 400.68 million with them
     with torch.device("meta"):
-        unet = UNet(UNetConfig())
-    assert abs(count(unet) / 400.68 - 1) < 0.01
+        unet, without = UNet(sparsefusion.release().unet), UNet(UNetConfig())
+    assert sparsefusion.thesis().unet == sparsefusion.release().unet
+    assert count(unet) == 400_541_981 + 66_816
+    assert count(without) == 400_541_981
+    assert round((count(unet) + texts) / 1e6, 2) == 400.68
+
+
+def test_self_attention_of_levels_sees_the_time_tokens():
+    torch.manual_seed(0)
+    attention = SelfAttention(8, dataclasses.replace(SMALL, heads=2, head_dim=4), tokens=True)
+    nn.init.normal_(attention.to_out[1].gain)
+    x, tokens = torch.randn(1, 8, 2, 2), torch.randn(1, 2, 16, requires_grad=True)
+    attention(x, tokens).square().sum().backward()
+    assert (tokens.grad.abs().amax(-1) > 0).all()
 
 
 def test_paper_unet_blocks_have_the_shapes_of_table_a3():
@@ -72,17 +87,17 @@ def test_untrained_unet_predicts_zero():
 def test_levels_consume_every_skip():
     skips: list[torch.Tensor] = []
     unet = UNet(SMALL)
-    time, _ = unet.time(torch.zeros(1))
+    time, tokens = unet.time(torch.zeros(1))
     x = unet.embed(torch.randn(1, 7, 8, 8))
     for level in unet.downs:
         assert isinstance(level, Level)
-        x, kept = level.down(x, time)
+        x, kept = level.down(x, time, tokens)
         skips += kept
     for level in unet.ups:
-        x = level.up(x, time, skips)
+        x = level.up(x, skips, time=time, tokens=tokens)
     assert skips == []
 
 
 def test_tiny_unet_is_small():
     with torch.device("meta"):
-        assert count(UNet(sparsefusion.tiny().unet)) < 6
+        assert count(UNet(sparsefusion.tiny().unet)) < 6e6

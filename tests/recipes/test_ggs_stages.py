@@ -1,5 +1,6 @@
 """The stages of GGS, one step each, on clips of coloured noise."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from test_cli import fewview, refused
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, read_json, save_model
 from fewview.data.packed_rooms import RoomClips, load_rooms, save_rooms
+from fewview.data.realestate10k import write_clip
 from fewview.errors import InputError
 from fewview.ggs.method import GGSMethod
 from fewview.nn.autoencoder import Autoencoder
@@ -123,6 +125,40 @@ def test_what_is_missing_is_said(data, runs, tmp_path, capsys):
     assert "--variant belongs to GGS" in refused(
         capsys, "train", "eft", "--data", data, "-o", tmp_path, "--variant", "no-3d"
     )
+
+
+def test_paper_size_trains_on_clips_of_its_own_shape(runs, tmp_path, monkeypatch):
+    """The paper's frames are no squares: they are read from clips, and packed squares are refused in words."""
+    wide = dataclasses.replace(MICRO, height=16, width=24)
+    monkeypatch.setitem(ggs_stages.SIZES, "paper", lambda: wide)
+    monkeypatch.setattr(ggs_stages, "PAPER", BATCHING)
+    monkeypatch.setattr(ggs_stages, "find_lpips", lambda *_, **__: None)
+    packed = clips(1, 24)
+    for split in ("train", "test"):
+        save_rooms(tmp_path / f"{split}.safetensors", packed)
+    codec = runs / "codec" / "model"
+    with pytest.raises(InputError, match="square frames"):
+        run_stage("denoiser", tmp_path, tmp_path / "out", size="paper", training=BRIEF, autoencoder=codec)
+    for split in ("train", "test"):
+        pictures = [frame.permute(1, 2, 0).numpy() / 255 for frame in packed.images]
+        depths = [depth.float().numpy() for depth in packed.depth]
+        url = {"url": "x", "depths": depths, "suffix": ".png"}
+        write_clip(tmp_path / split / "a.txt", pictures, packed.cameras, **url)
+    run_stage("denoiser", tmp_path, tmp_path / "out", size="paper", training=BRIEF, autoencoder=codec)
+    model = GGSMethod.from_pretrained(tmp_path / "out" / "denoiser" / "model").model
+    assert (model.config.height, model.config.width) == (16, 24)
+    shape = clips_of(tmp_path, "train", (16, 24)).images.shape
+    assert tuple(shape) == (8, 3, 16, 24)
+
+
+def test_frames_of_a_wide_batch_are_not_squares():
+    batching = ggs_stages.PAPER
+    assert (batching.scenes, batching.views, batching.gaps[1]) == (1, 8, 80)
+
+
+def test_a_pretrained_video_model_is_for_the_denoiser(data, tmp_path, capsys):
+    said = refused(capsys, "train", "decoder", "--data", data, "-o", tmp_path, "--init", tmp_path)
+    assert "--init belongs to GGS's denoiser" in said
 
 
 def test_the_command_trains_a_stage(data, runs):

@@ -15,7 +15,16 @@ from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig
-from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run, distill, visual_hull, with_hues
+from fewview.sparsefusion.distill import (
+    DistillConfig,
+    Evidence,
+    _distance,
+    _Run,
+    distill,
+    huber,
+    pseudo_huber,
+    with_hues,
+)
 from fewview.views import Render, Views
 
 SIZE = 32
@@ -141,10 +150,52 @@ def test_every_row_of_table_5_5_takes_a_step():
                     CONFIG, space=space, denoising=denoising, perceptual_weight=0.1 if perceptual else 0.0
                 )
                 one = _Run(Oracle(), evidence(), config, seeded(), perceptual)
-                before = one.field.state_dict()["table"].clone() if "table" in one.field.state_dict() else None
+                before = one.field.state_dict()["grid.table"].clone()
                 losses = one.advance()
                 assert losses["distillation"] > 0 and math.isfinite(losses["distillation"])
-                assert before is None or not torch.equal(before, one.field.state_dict()["table"])
+                assert not torch.equal(before, one.field.state_dict()["grid.table"])
+
+
+def test_the_two_hubers_have_their_published_values():
+    at = lambda function, d: float(function(torch.tensor([d]), torch.zeros(1)))
+    assert at(pseudo_huber, 0.1) == pytest.approx(0.041421, abs=1e-6)
+    assert at(huber, 0.1) == pytest.approx(0.05, abs=1e-6)
+    assert at(pseudo_huber, 1.0) == pytest.approx(0.1 * (101**0.5 - 1), abs=1e-6)
+    assert at(huber, 1.0) == pytest.approx(0.95, abs=1e-6)
+
+
+def test_separate_updates_are_two_adam_steps_and_a_summed_one_is_one():
+    counts = {}
+    for updates in ("summed", "separate"):
+        one = run(dataclasses.replace(CONFIG, updates=updates))
+        one.advance()
+        counts[updates] = {int(state["step"]) for state in one.optimiser.state_dict()["state"].values()}
+    assert counts == {"summed": {1}, "separate": {2}}
+
+
+def test_the_second_of_two_updates_knows_nothing_of_the_photos_gradient(monkeypatch):
+    """With a pseudo loss of no gradient at all Adam's second step still moves by momentum; the gradients are zero."""
+    one = run(dataclasses.replace(CONFIG, updates="separate"))
+    zero = sum(p.sum() * 0 for p in one.field.parameters())
+    monkeypatch.setattr(one, "distillation_loss", lambda draws: zero)
+    one.advance()
+    assert all(not p.grad.any() for p in one.field.parameters())
+
+
+def test_all_photos_of_a_step_are_averaged_and_one_photo_takes_turns():
+    every = run(dataclasses.replace(CONFIG, photos_a_step="all"), views=3)
+    turns = run(dataclasses.replace(CONFIG, photos_a_step="one"), views=3)
+    draws = lambda: torch.Generator().manual_seed(5)
+    shared = draws()
+    expected = torch.stack([every.loss_of_photo(i, shared) for i in range(3)]).mean()
+    assert torch.equal(every.photo_loss(draws()), expected)
+    for step in range(4):
+        turns.step = step
+        assert torch.equal(turns.photo_loss(draws()), turns.loss_of_photo(step % 3, draws()))
+
+
+def test_adam_is_told_its_epsilon():
+    assert run(dataclasses.replace(CONFIG, adam_eps=1e-3)).optimiser.defaults["eps"] == 1e-3
 
 
 def test_the_anchor_sees_block_means_alone(generator):
@@ -182,25 +233,25 @@ def test_no_gradient_flows_through_the_denoising():
     assert not one.denoised(torch.rand(1, 3, SIZE, SIZE, requires_grad=True), 0, seeded())[0].requires_grad
 
 
+def test_the_perceptual_term_joins_mean_seeking_where_asked():
+    shown = []
+
+    class Perceptual(torch.nn.Module):
+        def forward(self, a, b):
+            shown.append(b)
+            return (a - b).square().mean((1, 2, 3)) + 1
+
+    for mean, steps in ((False, 9), (True, 9), (False, 0)):
+        config = dataclasses.replace(CONFIG, bootstrap_steps=steps, perceptual_mean=mean, perceptual_weight=0.1)
+        losses = _Run(Oracle(), evidence(), config, seeded(), Perceptual()).advance()
+        assert len(shown) == (1 if mean or steps == 0 else 0)
+        assert not shown or "distillation" in losses or (losses["bootstrap"] > 0.1 and shown[0].mean() == 0.5)
+        shown.clear()
+
+
 def test_photos_alone_ignore_the_prior():
     losses = run(dataclasses.replace(CONFIG, pseudo_weight=0.0)).advance()
     assert list(losses) == ["photo"]
-
-
-def test_visual_hull_holds_the_ball_and_not_the_corners():
-    hull = visual_hull(evidence(3).photos, run(CONFIG).occupancy)
-    assert hull is not None
-    middle = (torch.arange(32) + 0.5) / 32 * 8 - 4
-    cells = torch.stack(torch.meshgrid(middle, middle, middle, indexing="ij"), -1)
-    assert hull[cells.norm(dim=-1) < 1.5].all()
-    assert not hull[cells.norm(dim=-1) > 4].any()
-
-
-def test_a_photo_that_cuts_the_object_does_not_carve_what_it_cannot_see():
-    photos = evidence(1).photos
-    cut = Views(photos.images, photos.cameras, torch.ones_like(photos.masks))
-    hull = visual_hull(cut, run(CONFIG).occupancy)
-    assert hull is not None and hull.all()
 
 
 def test_hues_are_borrowed_and_brightness_stays(generator):
@@ -211,3 +262,43 @@ def test_hues_are_borrowed_and_brightness_stays(generator):
     torch.testing.assert_close(made / made.mean(1, keepdim=True), others / others.mean(1, keepdim=True))
     assert torch.equal(with_hues(mine, others, 0.0), mine)
     torch.testing.assert_close(with_hues(mine, torch.zeros_like(others), 1.0), mine)
+
+
+def test_distances_are_what_their_names_say():
+    a, b = torch.tensor([0.5, -0.1]), torch.zeros(2)
+    assert float(_distance(a, b, "l1")) == pytest.approx(0.3)
+    assert float(_distance(a, b, "l2")) == pytest.approx(0.13)
+
+
+def test_the_opacity_term_is_the_releases():
+    one = run(dataclasses.replace(CONFIG, opacity_weight=0.5))
+    assert float(one._opacity(torch.zeros(4))) == pytest.approx(0.5 * 0.1)
+    assert float(one._opacity(torch.ones(4))) == pytest.approx(0.5 * 1.01**0.5)
+
+
+def test_the_denoiser_is_asked_about_the_rendering_and_noise_of_its_level():
+    one, asked = run(dataclasses.replace(CONFIG, denoising="single")), []
+    one.denoisers[3] = lambda x, sigma: asked.append((x, sigma)) or x
+    image = torch.rand(1, 3, SIZE, SIZE)
+    one.denoised(image, 3, torch.Generator().manual_seed(4))
+    draws = torch.Generator().manual_seed(4)
+    time = 1 - torch.rand((), generator=draws)
+    noise = torch.randn(1, 3, SIZE, SIZE, generator=draws)
+    ((x, sigma),) = asked
+    assert sigma[0] == pytest.approx(float(COSINE.sigma(time)), rel=1e-5)
+    torch.testing.assert_close(x, one.prior.codec.encode(image) + sigma[0] * noise)
+
+
+@pytest.mark.parametrize("distance", ["l1", "l2"])
+def test_the_loss_in_pixels_is_equation_4_5(monkeypatch, distance):
+    """w_t times the distance to the decoded target, the perceptual distance unweighted, and the opacity term."""
+    config = dataclasses.replace(CONFIG, reuse=2, distance=distance, perceptual_weight=0.1, render_size=SIZE)
+    perceptual = lambda a, b: (a - b).abs().amax((1, 2, 3))
+    one = _Run(Oracle(), evidence(), config, seeded(), perceptual)
+    image, target, alpha = torch.rand(3, SIZE, SIZE), torch.rand(1, 3, SIZE, SIZE), torch.rand(1, SIZE, SIZE)
+    monkeypatch.setattr(one, "render", lambda rays, draws: Render(image, alpha, alpha))
+    one.target, one.step = (2, one.prior.codec.encode(target), torch.tensor(0.3)), 1
+    error = image - target[0]
+    mean = error.abs().mean() if distance == "l1" else error.square().mean()
+    expected = 0.3 * mean + 0.1 * error.abs().max() + one._opacity(alpha)
+    torch.testing.assert_close(one.distillation_loss(seeded()), expected)

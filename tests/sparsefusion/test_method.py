@@ -7,6 +7,7 @@ from sparsefusion.test_vldm import MICRO
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
+from fewview.recipes import sparsefusion as recipes
 from fewview.sparsefusion.method import (
     EFTImages,
     SparseFusionConfig,
@@ -74,14 +75,14 @@ def test_networks_alone_are_assets_too(model, kind):
 def test_samples_depend_on_the_generator_and_on_nothing_else(model):
     torch.nn.init.normal_(model.unet.out.weight)
     model.eval()
-    prepared = prepare(photos(), 16, 16)
+    prepared = prepare(photos(), MICRO)
     camera = prepared.context.cameras[0]
     draw = lambda seed: sample_view(model, prepared.context, camera, 4, generator=torch.Generator().manual_seed(seed))
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
 
 
 def test_prepared_photos_see_the_object_in_the_middle_of_the_frame():
-    prepared = prepare(photos(), 16, 48)
+    prepared = prepare(photos(), MICRO, 48)
     assert prepared.photos.images.shape[-1] == 48 and prepared.context.images.shape[-1] == 16
     origin, _ = prepared.context.cameras.project(torch.zeros(2, 1, 3))
     assert (origin - 8).abs().max() < 1
@@ -112,9 +113,43 @@ def test_presets_cost_more_in_order():
     assert steps == sorted(steps) and steps[-1] == 3000
 
 
+def test_published_presets_are_to_the_letter():
+    thesis, release = (SparseFusionConfig.preset(name) for name in ("thesis", "release"))
+    for preset in (thesis, release):
+        d, volume = preset.distill, preset.distill.asset.volume
+        assert (d.steps, d.bootstrap_steps, d.render_size) == (3000, 1000, 128)
+        assert d.asset.occupancy is None and (volume.samples, volume.importance) == (64, 64)
+        assert (d.adam_eps, d.mlp_rate, d.grid_rate) == (1e-8, 5e-4, 5e-3)
+        assert d.rendering_distance == "pseudo_huber" and preset.circle == "mean" and preset.guidance == 1
+        ours = (d.coverage_weight, d.anchor_weight, d.hue_share, d.pose_rate, d.input_rays, d.reuse)
+        assert ours == (0, 0, 0, 0, 0, 1)
+    kinds = lambda p: (p.distance, p.sampler, p.photos_a_step, p.updates, p.asset.ngp.grid.kind)
+    assert kinds(thesis.distill) == ("l2", "plms", "all", "summed", "hash")
+    assert kinds(release.distill) == ("l1", "plms_ancestral", "one", "separate", "tiled")
+    networks = [(m.weighting, m.noise_draws, m.rays) for m in (recipes.thesis(), recipes.release())]
+    assert networks == [("one", 1, "centres"), ("p2", 12, "corners")]
+
+
+def test_weights_of_the_world_frame_see_the_world_as_it_is():
+    world = dataclasses.replace(MICRO, frame="world")
+    prepared = prepare(photos(), world)
+    assert torch.equal(prepared.norm_from_world, torch.eye(4))
+    torch.testing.assert_close(prepared.photos.cameras.centers, photos().cameras.centers)
+    assert not torch.equal(prepare(photos(), MICRO).norm_from_world, torch.eye(4))
+
+
+def test_the_circle_of_the_thesis_is_centred_on_the_mean_of_the_cameras(model):
+    prepared = prepare(photos(), MICRO)
+    method = SparseFusionMethod(model, dataclasses.replace(config(), circle="mean"))
+    cameras = method.pseudo_cameras(prepared, torch.Generator().manual_seed(0))
+    ours = SparseFusionMethod(model, config()).pseudo_cameras(prepared, torch.Generator().manual_seed(0))
+    mean = prepared.context.cameras.centers.mean(0)
+    assert (cameras.centers.mean(0) - mean).norm() < (ours.centers.mean(0) - mean).norm()
+
+
 def test_pseudo_cameras_know_the_inputs_only(model):
     """The release fits the camera distribution to held-out cameras as well; here nothing else can get in."""
     method, views = SparseFusionMethod(model, config()), photos()
-    cameras = method.pseudo_cameras(prepare(views, 16, 32), torch.Generator().manual_seed(0))
+    cameras = method.pseudo_cameras(prepare(views, MICRO, 32), torch.Generator().manual_seed(0))
     assert isinstance(cameras, Cameras) and cameras.shape == (3,)
     assert (cameras.height, cameras.width) == (16, 16)

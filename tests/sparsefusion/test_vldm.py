@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras, pixel_centres
 from fewview.checkpoint import load_model, save_model
+from fewview.diffusion.schedules import COSINE
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
 from fewview.recipes import sparsefusion
@@ -18,6 +19,7 @@ from fewview.sparsefusion.vldm import (
     diffusion_loss,
     joint_loss,
     patch_centres,
+    patch_corners,
     point_samples,
 )
 from fewview.training import TrainConfig, train
@@ -167,7 +169,7 @@ def test_every_stage_trains_and_saves(model, generator, tmp_path):
 
 @pytest.mark.slow
 def test_one_step_at_paper_size_changes_both_networks(generator):
-    model = VLDM(dataclasses.replace(sparsefusion.paper(), noise_draws=1))
+    model = VLDM(sparsefusion.thesis())
     example = pair(generator, batch=1, size=256)
     example = example[0], example[1][:, :1]
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -179,3 +181,56 @@ def test_one_step_at_paper_size_changes_both_networks(generator):
     assert losses["loss"].isfinite()
     assert not torch.equal(before[0], model.unet.embed.convs[0].weight)
     assert not torch.equal(before[1], model.eft.colour.weight)
+
+
+def test_every_image_gets_low_and_high_noise_levels(monkeypatch, generator):
+    """Times are stratified over the whole batch: in the order of images one would get the low ones, one the high."""
+    model = VLDM(dataclasses.replace(MICRO, noise_draws=8))
+    told = []
+    forward = model.unet.forward
+    monkeypatch.setattr(model.unet, "forward", lambda x, logsnr, y: told.append(logsnr) or forward(x, logsnr, y))
+    for _ in range(8):
+        diffusion_loss(model, torch.zeros(2, 4, 8, 8), torch.zeros(2, 8, 8, 8), generator=generator)
+    means = torch.stack(told).unflatten(1, (2, 8)).mean((0, 2))
+    spread = torch.stack(told).std()
+    assert (means[0] - means[1]).abs() < 0.5 * spread
+    times = torch.stack([COSINE.time((-t / 2).exp()) for t in told]).sort(dim=1).values
+    strata = torch.arange(16) / 16 * COSINE.latest
+    assert ((times >= strata - 1e-4) & (times <= strata + COSINE.latest / 16 + 1e-4)).all()
+
+
+def test_corner_points_go_from_the_first_pixel_to_the_last():
+    camera = Cameras.look_at(
+        torch.tensor([[3.0, 0, 0]]), torch.zeros(3), torch.tensor([0.0, 0, 1]), focal=9.0, height=256, width=256
+    )
+    points = patch_corners(camera, 32)[0]
+    assert torch.equal(points[0], torch.tensor([0.5, 0.5])) and torch.equal(points[-1], torch.tensor([255.5, 255.5]))
+    assert (points - patch_centres(camera, 32)[0]).abs().max() == pytest.approx(3.5)  # pixels
+
+
+def test_features_are_dropped_as_often_as_configured(monkeypatch, generator):
+    model = VLDM(dataclasses.replace(MICRO, noise_draws=400, condition_dropout=0.25))
+    told = []
+    forward = model.unet.forward
+    monkeypatch.setattr(model.unet, "forward", lambda x, logsnr, y: told.append(y) or forward(x, logsnr, y))
+    diffusion_loss(model, torch.zeros(1, 4, 8, 8), torch.ones(1, 8, 8, 8), generator=generator)
+    dropped = (told[0].amax((1, 2, 3)) == 0).float().mean()
+    assert abs(dropped - 0.25) < 0.08 and set(told[0].unique().tolist()) == {0.0, 1.0}
+
+
+def test_the_joint_loss_is_the_sum_of_both_equations(model, generator):
+    losses = joint_loss(model, *pair(generator), generator=generator)
+    torch.testing.assert_close(losses["loss"], losses["colour"] + losses["diffusion"])
+
+
+def test_times_end_where_the_schedule_does(monkeypatch, generator):
+    """One image, one draw: its time is a uniform number of [0, 0.999)."""
+    model = VLDM(dataclasses.replace(MICRO, noise_draws=1))
+    told = []
+    forward = model.unet.forward
+    monkeypatch.setattr(model.unet, "forward", lambda x, logsnr, y: told.append(logsnr) or forward(x, logsnr, y))
+    diffusion_loss(model, torch.zeros(1, 4, 8, 8), torch.zeros(1, 8, 8, 8), generator=torch.Generator().manual_seed(2))
+    draws = torch.Generator().manual_seed(2)
+    torch.randperm(1, generator=draws)
+    time = torch.rand(1, generator=draws) * 0.999
+    torch.testing.assert_close(told[0], COSINE.logsnr(time), atol=1e-6, rtol=1e-6)

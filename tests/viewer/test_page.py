@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from viewer.browser import Clock, Page, chromium, intersection_over_union
+from viewer.browser import Clock, Page, chromium, intersection_over_union, screenshot, until
 from viewer.scenes import UP, ball, ring
 
 from fewview.export import page as writer
@@ -152,6 +152,13 @@ def test_harmonics_that_do_not_fit_are_left_out_and_the_page_says_so(tmp_path, m
         assert len(packed) == data["count"] * (20 + 16 * degree) and data["count"] == min(300, room // 20)
 
 
+def test_tools_that_take_a_picture_by_their_own_clock_see_the_scene(scene, tmp_path):
+    """Turning or not: what waits for a worker would stay at "Unpacking ..."."""
+    seen = screenshot(scene, tmp_path / "seen.png", SIZE, 300)
+    background, middle = seen[5, 250], seen[60:90, 140:180]
+    assert background.max() < 0.02 and (middle.max(-1) > 0.3).all() and middle.std((0, 1)).max() > 0.02
+
+
 @pytest.mark.slow
 def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
     with chromium(*SIZE, has_touch=True, accept_downloads=True) as page:
@@ -178,8 +185,7 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
         assert np.linalg.norm(turned - start) > 0.3
         np.testing.assert_allclose(np.linalg.norm(turned), np.linalg.norm(start), rtol=1e-4)
         page.page.mouse.wheel(0, 200)
-        page.page.wait_for_timeout(200)
-        assert np.linalg.norm(eye()) > 1.2 * np.linalg.norm(turned)
+        until(page.page, lambda: np.linalg.norm(eye()) > 1.2 * np.linalg.norm(turned))
         page.page.keyboard.press("r")
         np.testing.assert_allclose(eye(), start, atol=1e-5)
 
@@ -201,9 +207,8 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
         np.testing.assert_allclose(saved, first, atol=2 / 255)
 
         press("turn")
-        page.page.wait_for_timeout(600)
+        until(page.page, lambda: np.linalg.norm(eye() - start) > 0.05)
         press("turn")
-        assert np.linalg.norm(eye() - start) > 0.05
         assert not page.complaints
 
 

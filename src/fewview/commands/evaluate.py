@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from fewview.commands.console import say
 from fewview.commands.methods import Preset, reconstructors, trained_size
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ class Evaluate:
     """Folder for the results (JSONL), tables.md and pictures; results that are there are kept, and not made again."""
     methods: Annotated[str | None, arg(metavar="A,B")] = None
     """Which to compare. Objects: sparsefusion, eft, vldm, no-prior (these by default), and the fields fitted to images,
-    eft-field and vldm-field. Rooms: [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), no3d, regressor,
-    regressor-d3d and ggs-distill."""
+    eft-field and vldm-field; sparsefusion-no-lpips, eft-field-lpips and vldm-field-lpips swap the perceptual loss.
+    Rooms: [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), ggs-lifted, no3d, regressor, regressor-d3d
+    and ggs-distill."""
     scenes: Annotated[int | None, arg(metavar="N")] = None
     """Take N scenes, spread evenly over the set."""
     views: Annotated[int, arg(metavar="N")] = 2
@@ -59,6 +61,7 @@ class Evaluate:
     interrupted: ClassVar[str] = "the same command goes on with the scenes that are missing"
 
     def run(self) -> None:
+        check_folder(self.out)
         from fewview.checkpoint import atomic_path
         from fewview.evaluation.perceptual import find_lpips
         from fewview.evaluation.rooms.windows import is_room_set
@@ -81,6 +84,7 @@ class Evaluate:
         """Scenes of one object each."""
         from fewview.evaluation.objects.protocol import evaluate
         from fewview.evaluation.objects.splits import Protocol
+        from fewview.evaluation.perceptual import ALEX_LEAST, find_lpips
 
         if self.inception is not None:
             raise InputError("--inception is for KID and FID, which are taken of rooms; leave it out.")
@@ -90,7 +94,8 @@ class Evaluate:
         scenes = self.chosen(size)
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, progress=say)
+        alex = find_lpips("alex") if size >= ALEX_LEAST else None
+        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=alex, progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.methods import SparseFusion
     from fewview.views import Reconstructor
 
-Preset = Literal["fast", "default", "quality", "thesis"]
+Preset = Literal["fast", "default", "quality", "thesis", "release"]
 
 SEEKING = {  # the distilled field, by what it is fitted to (thesis, Table 5.4)
     "sparsefusion": "mode",
@@ -19,7 +19,12 @@ SEEKING = {  # the distilled field, by what it is fitted to (thesis, Table 5.4)
     "vldm-field": "vldm-mean",
     "no-prior": "photos",
 }
-METHODS = (*SEEKING, "eft", "vldm")
+PERCEPTUAL = {  # the same with the perceptual loss where the thesis has none, or without it where it has
+    "sparsefusion-no-lpips": "sparsefusion",
+    "eft-field-lpips": "eft-field",
+    "vldm-field-lpips": "vldm-field",
+}
+METHODS = (*SEEKING, *PERCEPTUAL, "eft", "vldm")
 
 
 def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
@@ -28,9 +33,13 @@ def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
     from fewview.pipeline.methods import SparseFusion
     from fewview.sparsefusion.method import SparseFusionConfig
 
-    config = replace(SparseFusionConfig.preset(preset), seeking=SEEKING[name])
+    config = replace(SparseFusionConfig.preset(preset), seeking=SEEKING[PERCEPTUAL.get(name, name)])
+    if name.endswith("-no-lpips"):
+        config = replace(config, distill=replace(config.distill, perceptual_weight=0.0))
+    elif name in PERCEPTUAL:
+        config = replace(config, distill=replace(config.distill, perceptual_mean=True))
     method = SparseFusion.from_pretrained(weights, config)
-    if method.perceptual is None and config.seeking == "mode":
+    if method.perceptual is None and name in ("sparsefusion", "eft-field-lpips", "vldm-field-lpips"):
         say(f"Distilling without the perceptual loss. {HELP}")
     return method
 
@@ -42,7 +51,8 @@ def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[s
     unknown = [name for name in names if name not in METHODS]
     if unknown or not names:
         raise InputError(f"There is no method '{''.join(unknown[:1])}'; choose from {', '.join(METHODS)}.")
-    made: dict[str, Reconstructor] = {name: sparsefusion(name, weights, preset) for name in names if name in SEEKING}
+    fields = [name for name in names if name in SEEKING or name in PERCEPTUAL]
+    made: dict[str, Reconstructor] = {name: sparsefusion(name, weights, preset) for name in fields}
     if "eft" in names or "vldm" in names:
         model = sparsefusion("no-prior", weights, preset).model
         made |= {"eft": EFTImages(model), "vldm": VLDMSamples(model)}

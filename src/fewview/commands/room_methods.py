@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 KINDS = {
     "ggs": "the denoiser's own splats",
     "ggs-d3d": "splats of the 3D decoder D_3D",
+    "ggs-lifted": "GGS's generated frames, lifted by splat fitting as No3D's are",
     "no3d": "samples of a model without splats, lifted by splat fitting",
     "regressor": "the denoiser's splats of the photos alone, feed-forward",
     "regressor-d3d": "the same with D_3D's splat for each pixel",
@@ -74,5 +75,6 @@ def _reconstructor(kind: str, model: "GGS", preset: Preset) -> "Reconstructor":
     from fewview.ggs.method import GGSMethod
 
     base = GGSMethodConfig.preset(preset)
-    config = replace(base, decoder=kind.endswith("d3d"), regressor=kind.startswith("regressor"))
+    lifted = kind == "ggs-lifted"
+    config = replace(base, decoder=kind.endswith("d3d"), regressor=kind.startswith("regressor"), lifted=lifted)
     return GGSMethod(model, config)

@@ -21,8 +21,8 @@ from fewview.views import Views
 class RoomClips:
     """Frames of many clips, one after the other, in the order of their walks."""
 
-    images: UInt8[Tensor, "frames 3 size size"]
-    depth: Float16[Tensor, "frames size size"]
+    images: UInt8[Tensor, "frames 3 height width"]
+    depth: Float16[Tensor, "frames height width"]
     cameras: Cameras
     starts: Int[Tensor, " clips"]
     counts: Int[Tensor, " clips"]
@@ -34,17 +34,24 @@ class RoomClips:
         """Frames by their number, in the clips' own worlds."""
         return Views(self.images[frames].float() / 255, self.cameras[frames])
 
-    def resized(self, size: int) -> "RoomClips":
-        """Images averaged over, and depth taken near the middle of, whole blocks; InputError where they do not fit."""
-        full = self.images.shape[-1]
-        if size == full:
+    def resized(self, size: tuple[int, int] | int) -> "RoomClips":
+        """Images averaged over, and depth taken near the middle of, whole blocks; InputError where they do not fit.
+
+        `size` is height and width in pixels, or the side of a square.
+        """
+        height, width = (size, size) if isinstance(size, int) else size
+        full = tuple(self.images.shape[-2:])
+        if (height, width) == full:
             return self
-        if size < 1 or full % size:
-            raise InputError(f"The packed frames are {full} pixels wide, no multiple of {size}; pack them again.")
-        block = full // size
+        block = full[1] // max(width, 1)
+        if min(height, width) < 1 or (height * block, width * block) != full:
+            raise InputError(
+                f"The packed frames are {full[1]} x {full[0]} pixels, no multiple of {width} x {height}; pack them "
+                "again."
+            )
         images = torch.cat([F.avg_pool2d(part.float(), block).round().byte() for part in self.images.split(256)])
         depth = self.depth[:, block // 2 :: block, block // 2 :: block].clone()
-        return RoomClips(images, depth, self.cameras.resized(size, size), self.starts, self.counts)
+        return RoomClips(images, depth, self.cameras.resized(height, width), self.starts, self.counts)
 
     def pick(
         self, clips: Int[Tensor, " batch"], count: int, *, gap: int, generator: torch.Generator | None = None
@@ -65,15 +72,16 @@ class RoomClips:
 
 
 def pack_rooms(
-    clips: Sequence[ClipScene], size: int, *, progress: Callable[[int, int], None] | None = None
+    clips: Sequence[ClipScene], size: tuple[int, int] | int, *, progress: Callable[[int, int], None] | None = None
 ) -> RoomClips:
-    """Read every frame of every clip as a square; clips without depth maps get zeros."""
+    """Every frame of every clip at a size (height and width), or as a square; clips without depth maps get zeros."""
     images, depth, cameras, counts = [], [], [], []
+    height, width = (size, size) if isinstance(size, int) else size
     for i, clip in enumerate(clips):
         indices = range(len(clip))
         views = clip.read(indices, size)
         images.append((views.images * 255).round().to(torch.uint8))
-        metres = clip.read_depth(indices, size)[:, 0] if clip.depths else torch.zeros(len(clip), size, size)
+        metres = clip.read_depth(indices, size)[:, 0] if clip.depths else torch.zeros(len(clip), height, width)
         depth.append(metres.half())
         cameras.append(views.cameras)
         counts.append(len(views))
@@ -85,7 +93,7 @@ def pack_rooms(
 
 
 def save_rooms(path: Path, clips: RoomClips) -> None:
-    """One safetensors file."""
+    """One safetensors file, of square frames."""
     cameras = {"world_from_cam": clips.cameras.world_from_cam, "intrinsics": clips.cameras.intrinsics}
     save_tensors(path, {**cameras, **{n: getattr(clips, n) for n in ("images", "depth", "starts", "counts")}})
 

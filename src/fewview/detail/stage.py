@@ -11,13 +11,13 @@ from fewview.detail.population import Population
 from fewview.detail.prior import PseudoViews
 from fewview.errors import InputError
 from fewview.geometry.harmonics import HIGHEST
-from fewview.progress import Steps
+from fewview.progress import Steps, show
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
 from fewview.views import Views
 
-STEPS = {"fast": 200, "default": 300, "quality": 1000, "thesis": 30_000}  # of presets; the last as arXiv 2308.04079
+STEPS = {"fast": 200, "default": 300, "quality": 1000, "thesis": 30_000, "release": 30_000}  # arXiv 2308.04079: 30,000
 MARGIN = 0.06  # of the larger side of what a mask shows, around it
 INSIDE = 0.05  # of a mask: what shows more is not cut away
 
@@ -52,7 +52,7 @@ class DetailConfig:
 
     @staticmethod
     def preset(name: str, photo_size: int = 1024) -> "DetailConfig":
-        """The settings of a preset of the methods: `fast`, `default`, `quality` or `thesis`."""
+        """The settings of a preset of the methods: `fast`, `default`, `quality`, `thesis` or `release`."""
         return DetailConfig(photo_size=photo_size, steps=STEPS[name])
 
     def __post_init__(self) -> None:
@@ -94,6 +94,7 @@ def detail(
         losses = run.advance(step)
         if progress is not None:
             progress(step + 1, losses)
+            show(progress, lambda cameras: GaussianAsset(run.population.alive(), antialiased=True).render(cameras))
     return GaussianAsset(run.population.alive(), antialiased=True)
 
 

@@ -37,6 +37,7 @@ class Row:
     lpips: float | None
     angle_to_nearest_context_deg: float
     seconds: float
+    lpips_alex: float | None = None  # a second perceptual distance, which no method has as a loss
 
     @property
     def key(self) -> tuple[str, str, int]:

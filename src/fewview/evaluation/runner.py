@@ -22,6 +22,7 @@ FAILURES = "failures.jsonl"
 
 Row = TypeVar("Row", bound=KeyedRow)
 Shown = TypeVar("Shown")
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -110,13 +111,13 @@ def open_failures(out: Path, mended: Callable[[Failure], bool]) -> list[Failure]
     return [failure for failure in last.values() if not mended(failure)]
 
 
-def timed(make: Callable[[], Asset], device: torch.device | None = None) -> tuple[Asset, float]:
+def timed(make: Callable[[], T], device: torch.device | None = None) -> tuple[T, float]:
     """What is made, and the seconds it took."""
     start = time.perf_counter()
-    asset = make()
+    made = make()
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
-    return asset, round(time.perf_counter() - start, 3)
+    return made, round(time.perf_counter() - start, 3)
 
 
 @torch.no_grad()

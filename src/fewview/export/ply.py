@@ -2,7 +2,8 @@
 
 x y z, nx ny nz (zeros), f_dc_0..2 (colour less 1/2, over the constant of the 0th spherical harmonic), f_rest_0.. (9, 24
 or 45 further harmonics, all of red before those of green and blue; none for degree 0), opacity (logit), scale_0..2
-(logarithms), rot_0..3 (w x y z); float32, little endian.
+(logarithms), rot_0..3 (w x y z); float32, little endian. A comment "origin x y z" of the header leads to the input's
+world, where that is far from its own origin.
 """
 
 import math
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
-from fewview.export.ply_table import read_vertices
+from fewview.export.ply_table import PlyTables, read_tables
 from fewview.geometry.harmonics import COUNTS, SH_DC
+from fewview.geometry.origin import NO_ORIGIN, Origin, origin_of, written
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import LARGEST, Gaussians
 
@@ -52,7 +54,7 @@ def harmonics_array(gaussians: Gaussians) -> Float[np.ndarray, "n coefficients 3
     return gaussians.harmonics.detach().float().cpu().numpy()
 
 
-def write_ply(path: Path, gaussians: Gaussians) -> None:
+def write_ply(path: Path, gaussians: Gaussians, *, origin: Origin = NO_ORIGIN) -> None:
     """Write RGB splats; quaternions are normalised, opacities kept 1e-6 away from 0 and 1. ValueError if not RGB."""
     means, scales, quaternions, opacities, features = arrays(gaussians)
     rest = harmonics_array(gaussians).swapaxes(1, 2).reshape(len(means), -1)
@@ -68,7 +70,7 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     layout = {**COLUMNS, "harmonics": tuple(f"{REST}{i}" for i in range(rest.shape[1]))}
     table = np.concatenate([columns[name] for name in ORDER], axis=-1).astype("<f4")
     names = [name for group in ORDER for name in layout[group]]
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
+    lines = ["ply", "format binary_little_endian 1.0", *origin_comment(origin), f"element vertex {len(table)}"]
     lines += [f"property float {name}" for name in names] + ["end_header", ""]
     with atomic_path(path) as temporary:
         temporary.write_bytes("\n".join(lines).encode() + table.tobytes())
@@ -83,13 +85,15 @@ def read_ply(path: Path) -> GaussianAsset:
     """
     check_is_file(path)
     try:
-        vertices = read_vertices(path)
+        file = read_tables(path)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a whole PLY file ({error}); export it again.") from None
+    vertices = file.vertices
     names = set(vertices.dtype.names or ())
-    _check_are_splats(names, path)
+    _check_are_splats(file, path)
     flat = {"scale_0", "scale_1"} <= names and "scale_2" not in names
-    means, logits, quaternions = (_columns(vertices, name, path) for name in ("means", "opacities", "quaternions"))
+    logits, quaternions = (_columns(vertices, name, path) for name in ("opacities", "quaternions"))
+    means, origin = _means(file, path)
     if flat:
         two = _table(vertices, COLUMNS["scales"][:2])
         logs = torch.cat([two, torch.full_like(two[:, :1], -math.inf)], dim=-1)
@@ -101,17 +105,53 @@ def read_ply(path: Path) -> GaussianAsset:
     )
     kept, notes = without_bad(splats, path)
     flatness = ("no scale_2, so the splats are flat",) if flat else ()
-    return GaussianAsset(kept, notes=(*notes, *flatness, *cut, *_left_out(vertices)))
+    notes = (*notes, *flatness, *cut, *_left_out(vertices), *_origin_notes(origin))
+    return GaussianAsset(kept, notes=notes, origin=origin)
 
 
-def _check_are_splats(names: set[str], path: Path) -> None:
+def origin_comment(origin: Origin) -> tuple[str, ...]:
+    """The line of a header that says from where coordinates count."""
+    return ("comment origin {!r} {!r} {!r}".format(*origin),) if any(origin) else ()
+
+
+def stated_origin(comments: Sequence[str]) -> Origin:
+    """What such a line says; zero where there is none."""
+    for comment in comments:
+        match comment.split():
+            case ["origin", *words] if len(words) == 3:
+                try:
+                    x, y, z = (float(word) for word in words)
+                except ValueError:
+                    continue
+                if max(abs(x), abs(y), abs(z)) < LARGEST:
+                    return x, y, z
+    return NO_ORIGIN
+
+
+def _means(file: PlyTables, path: Path) -> tuple[Tensor, Origin]:
+    """Places in float32, and the origin that they count from: the one that the header states, or of far float64."""
+    vertices, names = file.vertices, COLUMNS["means"]
+    origin = stated_origin(file.comments)
+    if set(names) <= set(vertices.dtype.names or ()) and all(vertices.dtype[name].itemsize == 8 for name in names):
+        wide = torch.from_numpy(np.stack([vertices[name].astype(np.float64) for name in names], axis=-1))
+        far = origin_of(wide[wide.isfinite().all(-1)])
+        if any(far) and not any(origin):
+            return (wide - torch.tensor(far, dtype=torch.float64)).float(), far
+    return _columns(vertices, "means", path), origin
+
+
+def _origin_notes(origin: Origin) -> tuple[str, ...]:
+    return (f"coordinates count from {written(origin)} of the input's world",) if any(origin) else ()
+
+
+def _check_are_splats(file: PlyTables, path: Path) -> None:
     """InputError, in the words of what it is, for a PLY file of something else."""
+    names = set(file.vertices.dtype.names or ())
     if any(name.startswith("packed_") for name in names):
         raise InputError(f"{path} is a compressed PLY, which is not read; unpack it with `splat-transform IN OUT.ply`.")
     if {"x", "y", "z"} <= names and not names & {"opacity", "scale_0", "rot_0"}:
-        raise InputError(
-            f"{path} is a point cloud or a mesh, not splats (it has no 'opacity'); name a PLY file of Gaussian splats."
-        )
+        what = "mesh" if "face" in file.elements else "point cloud"
+        raise InputError(f"{path} is a {what}, not splats (it has no 'opacity'); name a PLY file of Gaussian splats.")
 
 
 def _colours(vertices: np.ndarray, path: Path) -> Tensor:

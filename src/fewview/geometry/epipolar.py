@@ -53,3 +53,24 @@ def sample_epipolar(
     flat = sample_bilinear(features.flatten(0, 1), pixels.flatten(0, 1), height=height, width=width)
     sampled = flat.reshape(*seen.shape, features.shape[2])
     return torch.where(seen[..., None], sampled, torch.zeros_like(sampled)), seen
+
+
+def sample_corners(
+    features: Float[Tensor, "batch views c h w"],
+    pixels: Float[Tensor, "batch views n 2"],
+    depth: Float[Tensor, "batch views n"],
+    *,
+    height: int,
+    width: int,
+) -> tuple[Float[Tensor, "batch views n c"], Bool[Tensor, "batch views n"]]:
+    """As the release of SparseFusion samples: its map spans the image from the first to the last pixel centre of the
+    map (align_corners), all points count as seen, and those outside or behind take what the border says."""
+    grid = pixels.flatten(0, 1) * (2 / pixels.new_tensor([width, height])) - 1
+    flat = torch.nn.functional.grid_sample(
+        features.flatten(0, 1),
+        grid[:, None].to(features.dtype),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
+    )
+    return flat[:, :, 0].mT.reshape(*depth.shape, features.shape[2]), torch.ones_like(depth, dtype=torch.bool)

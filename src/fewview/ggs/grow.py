@@ -21,8 +21,8 @@ from fewview.ggs.compact import compact
 from fewview.ggs.filling import COVERED, empty_scene, filled
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import chosen_references
-from fewview.progress import Progress
-from fewview.render.asset import gaussians_of
+from fewview.progress import Progress, show
+from fewview.render.asset import GaussianAsset, gaussians_of
 from fewview.render.gaussians import Gaussians
 from fewview.views import Views
 
@@ -41,6 +41,7 @@ class GGSMethodConfig:
     reach: float = 6.0  # references are at most so many chunks' walks away
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
+    lifted: bool = False  # splats are fitted to the generated views, as No3D's, in place of the model's own
     regressor: bool = False  # of photos alone, without targets: the feed-forward baseline
     covered: float = COVERED  # a view adds no splats where the scene covers more than this already
     faint: float = 0.005  # splats of less opacity go
@@ -54,7 +55,7 @@ class GGSMethodConfig:
     @staticmethod
     def preset(name: str) -> "GGSMethodConfig":
         """`fast`, `default`, `quality` and `thesis` differ in Euler's steps: 10, 30, 60, and the paper's 30."""
-        steps = {"fast": 10, "default": 30, "quality": 60, "thesis": 30}
+        steps = {"fast": 10, "default": 30, "quality": 60, "thesis": 30, "release": 30}
         if name not in steps:
             raise InputError(f"The preset '{name}' does not exist; choose from {', '.join(steps)}.")
         return GGSMethodConfig(steps=steps[name])
@@ -104,6 +105,7 @@ def grow(
     for i in range(done, len(chunks)):
         tell = lambda step, _, __, i=i: progress("imagining views", (i + (step + 1) / config.steps) / len(chunks))
         grown = next_chunk(model, plan, config, grown, chunks[i], i, tell)
+        show(progress, GaussianAsset(grown.scene).render)
         if directory is not None:
             _save(directory, plan, config, grown)
     return grown

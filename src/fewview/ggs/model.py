@@ -56,6 +56,15 @@ class GGSConfig:
         """Rows and columns of latents."""
         return self.height // self.autoencoder.factor, self.width // self.autoencoder.factor
 
+    @property
+    def told_scale(self) -> float:
+        """Of the references' latents in the channels that tell of them.
+
+        SVD was trained to be told latents of its image that are not scaled to unit variance, beside noisy ones that
+        are (diffusers' pipeline: `_encode_vae_image`); ours is told both alike.
+        """
+        return 1 / self.autoencoder.scale if isinstance(self.backbone, SVDConfig) else 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -173,7 +182,8 @@ class GGS(nn.Module):
         references = inputs.references
         noisy = x * alpha_std(sigma)[0]
         latents = torch.cat([references, noisy], dim=1)
-        latents = torch.cat([latents, torch.cat([references, torch.zeros_like(noisy)], dim=1)], dim=2)
+        told = torch.cat([references * self.config.told_scale, torch.zeros_like(noisy)], dim=1)
+        latents = torch.cat([latents, told], dim=2)
         if self.config.scene:
             y = references.shape[2] + 2
             scene = inputs.scene if inputs.scene is not None else noisy.new_zeros(*noisy.shape[:2], y, *noisy.shape[3:])

@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewview.checkpoint import load_state, load_tensors
+from fewview.checkpoint import load_foreign, load_state
 from fewview.errors import InputError
+from fewview.nn.compvis import from_compvis, is_compvis
+from fewview.processes import own, whole
 
 
 @dataclass(frozen=True)
@@ -210,9 +212,10 @@ def kl_divergence(mean: Float[Tensor, "b c h w"], logvar: Float[Tensor, "b c h w
 
 
 def load_stable_diffusion(path: Path) -> Autoencoder:
-    """Stable Diffusion's autoencoder from a diffusers-format file or folder (vae/diffusion_pytorch_model.safetensors).
+    """Stable Diffusion's autoencoder from a diffusers-format file or folder (vae/diffusion_pytorch_model.safetensors),
+    or from a checkpoint (.ckpt, .safetensors) as CompVis saved it, of it alone or of the whole model.
 
-    Both namings of the attention layers (query/key/value/proj_attn and to_q/to_k/to_v/to_out.0) are read.
+    Both of diffusers' namings of the attention layers (query/key/value/proj_attn and to_q/to_k/to_v/to_out.0) are read.
     """
     if path.is_dir():
         candidates = [
@@ -220,7 +223,8 @@ def load_stable_diffusion(path: Path) -> Autoencoder:
             path / "vae" / "diffusion_pytorch_model.safetensors",
         ]
         path = next((file for file in candidates if file.is_file()), candidates[0])
-    state = {_renamed(name): tensor for name, tensor in load_tensors(path).items()}
+    state = load_foreign(path)
+    state = from_compvis(state) if is_compvis(state) else {_renamed(name): t for name, t in state.items()}
     config = _config_of(state, path)
     model = Autoencoder(config)
     own = model.state_dict()
@@ -253,5 +257,7 @@ def gaussian_sample(
     mean: Float[Tensor, "b c h w"], logvar: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
 ) -> Float[Tensor, "b c h w"]:
     """One draw of the posterior."""
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-    return mean + (0.5 * logvar).exp() * noise
+    device = mean.device if generator is None else generator.device
+    shape = whole(len(mean), generator), *mean.shape[1:]
+    noise = own(torch.randn(shape, generator=generator, device=device, dtype=mean.dtype), generator)
+    return mean + (0.5 * logvar).exp() * noise.to(mean.device)

@@ -28,10 +28,15 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18Pyramid(nn.Module):
-    """conv1, layer1, layer2, layer3 of ResNet-18. Images are in [0, 1], without ImageNet normalisation (release)."""
+    """conv1, layer1, layer2, layer3 of ResNet-18. Images are in [0, 1], without ImageNet normalisation (release).
 
-    def __init__(self):
+    With `batch_statistics` batch norm never uses what it learned of means and variances, nor changes it when in eval
+    mode.
+    """
+
+    def __init__(self, *, batch_statistics: bool = False):
         super().__init__()
+        self.batch_statistics = batch_statistics
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = self._stage(64, 64, 1)
@@ -41,6 +46,15 @@ class ResNet18Pyramid(nn.Module):
     @staticmethod
     def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
         return nn.Sequential(BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1))
+
+    def train(self, mode: bool = True) -> "ResNet18Pyramid":
+        super().train(mode)
+        if self.batch_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.train()
+                    module.momentum = 0.1 if mode else 0.0
+        return self
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Feature maps at 1/2, 1/4, 1/8 and 1/16 of the image size."""
@@ -56,6 +70,9 @@ class ResNet18Pyramid(nn.Module):
         self.load_state_dict(kept)
 
 
-def upsampled(maps: list[Tensor], height: int, width: int) -> Float[Tensor, "b 512 {height} {width}"]:
+def upsampled(
+    maps: list[Tensor], height: int, width: int, *, align_corners: bool = False
+) -> Float[Tensor, "b 512 {height} {width}"]:
     """The pyramid as one map (thesis A.1); pixel corners coincide (release: corner pixels, a half-pixel error)."""
-    return torch.cat([F.interpolate(m, (height, width), mode="bilinear", align_corners=False) for m in maps], dim=1)
+    how = {"mode": "bilinear", "align_corners": align_corners}
+    return torch.cat([F.interpolate(m, (height, width), **how) for m in maps], dim=1)

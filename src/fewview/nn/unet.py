@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Defaults are the thesis' 400 M parameters (Table A.2)."""
+    """Defaults are the thesis' 400 M parameters (Table A.2), but for `token_keys`."""
 
     channels: int = 4
     dim: int = 256
@@ -28,6 +28,7 @@ class UNetConfig:
     head_dim: int = 64
     time_harmonics: int = 16  # learned frequencies of the log-SNR embedding (release)
     time_tokens: int = 2  # the middle blocks attend to these (release); 0 leaves that attention out
+    token_keys: bool = False  # self-attention of levels sees them as well, if there are any (release: yes)
 
 
 class ChannelNorm(nn.Module):
@@ -114,9 +115,12 @@ class TokenAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-query self-attention (one key and value head) with a learned null token, then a feed-forward layer."""
+    """Multi-query self-attention (one key and value head) with a learned null token, then a feed-forward layer.
 
-    def __init__(self, dim: int, config: UNetConfig, *, feed_forward: bool = True):
+    With `tokens`, these are keys and values too, through a layer of their own.
+    """
+
+    def __init__(self, dim: int, config: UNetConfig, *, feed_forward: bool = True, tokens: bool = False):
         super().__init__()
         inner = config.heads * config.head_dim
         self.heads = config.heads
@@ -124,23 +128,30 @@ class SelfAttention(nn.Module):
         self.null = nn.Parameter(torch.randn(2, config.head_dim))
         self.to_q = nn.Linear(dim, inner, bias=False)
         self.to_kv = nn.Linear(dim, 2 * config.head_dim, bias=False)
+        self.tokens_to_kv = None
+        if tokens:
+            self.tokens_to_kv = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, 2 * config.head_dim))
         self.to_out = nn.Sequential(nn.Linear(inner, dim, bias=False), ChannelNorm(dim))
         self.mlp = None
         if feed_forward:
             widen, narrow = nn.Linear(dim, 2 * dim, bias=False), nn.Linear(2 * dim, dim, bias=False)
             self.mlp = nn.Sequential(ChannelNorm(dim), widen, nn.GELU(), ChannelNorm(2 * dim), narrow)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        tokens = x.flatten(2).mT
-        hidden = self.norm(tokens)
+    def forward(
+        self, x: Float[Tensor, "b c h w"], tokens: Float[Tensor, "b n e"] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        cells = x.flatten(2).mT
+        hidden = self.norm(cells)
         q = self.to_q(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        kv = torch.cat([self.null.flatten().expand(len(x), 1, -1), self.to_kv(hidden)], dim=1)
-        k, v = (t[:, None].expand(-1, self.heads, -1, -1) for t in kv.chunk(2, dim=-1))
+        parts = [self.null.flatten().expand(len(x), 1, -1), self.to_kv(hidden)]
+        if self.tokens_to_kv is not None and tokens is not None:
+            parts.append(self.tokens_to_kv(tokens))
+        k, v = (t[:, None].expand(-1, self.heads, -1, -1) for t in torch.cat(parts, dim=1).chunk(2, dim=-1))
         mixed = F.scaled_dot_product_attention(q, k, v)
-        tokens = tokens + self.to_out(mixed.transpose(1, 2).flatten(2))
+        cells = cells + self.to_out(mixed.transpose(1, 2).flatten(2))
         if self.mlp is not None:
-            tokens = tokens + self.mlp(tokens)
-        return tokens.mT.reshape(x.shape)
+            cells = cells + self.mlp(cells)
+        return cells.mT.reshape(x.shape)
 
 
 class ResBlock(nn.Module):
@@ -200,24 +211,30 @@ class Level(nn.Module):
         self.first = ResBlock(inputs + skip, outputs, config)
         blocks = range(config.num_resnet_blocks[index])
         self.blocks = nn.ModuleList(ResBlock(outputs + skip, outputs, config, gated=True) for _ in blocks)
-        self.attention = SelfAttention(outputs, config) if config.layer_attns[index] else nn.Identity()
+        told = config.token_keys and config.time_tokens > 0
+        self.attention = SelfAttention(outputs, config, tokens=told) if config.layer_attns[index] else None
         self.resample = resample
 
-    def down(self, x: Float[Tensor, "b c h w"], time: Float[Tensor, "b t"]) -> tuple[Tensor, list[Tensor]]:
-        """The next level's input and the maps that the way up wants again."""
+    def down(self, x: Float[Tensor, "b c h w"], time: Tensor, tokens: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """The next level's input and the maps that the way up wants again; time "b t", tokens "b n e"."""
         skips = []
         x = self.first(x, time)
         for block in self.blocks:
             x = block(x, time)
             skips.append(x)
-        skips.append(self.attention(x))
+        skips.append(self.attend(x, tokens))
         return self.resample(skips[-1]), skips
 
-    def up(self, x: Float[Tensor, "b c h w"], time: Float[Tensor, "b t"], skips: list[Tensor]) -> Tensor:
+    def up(
+        self, x: Float[Tensor, "b c h w"], skips: list[Tensor], *, time: Tensor, tokens: Tensor | None
+    ) -> Float[Tensor, "b d h2 w2"]:
         """Takes `skips` from the end, scaled by 1/sqrt 2."""
         for block in (self.first, *self.blocks):
             x = block(torch.cat([x, skips.pop() * 2**-0.5], dim=1), time)
-        return self.resample(self.attention(x))
+        return self.resample(self.attend(x, tokens))
+
+    def attend(self, x: Float[Tensor, "b c h w"], tokens: Tensor | None) -> Float[Tensor, "b c h w"]:
+        return x if self.attention is None else self.attention(x, tokens)
 
 
 class UNet(nn.Module):
@@ -253,9 +270,9 @@ class UNet(nn.Module):
         x = self.embed(torch.cat([condition, x], dim=1))
         skips: list[Tensor] = []
         for level in self.downs:
-            x, kept = level.down(x, time)  # type: ignore[operator]
+            x, kept = level.down(x, time, tokens)  # type: ignore[operator]
             skips += kept
         x = self.middle2(self.middle_attention(self.middle1(x, time, tokens)), time, tokens)
         for level in self.ups:
-            x = level.up(x, time, skips)  # type: ignore[operator]
+            x = level.up(x, skips, time=time, tokens=tokens)  # type: ignore[operator]
         return self.out(self.final(x, time))

@@ -33,7 +33,9 @@ class SparseFusion(SparseFusionMethod):
         """
         made = super().from_pretrained(source, config, perceptual)
         assert isinstance(made, SparseFusion)
-        if perceptual is None and made.config.distill.perceptual_weight > 0 and made.config.seeking == "mode":
+        config = made.config
+        wanted = config.distill.perceptual_weight > 0 and (config.seeking == "mode" or config.distill.perceptual_mean)
+        if perceptual is None and wanted:
             made.perceptual = find_lpips("vgg")
         return made
 

@@ -44,13 +44,17 @@ def two_view(camera: Cameras, other: Cameras) -> tuple[Float[Tensor, "3 3"] | No
 
 
 def keypoints(image: Float[Tensor, "3 h w"], cv2: ModuleType) -> tuple[np.ndarray, np.ndarray]:
-    """SIFT points "n 2" in pixels of the image, centres at half-integers, and descriptors "n 128"."""
+    """SIFT points "n 2" in pixels of the image, centres at half-integers, and descriptors "n 128".
+
+    OpenCV counts from pixel centres, so 0.5 is added; that is true of its precise upscaling alone, without which its
+    points lie a quarter of a pixel off (findings/sift-quarter-pixel.sh).
+    """
     pixels = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     factor = max(1, -(-LARGE // min(grey.shape)))
     if factor > 1:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    points, descriptors = cv2.SIFT_create().detectAndCompute(grey, None)
+    points, descriptors = cv2.SIFT_create(enable_precise_upscale=True).detectAndCompute(grey, None)
     if descriptors is None:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
     return (np.array([point.pt for point in points]) + 0.5) / factor, descriptors

@@ -20,6 +20,7 @@ from fewview.checkpoint import (
 )
 from fewview.errors import InputError
 from fewview.geometry.harmonics import COUNTS
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.transforms import apply
 from fewview.render.field import FieldConfig, InstantNGP
 from fewview.render.gaussians import LARGEST, Gaussians
@@ -109,12 +110,14 @@ class FieldAsset(nn.Module):
 class GaussianAsset:
     """Gaussians whose features are what they show: RGB in [0, 1], or latents.
 
-    `notes` are what a user should know of how a file of them was read, each half a sentence.
+    `notes` are what a user should know of how a file of them was read, each half a sentence. Coordinates of the input's
+    world are those of the splats plus `origin`, which files of splats may state.
     """
 
     gaussians: Gaussians
     antialiased: bool = False
     notes: tuple[str, ...] = ()
+    origin: Origin = NO_ORIGIN
 
     def render(self, cameras: Cameras) -> Render:
         return splat(self.gaussians, cameras, antialiased=self.antialiased)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,13 +15,13 @@ from fewview.checkpoint import kept_state, load_tensors, read_json, save_step
 from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
-from fewview.geometry.epipolar import sample_epipolar
 from fewview.geometry.transforms import normalise
 from fewview.priors import Prior
+from fewview.progress import Steps, show
 from fewview.render.asset import FieldAsset, FieldAssetConfig
-from fewview.render.occupancy import Occupancy
 from fewview.render.volume import RayRender, render_rays
 from fewview.sparsefusion.context import suited
+from fewview.sparsefusion.hull import Carving
 from fewview.views import Render, Views, resize
 
 SAMPLERS = {"plms": plms, "plms_ancestral": plms_ancestral, "ddim": euler}
@@ -30,7 +30,8 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Defaults are the thesis', else the release's. Table 5.5: space, denoising, perceptual_weight."""
+    """Defaults are the thesis', else the release's (docs/presets.md). Table 5.5: space, denoising and the perceptual
+    weight."""
 
     steps: int = 3000  # thesis 5.1
     bootstrap_steps: int = 1000  # thesis 5.1: fit to EFT's images first; equal to `steps`, this is mean seeking
@@ -44,8 +45,10 @@ class DistillConfig:
     max_time: float = 1.0  # t is uniform in (0, max_time]
     reuse: int = 1  # optimiser steps on each denoised target
     perceptual_weight: float = 0.1  # release; 0 leaves L_Perp of Eq. 4.5 out
+    perceptual_mean: bool = False  # ours: the perceptual term also while fitting to first images (Table 5.4, fairly)
     distance: Literal["l1", "l2"] = "l2"  # Eq. 4.5; release: l1
-    input_rays: int = 0  # rays of one photo a step; 0 takes the whole photo at render_size (thesis)
+    photos_a_step: Literal["all", "one"] = "all"  # thesis A.3; release: one, each step the next
+    input_rays: int = 0  # rays of a photo a step; 0 takes the whole photo at render_size (thesis)
     input_weight: float = 1.0
     pseudo_weight: float = 1.0  # 0 leaves the photos alone: the same field without any prior
     silhouette_weight: float = 1.0
@@ -53,6 +56,9 @@ class DistillConfig:
     anchor_weight: float = 0.0  # ours: holds 8 x 8 block means of renderings at the feed-forward image's
     hue_share: float = 0.0  # ours: of the hues of targets, so much is the feed-forward image's; their light stays
     opacity_weight: float = 1e-3
+    rendering_distance: Literal["pseudo_huber", "huber"] = "pseudo_huber"  # release; ours: torch's
+    updates: Literal["summed", "separate"] = "summed"  # of Adam: one of both losses; release: one after each
+    adam_eps: float = 1e-8  # torch's default
     grid_rate: float = 5e-3  # release: ten times the MLP's
     mlp_rate: float = 5e-4  # thesis A.3
     pose_rate: float = 0.0  # ours: of turns (radians) and shifts of all photos' cameras but the first; 0 trusts them
@@ -78,7 +84,7 @@ def distill(
     *,
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
-    progress: Callable[[int, dict[str, float]], None] | None = None,
+    progress: Steps | None = None,
     directory: Path | None = None,
 ) -> FieldAsset:
     """A field that explains the photos and whose renderings the prior finds likely.
@@ -94,6 +100,7 @@ def distill(
             run.save(directory)
         if progress is not None:
             progress(run.step, losses)
+            show(progress, run.asset.render)
     return run.asset.eval()
 
 
@@ -112,18 +119,12 @@ class _Run:
         self.seed = int(torch.randint(2**40, (), generator=generator))
         self.asset = FieldAsset(config.asset, generator=torch.Generator().manual_seed(self.seed))
         self.field, self.occupancy = self.asset.field, self.asset.occupancy
-        self.hull = None
-        if self.occupancy is not None:
-            self.hull = visual_hull(evidence.photos, self.occupancy)
-            guessed = visual_hull(evidence.first, self.occupancy) if len(evidence.first) else None
-            if self.hull is not None and guessed is not None:
-                self.hull &= guessed
-        self.carve()
+        self.carving = None if self.occupancy is None else Carving(self.occupancy, evidence.photos, evidence.first)
         groups = self.field.parameter_groups(config.grid_rate, config.mlp_rate)
         self.moves = torch.zeros(len(evidence.photos), 6, device=evidence.photos.images.device)
         if config.pose_rate > 0:
             groups.append({"params": [self.moves.requires_grad_()], "lr": config.pose_rate})
-        self.optimiser = torch.optim.Adam(groups, fused=True, eps=1e-15)
+        self.optimiser = torch.optim.Adam(groups, fused=True, eps=config.adam_eps)
         size = (config.render_size, config.render_size)
         photos = evidence.photos.cameras
         self.photo_rays = (photos if config.input_rays else photos.resized(*size)).rays()
@@ -133,27 +134,31 @@ class _Run:
         self.target: tuple[int, Tensor, Tensor] | None = None
 
     def advance(self) -> dict[str, float]:
-        """One optimiser step on one photo and one pseudo view."""
+        """One step: of the photos, and of one pseudo view."""
         config = self.config
         draws = torch.Generator().manual_seed(self.seed + self.step)
         losses = {"photo": config.input_weight * self.photo_loss(draws)}
-        if config.pseudo_weight > 0 and self.step < config.bootstrap_steps:
-            losses["bootstrap"] = config.pseudo_weight * self.bootstrap_loss(draws)
+        if config.updates == "separate":
+            self.update(losses["photo"])
+        if config.pseudo_weight > 0:
+            mean = self.step < config.bootstrap_steps
+            loss = self.bootstrap_loss(draws) if mean else self.distillation_loss(draws)
+            losses["bootstrap" if mean else "distillation"] = config.pseudo_weight * loss
+        if config.updates == "summed":
+            self.update(torch.stack(list(losses.values())).sum())
         elif config.pseudo_weight > 0:
-            losses["distillation"] = config.pseudo_weight * self.distillation_loss(draws)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        self.optimiser.step()
+            self.update(list(losses.values())[-1])
         self.step += 1
-        if self.occupancy is not None and self.step % config.occupancy_every == 0:
-            self.occupancy.update(self.field, generator=draws)
-            self.carve()
+        if self.carving is not None and self.step % config.occupancy_every == 0:
+            self.carving.occupancy.update(self.field, generator=draws)
+            self.carving.apply(self.step // config.occupancy_every)
         return {name: loss.item() for name, loss in losses.items()}
 
-    def carve(self) -> None:
-        """Nothing is outside of the silhouettes' visual hull: such cells are never sampled."""
-        if self.occupancy is not None and self.hull is not None:
-            self.occupancy.upper.masked_fill_(~self.hull, 0.0)
+    def update(self, loss: Tensor) -> None:
+        """One optimiser step."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
 
     def see(self, rays: Rays, draws: torch.Generator) -> RayRender:
         """A differentiable rendering of flat rays."""
@@ -174,10 +179,15 @@ class _Run:
         return Rays(rays.origins + shift, normalise(directions))
 
     def photo_loss(self, draws: torch.Generator) -> Tensor:
-        """Colour and silhouette of rays of one input photo (thesis A.3: rendering loss on all input images)."""
-        photos, config = self.evidence.photos, self.config
-        index = self.step % len(photos)
-        view = photos[index]
+        """Colour and silhouette of rays of the input photos (thesis A.3: rendering loss on all input images)."""
+        count = len(self.evidence.photos)
+        if self.config.photos_a_step == "one":
+            return self.loss_of_photo(self.step % count, draws)
+        return torch.stack([self.loss_of_photo(i, draws) for i in range(count)]).mean()
+
+    def loss_of_photo(self, index: int, draws: torch.Generator) -> Tensor:
+        """The same of one photo."""
+        view, config = self.evidence.photos[index], self.config
         if config.input_rays:
             chosen = torch.randint(view.images[0].numel(), (config.input_rays,), generator=draws)
             target, masks = view.images.flatten(1)[:, chosen].T, None
@@ -194,7 +204,11 @@ class _Run:
         index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
         rendered = self.render(self.query_rays[index], draws)
         first = self.evidence.first[index].resized(*self.query_rays.shape[1:])
-        return self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
+        loss = self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
+        if self.config.perceptual_mean and self.perceptual is not None:
+            pair = (self._at_prior_size(image) for image in (rendered.image, first.images))
+            loss = loss + self.config.perceptual_weight * self.perceptual(*pair).mean()
+        return loss
 
     def distillation_loss(self, draws: torch.Generator) -> Tensor:
         """Eq. 4.5: distance of a rendering to what the prior makes of its noised self, times w_t = 1 - alphabar."""
@@ -229,10 +243,10 @@ class _Run:
         loss = rendered.alpha.new_zeros(())
         if first.masks is not None and config.coverage_weight > 0:
             coverage = resize(first.masks[index], *self.query_rays.shape[1:])
-            loss = loss + config.coverage_weight * _huber(rendered.alpha, coverage)
+            loss = loss + config.coverage_weight * self.difference(rendered.alpha, coverage)
         if config.anchor_weight > 0:
             means, wanted = (F.adaptive_avg_pool2d(x, 8) for x in (rendered.image, first.images[index]))
-            loss = loss + config.anchor_weight * _huber(means, wanted)
+            loss = loss + config.anchor_weight * self.difference(means, wanted)
         return loss
 
     @torch.no_grad()
@@ -272,10 +286,14 @@ class _Run:
         return F.interpolate(image[None], size, mode="bilinear", align_corners=False)
 
     def _rendering_loss(self, image: Tensor, alpha: Tensor, target: Tensor, masks: Tensor | None) -> Tensor:
-        loss = _huber(image, target)
+        loss = self.difference(image, target)
         if masks is not None:
-            loss = loss + self.config.silhouette_weight * _huber(alpha, masks.reshape(alpha.shape))
+            loss = loss + self.config.silhouette_weight * self.difference(alpha, masks.reshape(alpha.shape))
         return loss + self._opacity(alpha)
+
+    def difference(self, a: Tensor, b: Tensor) -> Tensor:
+        """The configured distance of renderings, per number, averaged."""
+        return (pseudo_huber if self.config.rendering_distance == "pseudo_huber" else huber)(a, b)
 
     def _opacity(self, alpha: Tensor) -> Tensor:
         """Release: 1e-3 * mean sqrt(alpha^2 + 0.01) keeps empty space empty."""
@@ -316,39 +334,18 @@ class _Run:
                 self.target = (int(target["index"]), target["latent"], target["weight"])
 
 
-@torch.no_grad()
-def visual_hull(photos: Views, occupancy: Occupancy, *, threshold: float = 0.08) -> Bool[Tensor, "r r r"] | None:
-    """Cells whose middle falls on (widened) foreground in every photo; None without masks."""
-    if photos.masks is None:
-        return None
-    r, bound = occupancy.config.resolution, occupancy.config.bound
-    axis = (torch.arange(r, device=photos.images.device) + 0.5) / r * 2 * bound - bound
-    cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 3)
-    pixels, depth = photos.cameras.project(cells.expand(len(photos), -1, -1))
-    spread = _blur(photos, 2 * bound / r)
-    size = dict(height=photos.cameras.height, width=photos.cameras.width)
-    found, seen = sample_epipolar(spread[:, None], pixels[:, None], depth[:, None], **size)
-    edges = [photos.masks[..., i, :] for i in (0, -1)] + [photos.masks[..., i] for i in (0, -1)]
-    cut = torch.stack([edge.flatten(1).amax(1) for edge in edges]).amax(0) > 0.5  # the object may go on outside
-    inside = (found[:, 0, :, 0] > threshold) | (cut[:, None] & ~seen[:, 0])
-    return inside.all(0).reshape(r, r, r)
-
-
-def _blur(photos: Views, cell: float) -> Float[Tensor, "n 1 h w"]:
-    """Masks widened by about one cell as seen from the photos' cameras."""
-    assert photos.masks is not None
-    pixels = cell * photos.cameras.intrinsics[:, 0, 0] / photos.cameras.centers.norm(dim=-1).clamp(min=1e-3)
-    reach = int(pixels.max().ceil().clamp(1, 16))
-    return F.max_pool2d(photos.masks, 2 * reach + 1, stride=1, padding=reach)
-
-
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")}
 
 
-def _huber(a: Tensor, b: Tensor, scale: float = 0.1) -> Tensor:
-    """Quadratic below `scale` and linear above (release: scaling 0.1), per number, averaged."""
+def huber(a: Tensor, b: Tensor, scale: float = 0.1) -> Tensor:
+    """Quadratic below `scale` and linear above: 0.05 at a difference of 0.1, 0.95 at one of 1; averaged."""
     return F.huber_loss(a, b, delta=scale) / scale
+
+
+def pseudo_huber(a: Tensor, b: Tensor, scale: float = 0.1) -> Tensor:
+    """scale (sqrt(1 + (d / scale)^2) - 1): 0.0414 at a difference d of 0.1, 0.905 at one of 1; averaged (release)."""
+    return scale * ((1 + ((a - b) / scale).square()).sqrt() - 1).mean()
 
 
 def _distance(a: Tensor, b: Tensor, kind: str) -> Tensor:

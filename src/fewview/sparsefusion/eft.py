@@ -5,6 +5,7 @@ Everything geometric is expressed in the query camera's own frame.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
-from fewview.geometry.epipolar import sample_epipolar
+from fewview.geometry.epipolar import sample_corners, sample_epipolar
 from fewview.geometry.transforms import apply, normalise
 from fewview.nn.layers import TransformerLayer, harmonic, key_bias
 from fewview.nn.resnet import WIDTHS, ResNet18Pyramid, upsampled
@@ -34,6 +35,14 @@ class EFTConfig:
     depth_samples: int = 20  # thesis A.1
     depth_range: float = 5.0  # near and far are s -+ this, thesis A.1
     query_ray_first: bool = False  # thesis A.1: the first transformer sees it too; release: it does not
+    view_ray: Literal["middle", "average"] = "average"  # of a view, for the third transformer: to the middle sample
+    # (release), or averaged over the samples with the weights of their features (ours, and all weights whose config
+    # does not say)
+    depth_centre: Literal["query", "scene"] = "query"  # s: the query camera's distance to the origin, and near is kept
+    # in front; or the mean over the scene's cameras (thesis), and near as it comes (release)
+    sampling: Literal["seen", "corners"] = "seen"  # points that a view does not see are hidden; or (release) features
+    # lie on a grid from corner pixel to corner pixel, and points that nobody sees take the border's
+    batch_statistics: bool = False  # release: batch norm uses the context's own statistics at inference too
     unit_lengths: bool = False  # ours: encode depths over [-1, 1] and moments in units of s, against aliasing
     alpha: bool = False  # ours: a fourth output, coverage, tells black objects from the black background
     copy: bool = False  # ours: colours may be copied from the photos, averaged as the features are
@@ -76,6 +85,7 @@ class Context:
 
     features: Float[Tensor, "b m c h w"]
     views: Views
+    distance: Float[Tensor, " b"]  # mean distance of the scene's cameras to the origin
 
 
 class EFT(nn.Module):
@@ -85,7 +95,7 @@ class EFT(nn.Module):
         super().__init__()
         self.config = config
         ray, depth = 6 * (2 * config.octaves + 1), 2 * config.octaves + 1
-        self.backbone = ResNet18Pyramid()
+        self.backbone = ResNet18Pyramid(batch_statistics=config.batch_statistics)
         self.geometry_size = ray * (2 if config.query_ray_first else 1) + depth
         first, second, third = config.layers
         self.across_views = Group(self.geometry_size + sum(WIDTHS) + 3, first, config)  # "Init Transformer"
@@ -98,14 +108,20 @@ class EFT(nn.Module):
             self.gate = nn.Linear(config.dim, 1)
             nn.init.constant_(self.gate.bias, -3.0)  # starts by painting its own colours
 
-    def encode(self, context: Views) -> Context:
+    def encode(self, context: Views, scene: Cameras | None = None) -> Context:
         """Image features, once per context. As the embedding is linear, it is applied before sampling: the same
-        numbers as sampling 512 channels first, for a fraction of the work."""
+        numbers as sampling 512 channels first, for a fraction of the work.
+
+        `scene` "b n" are the cameras that depths are centred by at `depth_centre="scene"`; the context's unless given.
+        """
         b, m, _, height, width = context.images.shape
         maps = self.backbone(context.images.flatten(0, 1))
         weight = self.across_views.embed.weight[:, self.geometry_size : -3]
-        projected = F.conv2d(upsampled(maps, height // 2, width // 2), weight[:, :, None, None])
-        return Context(projected.float().unflatten(0, (b, m)), context)
+        corners = self.config.sampling == "corners"
+        pyramid = upsampled(maps, height // 2, width // 2, align_corners=corners)
+        projected = F.conv2d(pyramid, weight[:, :, None, None])
+        distance = (scene or context.cameras).centers.norm(dim=-1).mean(-1)
+        return Context(projected.float().unflatten(0, (b, m)), context, distance)
 
     def forward(
         self, context: Context, targets: Cameras, pixels: Float[Tensor, "b q n 2"]
@@ -113,7 +129,7 @@ class EFT(nn.Module):
         """Colours and features of the rays through image points of the targets (batch "b q")."""
         b, q, n, _ = pixels.shape
         with torch.autocast(pixels.device.type, enabled=False):  # geometry wants all its digits
-            directions, depths = self.query_rays(targets, pixels)
+            directions, depths = self.query_rays(targets, pixels, context.distance)
             points = directions[..., None, :] * depths[..., None]  # b q n d 3, in the query frame
             tokens, photographed, seen = self.sample(context, targets, points)
             rays, query = self.ray_encodings(context, targets, points)
@@ -130,6 +146,8 @@ class EFT(nn.Module):
         weights = self.ray_weights(x, valid.flatten(0, 3))
         averages = ((t * weights).sum(1).unflatten(0, (b, q, n, m)) for t in (x, rays.flatten(0, 3), photographed))
         x, ray, photographed = averages
+        if self.config.view_ray == "middle":
+            ray = rays[..., d // 2, :]
         x = linear_of_concatenation(self.over_views.embed, [x, query[..., 0, :], ray]).flatten(0, 2)
         seen_at_all = valid.amax(-1).flatten(0, 2)
         x = self.over_views(x, seen_at_all)
@@ -149,16 +167,19 @@ class EFT(nn.Module):
         return torch.cat([colour, own[..., 3:]], dim=-1)
 
     def query_rays(
-        self, targets: Cameras, pixels: Float[Tensor, "b q n 2"]
+        self, targets: Cameras, pixels: Float[Tensor, "b q n 2"], distance: Float[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b q n 3"], Float[Tensor, "b q n d"]]:
         """Directions in the query frame with z = 1, and z-depths s - range .. s + range, never nearer than s / 10.
 
-        s is the query camera's own distance to the origin (thesis: the mean over all cameras of the scene, held-out
-        ones included).
+        s is the query camera's own distance to the origin, or the scene's `distance` as it is (thesis: the mean over
+        all cameras of the scene, held-out ones included).
         """
         steps = torch.linspace(-1, 1, self.config.depth_samples, device=pixels.device, dtype=pixels.dtype)
-        s = targets.centers.norm(dim=-1)[..., None]
-        depths = torch.maximum(s + self.config.depth_range * steps, 0.1 * s)
+        if self.config.depth_centre == "scene":
+            depths = (distance[:, None, None] + self.config.depth_range * steps).expand(*targets.shape, -1)
+        else:
+            s = targets.centers.norm(dim=-1)[..., None]
+            depths = torch.maximum(s + self.config.depth_range * steps, 0.1 * s)
         return targets.in_cam(pixels), depths[..., None, :].expand(*pixels.shape[:-1], -1)
 
     def sample(
@@ -170,8 +191,9 @@ class EFT(nn.Module):
         world = apply(targets.world_from_cam[..., None, :, :], points.flatten(2, 3)[:, :, None]).reshape(b, 1, -1, 3)
         pixels, depth = views.cameras.project(world.expand(-1, views.images.shape[1], -1, -1))
         size = dict(height=views.cameras.height, width=views.cameras.width)
-        features, seen = sample_epipolar(context.features, pixels, depth, **size)
-        colours, _ = sample_epipolar(views.images, pixels, depth, **size)
+        look = sample_corners if self.config.sampling == "corners" else sample_epipolar
+        features, seen = look(context.features, pixels, depth, **size)
+        colours, _ = look(views.images, pixels, depth, **size)
         features = features + colours @ self.across_views.embed.weight[:, -3:].mT
         shape = dict(q=q, n=n, d=d)
         seen = rearrange(seen, "b m (q n d) -> b q n m d", **shape)

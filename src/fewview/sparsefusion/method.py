@@ -16,7 +16,7 @@ from fewview.diffusion.schedules import COSINE
 from fewview.errors import InputError
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.paths import CameraPrior
-from fewview.progress import Progress, silent, steps_of
+from fewview.progress import Progress, show, silent, steps_of, through
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
@@ -38,14 +38,18 @@ class SparseFusionConfig:
     photo_size: int = 128  # pixels a side of the cropped photos that supervise the field directly
     guidance: float = 1.0  # release: no classifier-free guidance
     first_size: int = 32  # pixels a side of EFT's images for the bootstrap (release: 32, of 256)
+    circle: Literal["axis", "mean"] = "axis"  # centre of the pseudo cameras' circle: on the axis through the object
+    # (ours), or the mean of the input cameras (thesis A.3)
 
     @staticmethod
     def preset(name: str) -> "SparseFusionConfig":
-        """`thesis`, or one of `fast`, `default` and `quality`, which fit two CPU cores (some 1, 2 and 5 minutes)."""
-        if name == "thesis":
-            return SparseFusionConfig()
+        """`thesis` and `release`, as published (docs/presets.md), or one of `fast`, `default` and `quality`, which fit
+        two CPU cores (some 1, 2 and 5 minutes)."""
+        published = {"thesis": THESIS, "release": RELEASE}
+        if name in published:
+            return published[name]
         if name not in PRESETS:
-            raise InputError(f"The preset '{name}' does not exist; choose from {', '.join([*PRESETS, 'thesis'])}.")
+            raise InputError(f"The preset '{name}' does not exist; choose from {', '.join([*PRESETS, *published])}.")
         return replace(SparseFusionConfig(), distill=PRESETS[name])
 
 
@@ -69,32 +73,56 @@ CPU = DistillConfig(
     max_time=0.4,
     anchor_weight=1.0,
     hue_share=1.0,
+    photos_a_step="one",
     input_rays=1024,
     grid_rate=1e-2,
     mlp_rate=2e-3,
+    rendering_distance="huber",
+    adam_eps=1e-15,
 )
 PRESETS = {
     "fast": replace(CPU, steps=300, bootstrap_steps=150, pseudo_views=20, reuse=3),
     "default": replace(CPU, steps=600, bootstrap_steps=250),
     "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
 }
+THESIS_ASSET = FieldAssetConfig(ngp=FieldConfig(grid=HashGridConfig(kind="hash")), occupancy=None)
+THESIS = SparseFusionConfig(DistillConfig(asset=THESIS_ASSET), first_size=128, circle="mean")
+RELEASE = replace(
+    THESIS,
+    distill=replace(
+        THESIS.distill,
+        asset=FieldAssetConfig(occupancy=None),  # a tiled grid
+        pseudo_views=82,
+        sampler="plms_ancestral",
+        distance="l1",
+        photos_a_step="one",
+        updates="separate",
+    ),
+    first_size=32,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Input photos in the normalised frame: as the networks want them, and sharper for the field."""
+    """Input photos in the frame of the method: as the networks want them, and sharper for the field."""
 
     norm_from_world: Float[Tensor, "4 4"]
     context: Views
     photos: Views
 
+    def normalised(self, cameras: Cameras) -> Cameras:
+        """Cameras of the world, in the normalised frame."""
+        return cameras.transformed(self.norm_from_world)
 
-def prepare(views: Views, size: int, photo_size: int) -> Prepared:
-    """Crop to the object, composite on black, and move to the frame that the views themselves define."""
-    photos = crop_to_object(views, photo_size).on_black()
-    frame = norm_from_world(photos)
+
+def prepare(views: Views, config: VLDMConfig, photo_size: int | None = None) -> Prepared:
+    """Crop to the object, composite on black, and move to the frame that the views themselves define, or leave them
+    in their world, as the networks are used to. Photos for the field have `photo_size` pixels a side, or the networks'
+    own."""
+    photos = crop_to_object(views, photo_size or config.size).on_black()
+    frame = norm_from_world(photos) if config.frame == "object" else torch.eye(4).to(photos.images)
     photos = photos.transformed(frame)
-    return Prepared(frame, photos.resized(size, size), photos)
+    return Prepared(frame, photos.resized(config.size, config.size), photos)
 
 
 class SparseFusionMethod:
@@ -133,7 +161,9 @@ class SparseFusionMethod:
         """
         report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
-        prepared = prepare(views, self.model.config.size, self.config.photo_size)
+        prepared = prepare(views, self.model.config, self.config.photo_size)
+        if self.config.seeking != "photos":
+            show(report, eft_asset(self.model, prepared).render)
         queries = self.pseudo_cameras(prepared, generator)
         config, steps = self.config.distill, self.config.distill.steps
         if self.config.seeking == "photos":
@@ -150,7 +180,7 @@ class SparseFusionMethod:
             config,
             generator=generator,
             perceptual=self.perceptual,
-            progress=steps_of(report, "distilling the scene", steps),
+            progress=steps_of(through(report, prepared.normalised), "distilling the scene", steps),
             directory=directory,
         )
         asset.norm_from_world.copy_(prepared.norm_from_world)
@@ -158,7 +188,7 @@ class SparseFusionMethod:
 
     def pseudo_cameras(self, prepared: Prepared, generator: torch.Generator) -> Cameras:
         """Cameras of the distribution that the input cameras alone define (A.3; the release used held-out ones too)."""
-        prior = CameraPrior.fit(prepared.context.cameras)
+        prior = CameraPrior.fit(prepared.context.cameras, centre=self.config.circle)
         return prior.sample(self.config.distill.pseudo_views, generator=generator)
 
     @torch.no_grad()
@@ -200,13 +230,18 @@ class ImageAsset:
     @torch.no_grad()
     def render(self, cameras: Cameras) -> Render:
         """One picture for each camera of a batch, at the model's size, resampled to the cameras' size."""
-        moved = cameras.transformed(self.prepared.norm_from_world)
+        moved = self.prepared.normalised(cameras)
         size = self.model.config.size
         pictures = torch.stack([self.picture(moved[i].resized(size, size)) for i in range(len(moved))])
         shape = (cameras.height, cameras.width)
         pictures = torch.nn.functional.interpolate(pictures, shape, mode="bilinear", antialias=True).clamp(0, 1)
         alpha = pictures[:, 3:] if pictures.shape[1] == 4 else torch.ones_like(pictures[:, :1])
         return Render(pictures[:, :3], alpha, torch.zeros_like(alpha))
+
+
+def eft_asset(model: VLDM, prepared: Prepared) -> ImageAsset:
+    """EFT's pictures of any cameras."""
+    return ImageAsset(model, prepared, lambda camera: eft_image(model, prepared.context, camera, model.config.size))
 
 
 class EFTImages:
@@ -218,9 +253,7 @@ class EFTImages:
     def reconstruct(
         self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> Asset:
-        prepared = prepare(views, self.model.config.size, self.model.config.size)
-        size = self.model.config.size
-        return ImageAsset(self.model, prepared, lambda camera: eft_image(self.model, prepared.context, camera, size))
+        return eft_asset(self.model, prepare(views, self.model.config))
 
 
 class VLDMSamples:
@@ -233,7 +266,7 @@ class VLDMSamples:
         self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> Asset:
         generator = generator or torch.Generator().manual_seed(0)
-        prepared = prepare(views, self.model.config.size, self.model.config.size)
+        prepared = prepare(views, self.model.config)
 
         def picture(camera: Cameras) -> Tensor:
             return sample_view(self.model, prepared.context, camera, self.steps, generator=generator)

@@ -26,6 +26,7 @@ from fewview.diffusion.denoiser import (
 from fewview.diffusion.schedules import COSINE
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
 from fewview.nn.unet import UNet, UNetConfig
+from fewview.processes import own, whole
 from fewview.sparsefusion.eft import EFT, Context, EFTConfig
 from fewview.views import Views
 
@@ -38,7 +39,12 @@ class VLDMConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     size: int = 256  # pixels a side
+    frame: Literal["object", "world"] = "object"  # what the networks see: the frame that input views define (ours), or
+    # (release) the world as it comes, which must be centred and scaled as CO3D's
     prediction: Literal["epsilon", "v"] = "epsilon"  # Eq. 4.2
+    rays: Literal["centres", "corners"] = (
+        "centres"  # of latent cells (thesis A.2); release: corner pixel to corner pixel
+    )
     weighting: Literal["one", "p2", "min_snr"] = "p2"  # release; Eq. 4.2 has none
     condition_dropout: float = 0.1  # release: features are zeroed, for classifier-free guidance
     noise_draws: int = 12  # release: noises and times for each query image
@@ -68,8 +74,7 @@ class VLDM(nn.Module):
     def feature_maps(self, context: Context, targets: Cameras) -> tuple[Tensor, Float[Tensor, "b q c h w"]]:
         """Colours and features at the patch centres, both as maps of latent size."""
         cells = self.config.cells
-        pixels = patch_centres(targets, cells)
-        maps = self.eft(context, targets, pixels)
+        maps = self.eft(context, targets, self.points(targets, cells))
         colours, features = (m.mT.unflatten(-1, (cells, cells)) for m in maps)
         return colours, torch.cat([features, colours], dim=2) if self.config.see_colours else features
 
@@ -78,9 +83,13 @@ class VLDM(nn.Module):
     ) -> Float[Tensor, "b q channels {size} {size}"]:
         """EFT's own images (g_psi): one ray through each pixel centre of a `size` x `size` image."""
         encoded = self.eft.encode(context)
-        pixels = patch_centres(targets, size)
+        pixels = self.points(targets, size)
         parts = [self.eft(encoded, targets, part)[0] for part in pixels.split(chunk, dim=2)]
         return torch.cat(parts, dim=2).mT.unflatten(-1, (size, size))
+
+    def points(self, cameras: Cameras, cells: int) -> Float[Tensor, "*batch n 2"]:
+        """Image points of cells x cells rays, as configured."""
+        return (patch_corners if self.config.rays == "corners" else patch_centres)(cameras, cells)
 
     def condition(self, context: Views, targets: Cameras, *, guidance: float = 1.0) -> Denoiser:
         """A Prior's denoiser: context batch "m", targets batch "q", latents batch "q"; each target on its own."""
@@ -105,11 +114,20 @@ def patch_centres(cameras: Cameras, cells: int) -> Float[Tensor, "*batch n 2"]:
     return pixels.expand(*cameras.shape, -1, -1)
 
 
+def patch_corners(cameras: Cameras, cells: int) -> Float[Tensor, "*batch n 2"]:
+    """Image points from the first pixel's centre to the last's, evenly, as the release has them."""
+    axes = (torch.linspace(0.5, n - 0.5, cells) for n in (cameras.height, cameras.width))
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    pixels = torch.stack([x, y], dim=-1).reshape(-1, 2).to(cameras.intrinsics)
+    return pixels.expand(*cameras.shape, -1, -1)
+
+
 def colour_loss(eft: EFT, context: Views, queries: Views, rays: int, *, generator: torch.Generator) -> Tensor:
     """Eq. 4.1 on `rays` random image points of each query view; coverage counts as a fourth channel."""
     b, q = queries.cameras.shape
     size = torch.tensor([queries.cameras.width, queries.cameras.height])
-    pixels = (torch.rand(b, q, rays, 2, generator=generator) * size).to(queries.images)
+    drawn = own(torch.rand(whole(b, generator), q, rays, 2, generator=generator), generator)
+    pixels = (drawn * size).to(queries.images)
     target = point_samples(queries, pixels, eft.colour.out_features)
     predicted, _ = eft(eft.encode(context), queries.cameras, pixels)
     return (predicted - target).square().mean()
@@ -137,11 +155,12 @@ def diffusion_loss(
     """Eq. 4.2 with the configured weighting, for `noise_draws` noises and times of every latent."""
     config = model.config
     latents, features = (t.repeat_interleave(config.noise_draws, 0) for t in (latents, features))
-    n = len(latents)
-    times = (torch.rand(n, generator=generator) + torch.arange(n)) / n * COSINE.latest  # stratified: less variance
-    times = times.to(latents)
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    keep = torch.rand(n, generator=generator).to(latents) >= config.condition_dropout
+    n = whole(len(latents), generator)
+    strata = torch.randperm(n, generator=generator)  # in random order, so that no image has the low levels alone
+    times = (torch.rand(n, generator=generator) + strata) / n * COSINE.latest
+    times = own(times, generator).to(latents)
+    noise = own(torch.randn(n, *latents.shape[1:], generator=generator), generator).to(latents)
+    keep = own(torch.rand(n, generator=generator), generator).to(latents) >= config.condition_dropout
     x, logsnr = noisy(latents, noise, times), COSINE.logsnr(times)
     predicted = model.unet(x, logsnr, features * keep[:, None, None, None])
     target = velocity(latents, noise, *alpha_std(times, latents)) if config.prediction == "v" else noise
@@ -168,8 +187,8 @@ def joint_loss(
     if rays:
         colour = colour_loss(model.eft, context, queries, rays, generator=generator)
     else:
-        centres = patch_centres(queries.cameras, model.config.cells)
-        colour = (colours.flatten(-2).mT - point_samples(queries, centres, colours.shape[2])).square().mean()
+        points = model.points(queries.cameras, model.config.cells)
+        colour = (colours.flatten(-2).mT - point_samples(queries, points, colours.shape[2])).square().mean()
     with torch.no_grad():
         latents = model.codec.encode(queries.images.flatten(0, 1))
     diffusion = diffusion_loss(model, latents, features.flatten(0, 1), generator=generator)

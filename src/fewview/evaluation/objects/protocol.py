@@ -28,21 +28,27 @@ def evaluate(
     out: Path,
     *,
     lpips: nn.Module | None = None,
+    alex: nn.Module | None = None,
     progress: Callable[[str], None] | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Failure]:
     """Writes results.jsonl, pictures/<scene>.png and failures.jsonl to `out`, and returns this run's failures.
 
     A failure ends one method on one scene and nothing else. Rows that exist are not made again, except those without
-    LPIPS when `lpips` is given (it is moved to `device`). The inputs are never judged.
+    LPIPS when `lpips` is given (it is moved to `device`), or without LPIPS-Alex, which no method optimises, when `alex`
+    is. The inputs are never judged.
     """
     splits = plan_splits(scenes, protocol, out)
     rows = read_rows(out / RESULTS)
-    if lpips is not None and any(row.lpips is None for row in rows):
-        rows = [row for row in rows if row.lpips is not None]
+    kept = [
+        row for row in rows if (lpips is None or row.lpips is not None) and (alex is None or row.lpips_alex is not None)
+    ]
+    if len(kept) < len(rows):
+        rows = kept
         write_lines(out / RESULTS, rows)
     device = torch.device(device)
-    judge = _Judge(tuple(reconstructors), protocol, out, lpips.to(device) if lpips else None, device)
+    nets = [net.to(device) if net else None for net in (lpips, alex)]
+    judge = _Judge(tuple(reconstructors), protocol, out, nets[0], nets[1], device)
     cases = [_SceneCase(judge, scene, splits[scene.name], protocol.seed + i) for i, scene in enumerate(scenes)]
     runner = Runner(out, RESULTS, {row.key for row in rows}, progress, device)
     return failures_of(runner.run(reconstructors, cases))
@@ -75,12 +81,19 @@ def measure(
     truth: Float[Tensor, "batch 3 height width"],
     lpips: nn.Module | None = None,
 ) -> list[tuple[float, float, float | None]]:
-    """PSNR (dB), SSIM and LPIPS of each image; one image at a time in LPIPS, which bounds the memory."""
-    distances: list[float | None] = [None] * len(images)
+    """PSNR (dB), SSIM and LPIPS of each image."""
     with torch.no_grad():
-        if lpips is not None:
-            distances = [float(lpips(a[None], b[None])) for a, b in zip(images, truth)]
-        return list(zip(psnr(images, truth).tolist(), ssim(images, truth).tolist(), distances))
+        return list(zip(psnr(images, truth).tolist(), ssim(images, truth).tolist(), distances(images, truth, lpips)))
+
+
+def distances(
+    images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"], net: nn.Module | None
+) -> list[float | None]:
+    """Of each image by a network, or None; one image at a time, which bounds the memory."""
+    if net is None:
+        return [None] * len(images)
+    with torch.no_grad():
+        return [float(net(a[None], b[None])) for a, b in zip(images, truth)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +104,7 @@ class _Judge:
     protocol: Protocol
     out: Path
     lpips: nn.Module | None
+    alex: nn.Module | None
     device: torch.device
 
     def render_path(self, scene: str, method: str, view: int) -> Path:
@@ -127,9 +141,10 @@ class _SceneCase:
         category = getattr(self.scene, "category", None) or self.name.split("/")[0]
         angles = angle_to_nearest(truth.cameras, context.cameras).tolist()
         numbers = measure(images, truth.on_black().images, self.of.lpips)
+        second = distances(images, truth.on_black().images, self.of.alex)
         return [
-            Row(self.name, category, name, view, *values, round(angle, 3), seconds)
-            for view, values, angle in zip(self.split.held_out, numbers, angles)
+            Row(self.name, category, name, view, *values, round(angle, 3), seconds, alex)
+            for view, values, angle, alex in zip(self.split.held_out, numbers, angles, second)
         ]
 
     def draw(self, shown: Views) -> None:

@@ -15,12 +15,13 @@ from fewview.evaluation.objects.protocol import RESULTS, unmended
 from fewview.evaluation.objects.splits import read_plan
 from fewview.evaluation.rows import Row, read_rows
 
-Metric = Literal["psnr", "ssim", "lpips"]
+Metric = Literal["psnr", "ssim", "lpips", "lpips_alex"]
 K = TypeVar("K", bound=Hashable)
 
 METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips")
-TITLES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
-DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
+SECOND: Metric = "lpips_alex"  # beside them where all rows have it
+TITLES = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "lpips_alex": "LPIPS-Alex ↓"}
+DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "lpips_alex": 3}
 DASH = "-"
 ANGLES = (0.0, 15.0, 30.0, 45.0, 60.0, 90.0, 180.0)  # degrees
 
@@ -90,15 +91,20 @@ def common(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if {other.method for other in have[row.scene, row.view]} == methods]
 
 
+def metrics_of(rows: Sequence[Row]) -> tuple[Metric, ...]:
+    """The metrics that all rows may have."""
+    return (*METRICS, SECOND) if rows and all(row.lpips_alex is not None for row in rows) else METRICS
+
+
 def by_method(rows: Sequence[Row]) -> Table:
     """Every metric of every method, mean ± standard error over scenes (as thesis Table 5.2), and its time."""
-    body = []
+    body, metrics = [], metrics_of(rows)
     for method, own in _grouped(rows, lambda row: row.method).items():
-        means = [mean_over_scenes(own, metric) for metric in METRICS]
+        means = [mean_over_scenes(own, metric) for metric in metrics]
         seconds = sum({row.scene: row.seconds for row in own}.values()) / means[0].n
-        cells = (mean.text(DIGITS[metric]) for metric, mean in zip(METRICS, means))
+        cells = (mean.text(DIGITS[metric]) for metric, mean in zip(metrics, means))
         body.append((method, *cells, str(means[0].n), f"{seconds:.1f}"))
-    header = ("method", *(TITLES[metric] for metric in METRICS), "scenes", "seconds")
+    header = ("method", *(TITLES[metric] for metric in metrics), "scenes", "seconds")
     return Table("Held-out views, mean ± standard error over scenes", header, tuple(body))
 
 
@@ -145,11 +151,11 @@ def paired(
 
 def differences(rows: Sequence[Row], method: str, *, generator: torch.Generator) -> Table:
     """`method` minus every other method, with 95 % intervals."""
-    body = []
+    body, metrics = [], metrics_of(rows)
     for other in _grouped(rows, lambda row: row.method):
         if other != method:
-            body.append((other, *(_difference(rows, method, other, metric, generator) for metric in METRICS)))
-    header = (f"{method} minus", *(TITLES[metric] for metric in METRICS))
+            body.append((other, *(_difference(rows, method, other, metric, generator) for metric in metrics)))
+    header = (f"{method} minus", *(TITLES[metric] for metric in metrics))
     return Table("Paired differences with 95 % bootstrap intervals over scenes", header, tuple(body))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -53,6 +54,26 @@ def evaluate_rooms(
         fresh = {row.method for rows in outcomes if not isinstance(rows, Failure) for row in rows}
         measure_sets(out, trunk, fresh=fresh, progress=progress)
     return failures_of(outcomes)
+
+
+@runtime_checkable
+class Made(Protocol):
+    """A scene, and the frames that it was made of, of the path's first cameras."""
+
+    @property
+    def scene(self) -> Asset: ...
+
+    @property
+    def images(self) -> Views: ...
+
+
+@runtime_checkable
+class MakesFrames(Protocol):
+    """A method whose generated frames can be had, and judged beside the renders of its scene."""
+
+    def generate(
+        self, views: Views, path: Cameras | None = None, *, generator: torch.Generator | None = None
+    ) -> Made: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +130,14 @@ class _WalkCase:
 
     def judge(self, name: str, method: Reconstructor, shown: _Shown, generator: torch.Generator) -> list[RoomRow]:
         """Reconstructs from the references, renders all judged frames and measures them."""
-        asset, seconds = timed(lambda: method.reconstruct(shown.references, path=shown.path, generator=generator))
+        (asset, frames), seconds = timed(lambda: _made(method, shown, generator))
         renders = render_each(asset, shown.truth.cameras)
         save_strip(self.strip(name), renders.image)
         views = self.scores(shown, renders)
         generated, between = (self.pairs(renders.image, shown, kind) for kind in KINDS)
         clip, setting = self.walk.name, self.setting
-        return [RoomRow(clip, name, setting, seconds, _splats(asset), views, generated, between)]
+        own = None if frames is None else self.frame_pairs(frames, shown)
+        return [RoomRow(clip, name, setting, seconds, _splats(asset), views, generated, between, own)]
 
     def strip(self, method: str) -> Path:
         return strip_path(self.of.out, method, self.setting, self.walk.name)
@@ -143,6 +165,12 @@ class _WalkCase:
         pairs = [(place(a), place(b)) for a, b in shown.window.pairs(kind)]
         return tuple(pair_seds(images, shown.truth.cameras, pairs))
 
+    def frame_pairs(self, frames: Views, shown: _Shown) -> tuple[PairSed, ...]:
+        """Generated frames that are a stride apart, as they came out of the method."""
+        place = shown.window.targets.index
+        pairs = [(place(a), place(b)) for a, b in shown.window.pairs("generated")]
+        return tuple(pair_seds(frames.images, shown.path, pairs))
+
     def draw(self, shown: _Shown) -> None:
         """A sheet of frames between the generated ones."""
         out, between = self.of.out, [shown.window.judged.index(frame) for frame in shown.window.between]
@@ -165,6 +193,15 @@ class _WalkCase:
         judged = row.of(kind)
         mean = sum(view.psnr for view in judged) / max(len(judged), 1)
         return f"{self.name}: {row.method} {mean:.2f} dB {kind}, {row.seconds:.1f} s"
+
+
+def _made(method: Reconstructor, shown: _Shown, generator: torch.Generator) -> tuple[Asset, Views | None]:
+    """The scene of a method, and the frames that it generated for all of the path, if it did."""
+    if not isinstance(method, MakesFrames):
+        return method.reconstruct(shown.references, path=shown.path, generator=generator), None
+    made = method.generate(shown.references, shown.path, generator=generator)
+    whole = len(made.images) == len(shown.path)
+    return made.scene, made.images.resized(shown.path.height, shown.path.width) if whole else None
 
 
 def _lpips(net: Lpips, images: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

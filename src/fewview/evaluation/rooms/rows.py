@@ -39,6 +39,7 @@ class RoomRow:
     views: tuple[ViewScore, ...]
     generated_pairs: tuple[PairSed, ...]
     between_pairs: tuple[PairSed, ...]
+    frame_pairs: tuple[PairSed, ...] | None = None  # of the generated frames themselves, not of renders of the scene
 
     @property
     def key(self) -> Key:

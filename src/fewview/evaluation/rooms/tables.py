@@ -13,7 +13,7 @@ from fewview.evaluation.objects.tables import DASH, Mean, Table
 from fewview.evaluation.rooms.plan import read_plan, unmended
 from fewview.evaluation.rooms.regions import RegionScore, decibels
 from fewview.evaluation.rooms.rows import RESULTS, SETS, RoomRow, SetRow, ViewScore, common, read_rooms
-from fewview.evaluation.rooms.tsed import THRESHOLD, median_sed, tsed
+from fewview.evaluation.rooms.tsed import THRESHOLD, PairSed, agreeing_share, matched_share, median_sed, tsed
 from fewview.evaluation.rooms.windows import KINDS, Kind
 from fewview.evaluation.rows import read_lines
 
@@ -129,23 +129,33 @@ def classes(rows: list[RoomRow], kind: Kind, title: str) -> Table:
 
 
 def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, title: str, *, size: int) -> Table:
-    """KID, FID and TSED. KID is in thousandths; small images get a threshold too that is 2 px of 256."""
+    """KID (in thousandths), FID, and TSED with its two parts; small images get a threshold too that is 2 px of 256.
+
+    A method whose frames were kept has a second line: of these themselves, before a scene was made of them.
+    """
     trunks = list(dict.fromkeys(row.trunk for row in found))
     strict = THRESHOLD * size / 256
     names = [f"{name}-{trunk} ↓" for trunk in trunks for name in ("10³ KID", "FID")]
     timed = ["TSED 2 px ↑", *([f"TSED {strict:g} px ↑"] if strict < THRESHOLD else [])]
-    header = ("method", *names, "N", *timed, "median SED (px) ↓", "too few matches", "pairs")
+    header = ("method", *names, "N", *timed, "enough matches ↑", "of these consistent ↑", "median SED (px) ↓", "pairs")
     body = []
     for method, own in by_method(rows).items():
         mine = {row.trunk: row for row in found if row.method == method}
         cells = [cell for trunk in trunks for cell in _fidelity(mine.get(trunk))]
         pairs = [pair for row in own for pair in row.pairs(kind)]
-        limits = (THRESHOLD, strict) if strict < THRESHOLD else (THRESHOLD,)
-        shares = [_text(tsed(pairs, limit), 3) for limit in limits]
         n = str(next(iter(mine.values())).n) if mine else DASH
-        few = str(sum(pair.few for pair in pairs))
-        body.append((method, *cells, n, *shares, _text(median_sed(pairs), 3), few, str(len(pairs))))
+        body.append((method, *cells, n, *_consistency(pairs, strict)))
+        frames = [pair for row in own for pair in row.frame_pairs or ()]
+        if kind == "generated" and frames:
+            body.append((f"{method}, its frames", *(DASH for _ in names), DASH, *_consistency(frames, strict)))
     return Table(title, header, tuple(body))
+
+
+def _consistency(pairs: list[PairSed], strict: float) -> tuple[str, ...]:
+    """TSED at both thresholds, its two parts at 2 px, the median SED, and the number of pairs."""
+    limits = (THRESHOLD, strict) if strict < THRESHOLD else (THRESHOLD,)
+    values = [*(tsed(pairs, limit) for limit in limits), matched_share(pairs), agreeing_share(pairs), median_sed(pairs)]
+    return (*(_text(value, 3) for value in values), str(len(pairs)))
 
 
 def along(rows: list[RoomRow], title: str, *, size: int) -> Table:

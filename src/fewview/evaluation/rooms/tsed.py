@@ -2,7 +2,8 @@
 
 Matched points of two frames have a symmetric epipolar distance (SED): the mean, over both images, of the distance in
 pixels from a point to the epipolar line of its partner. A pair is consistent if it has at least 10 matches whose median
-SED is below the threshold (2 px); TSED is the share of consistent pairs.
+SED is below the threshold (2 px); TSED is the share of consistent pairs. It is the product of two shares that mean
+different things: of pairs with enough matches (texture), and of those that agree with the cameras (geometry).
 Distances and thresholds are in pixels of the images as given.
 """
 
@@ -36,6 +37,16 @@ class PairSed:
 def tsed(pairs: list[PairSed], threshold: float = THRESHOLD) -> float:
     """The share of consistent pairs; NaN without pairs."""
     return sum(pair.consistent(threshold) for pair in pairs) / len(pairs) if pairs else float("nan")
+
+
+def matched_share(pairs: list[PairSed]) -> float:
+    """The share of pairs with enough matches to judge by; NaN without pairs."""
+    return sum(not pair.few for pair in pairs) / len(pairs) if pairs else float("nan")
+
+
+def agreeing_share(pairs: list[PairSed], threshold: float = THRESHOLD) -> float:
+    """The share of consistent pairs among those with enough matches; NaN where there is none."""
+    return tsed([pair for pair in pairs if not pair.few], threshold)
 
 
 def median_sed(pairs: list[PairSed]) -> float:

@@ -16,6 +16,8 @@ from fewview.ggs.splats import SplatConfig
 from fewview.ggs.velocity import VelocityConfig
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
 from fewview.nn.multiview_unet import MultiViewUNetConfig
+from fewview.nn.svd import SVDUNet, load_svd, svd_config
+from fewview.processes import here
 from fewview.progress import Steps
 from fewview.sparsefusion.tasks import AutoencoderTask, Perceptual
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
@@ -65,11 +67,26 @@ def tiny() -> GGSConfig:
     )
 
 
-def start(config: GGSConfig, *, seed: int = 0, autoencoder: Path = WEIGHTS / "sparsefusion-tiny") -> GGS:
-    """The untrained model with a trained autoencoder, of a folder of ours (its own or SparseFusion's) or diffusers'."""
+def start(
+    config: GGSConfig,
+    *,
+    seed: int = 0,
+    autoencoder: Path = WEIGHTS / "sparsefusion-tiny",
+    backbone: Path | None = None,
+) -> GGS:
+    """The untrained model with a trained autoencoder, of a folder of ours (its own or SparseFusion's) or diffusers'.
+
+    `backbone` is a folder of Stable Video Diffusion (diffusers): the model then has its U-Net, with its weights.
+    """
     codec = _autoencoder(autoencoder)
     torch.manual_seed(seed)
-    model = GGS(replace(config, autoencoder=codec.config))
+    config = replace(config, autoencoder=codec.config)
+    if backbone is None:
+        model = GGS(config)
+    else:
+        model = GGS(replace(config, backbone=svd_config(backbone)))
+        assert isinstance(model.backbone, SVDUNet)
+        load_svd(model.backbone, backbone)
     model.codec.load_state_dict(codec.state_dict())
     return model
 
@@ -90,7 +107,8 @@ def train_codec(
     """
     model = _autoencoder(autoencoder).requires_grad_(True)
     train(AutoencoderTask(model, images, held_out, perceptual=perceptual), training, directory, progress=progress)
-    save_model(directory / "model", model, unit_latents(model, held_out))
+    if here().first:
+        save_model(directory / "model", model, unit_latents(model, held_out))
     return directory / "model"
 
 

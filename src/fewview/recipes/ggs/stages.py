@@ -23,6 +23,7 @@ from fewview.ggs.clips import Batches, Clip
 from fewview.ggs.losses import LossConfig
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.tasks import DecoderTask, DenoiserTask
+from fewview.processes import here, own
 from fewview.progress import Steps
 from fewview.recipes import ggs
 from fewview.recipes.runs import Size, describe, fast_bfloat16
@@ -45,7 +46,10 @@ class ClipBatching:
     references: tuple[int, ...] = (1, 2, 2, 3)  # each as likely as it is frequent
     views: int = 7  # references and targets; the paper's 8 at its size
     novel: int = 2
-    gaps: tuple[int, int] = (9, 24)  # frames that a batch spans; the paper's two-view training: 80
+    gaps: tuple[int, int] = (9, 24)  # frames that a batch spans
+
+
+PAPER = ClipBatching(scenes=1, views=8, gaps=(10, 80))  # FACTS: batch 1 a GPU, 8 views, a gap of 80 with two given
 
 
 def schedule(stage: Stage, size: Size) -> TrainConfig:
@@ -77,12 +81,16 @@ def configured(size: Size, variant: Variant) -> tuple[GGSConfig, LossConfig]:
     return replace(config, no_3d=variant == "no-3d"), changes.get(variant, LossConfig())
 
 
-def clips_of(root: Path, split: str, size: int) -> RoomClips:
-    """<root>/<split>.safetensors of `fewview data rooms --pack`, or else its clips, which takes longer."""
+def clips_of(root: Path, split: str, size: tuple[int, int] | int) -> RoomClips:
+    """<root>/<split>.safetensors of `fewview data rooms --pack` if frames are squares, or else its clips, which takes
+    longer; all frames are held in memory."""
     packed = root / f"{split}.safetensors"
-    if packed.exists():
-        return load_rooms(packed).resized(size)
+    height, width = (size, size) if isinstance(size, int) else size
+    if packed.exists() and height == width:
+        return load_rooms(packed).resized(height)
     clips = list_clips(root, split) if (root / split).is_dir() else []
+    if not clips and packed.exists():
+        raise InputError(f"{packed} has square frames, and {root / split} no clips to read at {width} x {height}.")
     if not clips:
         raise InputError(f"{root} has no clips in '{split}'; `fewview data rooms {root} --pack` builds a set.")
     return pack_rooms([open_clip(path) for path in clips], size)
@@ -126,31 +134,34 @@ def run_stage(
     variant: Variant = "full",
     training: TrainConfig | None = None,
     autoencoder: Path | None = None,
+    init: Path | None = None,
     device: torch.device | str = "cpu",
     progress: Steps | None = None,
 ) -> Path:
     """Trains a stage on a folder in RealEstate10K's form, or goes on with it, and returns its run folder.
 
-    `autoencoder` is what the codec starts from, or, for the denoiser, the codec itself; InputError for stages that are
-    not there yet. Frames are squares: at paper size give clips of its shape to the tasks instead.
+    `autoencoder` is what the codec starts from, or, for the denoiser, the codec itself; `init` is a folder of Stable
+    Video Diffusion, whose U-Net the denoiser then has, and starts from. InputError for stages that are not there yet.
     """
     training = training or schedule(stage, size)
     config, loss = configured(size, variant)
-    if config.height != config.width:
-        raise InputError(
-            "Packed clips are square; give clips of 576 x 320 to fewview.ggs.tasks.DenoiserTask (docs/ggs.md)."
-        )
+    if init is not None and stage != "denoiser":
+        raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
+    if here().count > 1 and stage != "codec":
+        raise InputError(f"{stage} is trained by one process; of GGS, only the codec is trained by several.")
     directory = out / (stage if variant == "full" or stage == "codec" else f"{stage}-{variant}")
-    sets = clips_of(data, "train", config.height), clips_of(data, "test", config.height)
+    shape = config.height, config.width
+    sets = clips_of(data, "train", shape), clips_of(data, "test", shape)
     if stage == "codec":
         describe(directory, "ggs/codec", size, config.autoencoder, training)
         given = {} if autoencoder is None else {"autoencoder": autoencoder}
-        images, held_out = pictures(sets[0], device), spread(sets[1], 64).to(device)
+        images, held_out = pictures(sets[0], device, training.batch or PICTURES), spread(sets[1], 64).to(device)
         lpips = find_lpips("vgg", layers=4)
         how = {"perceptual": None if lpips is None else lpips.to(device), "progress": progress, **given}
         ggs.train_codec(images, held_out, training, directory, **how)
         return directory
-    batching = ClipBatching()
+    batching = PAPER if size == "paper" else ClipBatching()
+    batching = batching if training.batch is None else replace(batching, scenes=training.batch)
     everywhere = torch.linspace(0, len(sets[1]) - 1, min(HELD_OUT, len(sets[1]))).long()
     held_out = clip_of(sets[1], everywhere, 2, batching, torch.Generator().manual_seed(5)).to(device)
     draw = clip_batches(sets[0], batching, device)
@@ -158,7 +169,7 @@ def run_stage(
         codec = autoencoder or out / "codec" / "model"
         if not codec.exists():
             raise InputError(f"{codec} does not exist; train the codec first, or name an autoencoder.")
-        model = ggs.start(config, seed=training.seed, autoencoder=codec)
+        model = ggs.start(config, seed=training.seed, autoencoder=codec, backbone=init)
         task = DenoiserTask(model.to(device), draw, held_out, loss)
     else:
         before = directory.with_name(directory.name.replace("decoder", "denoiser")) / "model"
@@ -173,13 +184,14 @@ def run_stage(
 
 
 def pictures(
-    data: RoomClips, device: torch.device | str = "cpu"
+    data: RoomClips, device: torch.device | str = "cpu", count: int = PICTURES
 ) -> Callable[[torch.Generator], Float[Tensor, "b 3 h w"]]:
     """Random frames, half of them mirrored."""
 
     def draw(generator: torch.Generator) -> Tensor:
-        images = data.images[torch.randint(len(data.images), (PICTURES,), generator=generator)].float() / 255
-        mirrored = torch.rand(PICTURES, generator=generator) < 0.5
+        index = own(torch.randint(len(data.images), (count,), generator=generator), generator)
+        mirrored = own(torch.rand(count, generator=generator) < 0.5, generator)
+        images = data.images[index].float() / 255
         return torch.where(mirrored[:, None, None, None], images.flip(-1), images).to(device)
 
     return draw

@@ -1,4 +1,4 @@
-"""SparseFusion at three sizes: `paper` (256 px), `small` (128 px, one GPU) and `tiny` (64 px, two CPU cores)."""
+"""SparseFusion at 256 px (`thesis`, `release`), 128 px (`small`, one GPU) and 64 px (`tiny`, two CPU cores)."""
 
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
@@ -6,9 +6,17 @@ from fewview.sparsefusion.eft import EFTConfig
 from fewview.sparsefusion.vldm import VLDMConfig
 
 
-def paper() -> VLDMConfig:
-    """The thesis' networks (Tables A.1, A.2) with Stable Diffusion's autoencoder: 256 px, 32x32x4 latents."""
-    return VLDMConfig()
+def thesis() -> VLDMConfig:
+    """The thesis' networks and training (Tables A.1, A.2; Eq. 4.2): 256 px, 32x32x4 latents of Stable Diffusion's."""
+    eft = EFTConfig(query_ray_first=True, view_ray="middle", depth_centre="scene")
+    return VLDMConfig(eft=eft, unet=UNetConfig(token_keys=True), weighting="one", noise_draws=1)
+
+
+def release() -> VLDMConfig:
+    """The same as the authors' public release computes it, whose weights `fewview import` reads."""
+    eft = EFTConfig(view_ray="middle", depth_centre="scene", sampling="corners", batch_statistics=True)
+    unet = UNetConfig(token_keys=True)
+    return VLDMConfig(eft, unet, frame="world", rays="corners", weighting="p2", noise_draws=12)
 
 
 def small() -> VLDMConfig:
@@ -27,6 +35,7 @@ def small() -> VLDMConfig:
             alpha=True,
             depth_range=3.0,
             copy=True,
+            view_ray="average",
         ),
         unet=UNetConfig(
             4, 128, (1, 2, 3), (2, 2, 2), (False, False, True), cond_images_channels=132, kernels=(3, 5, 7)
@@ -55,6 +64,7 @@ def tiny() -> VLDMConfig:
             unit_lengths=True,
             alpha=True,
             copy=True,
+            view_ray="average",
         ),
         unet=UNetConfig(
             channels=6,
