@@ -50,7 +50,7 @@ def single(command: "Reconstruct") -> Callable[[Stages], None]:
         generator = torch.Generator().manual_seed(command.seed)
         how = {"depth": depth, "name": command.input.resolve().stem, "generator": generator, "progress": report}
         scene = method(views.to(command.device), **how)
-        _ = scene.textured_mesh
+        _ = scene.mesh  # colours at its vertices, which are finer than what the networks see
         scene.save(command.out, _record(command, scene.name, report, trusted=trusted, model=model))
         say(f"One photo shows one side: trust the scene within {trusted}, where the film stays.")
 

@@ -255,7 +255,8 @@ class Reconstruction:
         """
         if self.views is None:
             raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
-        mesh = None if self.walk and "textured_mesh" not in vars(self) else self.textured_mesh
+        made_before = vars(self).get("textured_mesh", vars(self).get("mesh"))
+        mesh = made_before if self.walk else self.textured_mesh
         path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
         shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
         made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown, origin=self.origin)
