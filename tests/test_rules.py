@@ -66,7 +66,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "export.packed_splats": "viewer/test_packed_splats.py",
     "export.page": "viewer/test_page.py",
     "export.ply_points": "data/test_valid_transforms.py",
-    "export.smoothing": "export/test_contours.py",
     "files": "test_checkpoint.py",
     "geometry.depths": "ggs/test_splats.py",
     "geometry.quaternions": "render/test_gaussians.py",

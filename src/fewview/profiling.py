@@ -141,7 +141,7 @@ def _stack(frame: FrameType | None) -> list[str]:
 
 def _trimmed(samples: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
     """The samples from the last function on that was running in all of them: what led there tells nothing."""
-    columns = zip(*(stack[1:] for stack in samples))
+    columns = zip(*([name.partition(":")[0] for name in stack[1:]] for stack in samples))
     shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
     return {(stack[0], *stack[max(shared, 1) :]): seconds for stack, seconds in samples.items()}
 
