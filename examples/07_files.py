@@ -20,12 +20,15 @@ UP = torch.tensor([0.0, -1.0, 0.0])  # of most files of splats
 
 
 def helix(count: int = 400) -> GaussianAsset:
-    """A scene to play with: a rainbow that winds upwards (y points down)."""
+    """A scene to play with: a rainbow that winds upwards (y points down) and shines where it is seen along +x."""
     turn = torch.linspace(0, 6 * math.pi, count)
     means = torch.stack([turn.cos(), 1 - turn / (3 * math.pi), turn.sin()], dim=-1)
     colours = torch.stack([(turn + shift).sin() / 2 + 0.5 for shift in (0, 2, 4)], dim=-1)
     upright = torch.tensor([1.0, 0, 0, 0]).expand(count, 4)
-    return GaussianAsset(Gaussians(means, torch.full((count, 3), 0.08), upright, torch.full((count,), 0.9), colours))
+    shine = torch.zeros(count, 3, 3)  # splats, harmonics of degree 1 (-y, z, -x), colours
+    shine[:, 2] = -0.3
+    scales, opacities = torch.full((count, 3), 0.08), torch.full((count,), 0.9)
+    return GaussianAsset(Gaussians(means, scales, upright, opacities, colours, shine))
 
 
 def main(out: Path, scene: Path | None = None, size: int = 256, frames: int = 48) -> int:

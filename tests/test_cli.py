@@ -14,6 +14,9 @@ from fewview.pipeline.photos import choose, within
 
 COMMANDS = (
     "reconstruct",
+    "generate",
+    "interpolate",
+    "resample",
     "render",
     "export",
     "evaluate",
@@ -24,6 +27,8 @@ COMMANDS = (
     "view",
     "demo",
     "bench",
+    "batch",
+    "profile",
     "licenses",
     "import",
 )
@@ -60,9 +65,14 @@ def fresh_python(code: str) -> str:
 
 def test_help_answers_without_importing_torch():
     code = "import sys, fewview.cli\ntry: fewview.cli.main(['--help'])\nexcept SystemExit: pass\n"
-    text = fresh_python(code + "print([m for m in ('torch', 'numpy', 'numba', 'PIL') if m in sys.modules])")
+    text = fresh_python(code + "print([m for m in ('torch', 'numpy', 'numba', 'PIL.Image') if m in sys.modules])")
     assert text.endswith("[]\n")
     assert all(f"• {name} " in text for name in COMMANDS)
+
+
+def test_importing_the_package_has_loaded_pillows_core():
+    """pycolmap and Pillow can abort in native code where pycolmap comes first; so no later order can do that."""
+    fresh_python("import sys, fewview\nassert 'PIL._imaging' in sys.modules and 'pycolmap' not in sys.modules")
 
 
 def test_the_package_imports_its_names_when_asked():

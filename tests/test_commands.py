@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import worlds
+from PIL import Image
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
-from fewview.commands import reconstruct
+from fewview.commands import preview, reconstruct
 from fewview.commands.methods import reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
@@ -90,6 +91,26 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_pictures_of_the_unfinished_scene_change_nothing_of_it(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(preview, "PATIENCE", 0.0)
+    monkeypatch.setattr(preview, "SHARE", float("inf"))
+    assert run(world, tmp_path / "out", "--preview-file", tmp_path / "p" / "%03d.png") == 0
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert (world / "out" / "splats.ply").read_bytes() == (tmp_path / "out" / "splats.ply").read_bytes()
+    pictures = sorted((tmp_path / "p").iterdir())
+    assert len(pictures) > 5 and {Image.open(path).size for path in pictures} == {(192, 192)}
+    assert len({path.read_bytes() for path in pictures}) > 3
+    monkeypatch.setattr(preview, "PATIENCE", 1e9)
+    assert run(world, tmp_path / "other", "--preview") == 0
+    assert (tmp_path / "other.preview.png").read_bytes()[
+        1:4
+    ] == b"PNG" and "other.preview.png" in capsys.readouterr().out
+    assert "ends in '.gif'" in refused(
+        capsys, "reconstruct", world / "photos", "-o", tmp_path / "x", "--preview-file", tmp_path / "x.gif"
+    )
+
+
 def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
     out = tmp_path / "out"
     assert fewview("reconstruct", world / "photos", "-o", out, "--method", "splats", "--photo-size", 16) == 0
@@ -97,6 +118,24 @@ def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
         path.name for path in out.iterdir()
     }
     assert fewview("export", out, "-o", tmp_path / "x.spz") == 0
+
+
+def test_a_profile_tells_stages_and_calls_and_changes_no_result(world, tmp_path, capsys):
+    assert run(world, tmp_path / "out", "--profile") == 0
+    told = capsys.readouterr().out
+    assert "distilling the scene" in told and "UNet" in told and "together" in told
+    assert "distill" in (tmp_path / "out" / "profile.html").read_text()
+    assert "Where the time went" in (tmp_path / "out" / "report.html").read_text()
+    first, again = tensors(world / "out"), tensors(tmp_path / "out")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_profile_alone_leaves_one_page(world, tmp_path, capsys):
+    page = tmp_path / "p.html"
+    how = ("--weights", world / "weights", "--preset", "fast", "--method", "no-prior")
+    assert fewview("profile", world / "photos", "-o", page, *how) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+    assert ".html" in refused(capsys, "profile", world / "photos", "-o", tmp_path / "p.txt")
 
 
 def test_a_scene_is_rendered_as_a_video_and_as_pictures(world, tmp_path):

@@ -1,5 +1,6 @@
 """`fewview render` and `fewview export` on a file of splats, without any reconstruction."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -60,17 +61,20 @@ def test_a_file_of_splats_is_rendered_from_cameras_that_see_all_of_it(scene, tmp
     assert np.asarray(Image.open(tmp_path / "x" / "0000.png")).max() > 100
 
 
-@pytest.mark.parametrize("suffix", READERS)
+@pytest.mark.parametrize("suffix", [*READERS, ".compressed.ply"])
 def test_every_splat_format_leads_to_every_other(scene, tmp_path, suffix):
     assert fewview("export", scene, "-o", tmp_path / f"a{suffix}") == 0
     assert fewview("export", tmp_path / f"a{suffix}", "-o", tmp_path / "b.ply") == 0
     before, after = load_scene(scene).gaussians, load_scene(tmp_path / "b.ply").gaussians
-    assert torch.cdist(after.means, before.means).amin(1).max() < 1e-3 and len(after) == len(before)
+    assert torch.cdist(after.means, before.means).amin(1).max() < 4e-3 and len(after) == len(before)
 
 
 def test_splats_become_a_textured_mesh_with_its_up_turned_to_y(scene, tmp_path):
     for name in ("a.glb", "a.obj"):
-        assert fewview("export", scene, "-o", tmp_path / name, "--up", "z") == 0
+        assert (
+            fewview("export", scene, "-o", tmp_path / name, "--up", "z", *(["--as", "mesh"] if name == "a.glb" else []))
+            == 0
+        )
         mesh = trimesh.load(tmp_path / name, force="mesh")
         low, high = mesh.bounds  # the balls: radius 1 at the origin, 0.6 at (1.2, 0, 0.6)
         np.testing.assert_allclose(low, [-1, -1, -1], atol=0.2)
@@ -135,4 +139,75 @@ def test_latent_splats_are_not_exported(tmp_path, capsys):
 def test_the_help_lists_every_format(capsys):
     assert fewview("export", "--help") == 0
     text = capsys.readouterr().out
-    assert all((each.ending or f"--as {each.name}") in text for each in formats.FORMATS)
+    assert all((each.ending or f"--as {each.name}") in text for each in formats.FORMATS) and "--as mesh" in text
+
+
+def test_gltf_of_splats_is_splats_and_of_a_field_a_mesh(scene, tmp_path, monkeypatch):
+    for name in ("a.glb", "a.gltf"):
+        assert fewview("export", scene, "-o", tmp_path / name) == 0
+        assert len(load_scene(tmp_path / name).gaussians) == len(load_scene(scene).gaussians)
+    assert formats.choose(tmp_path / "a.gltf", "mesh").name == "mesh"
+    drawn = []
+    monkeypatch.setattr(formats, "_glb", lambda out, scene: drawn.append(out))
+    field = Reconstruction.open(scene)
+    field.asset = object()  # anything but splats
+    field.export(tmp_path / "b.glb")
+    assert drawn == [tmp_path / "b.glb"]
+
+
+def test_the_surface_beside_a_field_is_reused(tmp_path):
+    """Turned back into the world, with its colours; a file that does not say which way was up is not."""
+    from fewview.export.glb import write_glb
+    from fewview.export.glb_mesh import read_mesh
+    from fewview.export.mesh import Mesh
+
+    vertices = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    faces, colours = np.array([[0, 1, 2], [0, 2, 3]]), np.arange(12, dtype=np.uint8).reshape(4, 3) * 20
+    write_glb(tmp_path / "mesh.glb", Mesh(vertices, faces, colours), torch.tensor([0.2, -0.5, 0.7]))
+    again = read_mesh(tmp_path / "mesh.glb")
+    assert again is not None and np.array_equal(again.faces, faces)
+    np.testing.assert_allclose(again.vertices, vertices, atol=1e-5)
+    np.testing.assert_allclose(again.colours.astype(int), colours, atol=2)
+    one = Gaussians(*(torch.ones(1, n) for n in (3, 3, 4)), torch.ones(1), torch.ones(1, 3))
+    made = Reconstruction(GaussianAsset(one), worlds.ring(3))
+    made.kept_mesh = tmp_path / "mesh.glb"
+    assert np.array_equal(made.mesh.faces, faces)
+
+
+def test_a_texture_beside_a_field_is_reused_whole(tmp_path):
+    from fewview.export.glb import write_glb
+    from fewview.export.glb_mesh import read_mesh
+    from fewview.export.mesh import TexturedMesh
+
+    draw = np.random.default_rng(0)
+    vertices, places = draw.normal(size=(4, 3)).astype(np.float32), draw.random((4, 2)).astype(np.float32)
+    texture = draw.integers(0, 255, (6, 5, 3)).astype(np.uint8)
+    mesh = TexturedMesh(vertices, np.array([[0, 1, 2], [0, 2, 3]]), places, texture)
+    write_glb(tmp_path / "mesh.glb", mesh, torch.tensor([0.2, -0.5, 0.7]))
+    again = read_mesh(tmp_path / "mesh.glb")
+    assert isinstance(again, TexturedMesh)
+    np.testing.assert_allclose(again.vertices, vertices, atol=1e-5)
+    assert np.array_equal(again.texture, texture) and np.array_equal(again.places, places)
+    one = Gaussians(*(torch.ones(1, n) for n in (3, 3, 4)), torch.ones(1), torch.ones(1, 3))
+    made = Reconstruction(GaussianAsset(one), worlds.ring(3))
+    made.kept_mesh = tmp_path / "mesh.glb"
+    assert np.array_equal(made.textured_mesh.texture, texture)
+
+
+def test_spz_is_written_in_the_version_and_the_axes_that_are_asked_for(scene, tmp_path, capsys):
+    for words, version in (((), 4), (("--spz-version", 3), 3), (("--spz-version", 2, "--spz-axes", "RDF"), 2)):
+        assert fewview("export", scene, "-o", tmp_path / "a.spz", "--overwrite", *words) == 0
+        data = (tmp_path / "a.spz").read_bytes()
+        data = data if data[:4] == b"NGSP" else gzip.decompress(data)
+        assert int.from_bytes(data[4:8], "little") == version
+        means = load_scene(tmp_path / "a.spz").gaussians.means
+        torch.testing.assert_close(means, load_scene(scene).gaussians.means, atol=1e-5, rtol=0)
+    out = tmp_path / "b.spz"
+    assert "--spz-version is 9" in refused(capsys, "export", scene, "-o", out, "--spz-version", 9)
+    assert "--spz-axes is 'UP'" in refused(capsys, "render", scene, "-o", tmp_path / "b", "--spz-axes", "UP")
+
+
+def test_a_viewer_page_says_what_export_says_of_a_file(scene, tmp_path, capsys):
+    assert fewview("export", scene, "-o", tmp_path / "a.spz") == 0
+    assert fewview("view", tmp_path / "a.spz", "--page", tmp_path / "a.html") == 0
+    assert "a: axes are RDF, as the file states." in capsys.readouterr().out

@@ -12,6 +12,7 @@ from PIL import Image
 from test_cli import fewview, refused
 from torch import Tensor
 
+from fewview import masks
 from fewview.cameras import Cameras
 from fewview.data.nerfstudio import write_transforms
 from fewview.export.video import write_video
@@ -153,6 +154,37 @@ def test_the_table_has_a_line_for_each_photo(photos, tmp_path, capsys):
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width == overview.WIDTH
     (photos / "train_test_split_3.json").unlink()
+
+
+def test_the_verdict_agrees_with_the_gap_and_says_what_to_photograph_next():
+    narrow = [[5 * math.cos(a), 5 * math.sin(a), 2.0] for a in map(math.radians, (0, 55, 20))]
+    text = coverage(looking(narrow, [0, 0, 0])).verdict()
+    assert "arc of 305 degrees no camera stands" in text and "It can be reconstructed." not in text
+    assert "6 more from that arc, 44 degrees apart, going on from photo 1 away from the others until photo 0" in text
+    assert coverage(Views(torch.rand(8, 3, 32, 32), worlds.ring(8))).verdict() == "It can be reconstructed."
+    aside = coverage(looking([[0, 0, 0], [0.2, 0, 0], [0.4, 0, 0.1]], [0.2, 100, 0])).verdict()
+    assert "from the front" in aside and "Photograph next" in aside
+
+
+@pytest.mark.parametrize(
+    ("present", "model", "words"),
+    [
+        (True, "", "makes some by GrabCut"),
+        (False, "", "the whole photo counts"),
+        (False, "m.onnx", "FEWVIEW_MASK_MODEL"),
+    ],
+)
+def test_what_becomes_of_photos_without_masks_is_told_as_it_will_be(present, model, words, monkeypatch):
+    monkeypatch.setattr(masks.util, "find_spec", lambda name: "there" if present else None)
+    monkeypatch.setenv(masks.VARIABLE, model)
+    assert words in masks.expected_masks()
+
+
+def test_an_extra_is_named_only_where_it_is_missing(photos, monkeypatch, capsys):
+    for there in (True, False):
+        monkeypatch.setattr("fewview.commands.inspect.find_spec", lambda name, there=there: there or None)
+        assert fewview("inspect", photos / "images") == 0
+        assert ("fewview[poses]" in capsys.readouterr().out) != there
 
 
 def test_photos_without_cameras_are_shown_too(photos, tmp_path, capsys):

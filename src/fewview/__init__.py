@@ -6,6 +6,8 @@ Every public name is imported when it is first asked for, so that `import fewvie
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from PIL import _imaging  # noqa: F401  before pycolmap, for in the other order a process can abort in native code
+
 if TYPE_CHECKING:
     from fewview.cameras import Cameras
     from fewview.data import open_scene

@@ -3,11 +3,10 @@
 Nothing is pickled; checkpoints of others, which are, are read as numbers alone (`load_foreign`).
 """
 
-import json
 import os
 import pickle
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,82 +19,35 @@ from torch import Tensor, nn
 
 from fewview.config import from_json, to_json
 from fewview.errors import InputError
+from fewview.files import atomic_folder, atomic_path, check_is_file, read_json, write_json
 
 FORMAT = 1
 SHARD_BYTES = 15 * 2**20
-MAX_JSON_BYTES = 2**28
 MAX_SETTING = 2**20  # of any number in the config of a model
 BUILD_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AssertionError, MemoryError)
 M = TypeVar("M", bound=nn.Module)
 
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` (same suffix) that takes its place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place, replacing it, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)
-    try:
-        yield temporary
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / path.name)
-            try:
-                os.replace(temporary, path)
-            except OSError:
-                os.replace(old / path.name, path)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Indented JSON, written whole."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """JSON of a file; InputError where it is missing or malformed."""
-    _check_is_file(path)
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise InputError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB; write it again.")
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
+__all__ = [
+    "atomic_folder", "atomic_path", "check_state", "kept_state", "load_model", "load_state", "load_tensors",
+    "read_json", "save_model", "save_step", "save_tensors", "write_json",
+]  # fmt: skip
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, written whole."""
+    """A safetensors file, written whole; OSError, as of every other file, where the system refuses it."""
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:
+            refused = re.search(r"os error (\d+)", str(error))
+            if refused is None:
+                raise
+            raise OSError(int(refused[1]), os.strerror(int(refused[1])), str(path)) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file; InputError where it is missing or malformed."""
-    _check_is_file(path)
+    check_is_file(path)
     try:
         return load_file(path)
     except OSError as error:
@@ -112,7 +64,7 @@ def load_foreign(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return load_tensors(path)
-    _check_is_file(path)
+    check_is_file(path)
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -144,12 +96,6 @@ def kept_state(path: Path) -> Iterator[None]:
     except (*BUILD_ERRORS, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is damaged or of another version ({reason}); delete it and start over.") from None
-
-
-def _check_is_file(path: Path) -> None:
-    """InputError for a file that is missing, and for pipes, which would be waited for."""
-    if not path.is_file():
-        raise InputError(f"{path} is a folder; name a file." if path.is_dir() else f"{path} does not exist.")
 
 
 def save_model(folder: Path, model: nn.Module, config: Any, *, half: bool = False) -> None:

@@ -99,7 +99,10 @@ def optimise_gaussians(
     generator: torch.Generator,
     progress: Steps | None = None,
 ) -> GaussianAsset:
-    """Adam on all fields of `init`, so that renderings match `target`: L1 on colour and alpha, one view a step."""
+    """Adam on all fields of `init` but harmonics, so that renderings match `target`: L1 on colour and alpha.
+
+    One view a step.
+    """
     raw = _Raw(init.detach())
     optimiser = torch.optim.Adam(raw.groups(config), eps=1e-15)
     decay = torch.optim.lr_scheduler.ExponentialLR(optimiser, config.final_rate ** (1 / max(1, config.steps)))
@@ -129,12 +132,12 @@ class _Raw:
         self.quaternions = init.quaternions.clone().requires_grad_()
         self.logits = torch.logit(init.opacities, eps=1e-4).requires_grad_()
         self.features = init.features.clone().requires_grad_()
+        self.harmonics = init.harmonics  # as they are
         self.spacing = init.scales.amax(-1).median().item()
 
     def gaussians(self) -> Gaussians:
-        return Gaussians(
-            self.means, self.log_scales.exp(), self.quaternions, self.logits.sigmoid(), self.features
-        )  # fmt: skip
+        values = (self.means, self.log_scales.exp(), self.quaternions, self.logits.sigmoid())
+        return Gaussians(*values, self.features, self.harmonics)
 
     def groups(self, config: GaussianFitConfig) -> list[dict]:
         rates = {

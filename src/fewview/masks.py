@@ -5,6 +5,7 @@ GrabCut: Rother et al., SIGGRAPH 2004, in OpenCV.
 
 import os
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,18 @@ def with_masks(views: Views, mode: str = "auto", points: Float[Tensor, "m 3"] | 
     return replace(views, masks=grabcut(views, points))
 
 
+def expected_masks() -> str:
+    """What `auto` will do for photos without masks, as half a sentence for people."""
+    if os.environ.get(VARIABLE):
+        return f"`fewview reconstruct` makes some, by the model that {VARIABLE} names."
+    if util.find_spec("cv2") is not None:
+        return "`fewview reconstruct` makes some by GrabCut (--mask chooses another way)."
+    return "the whole photo counts as the object (pip install 'fewview[masks]' for masks)."
+
+
 def salient(images: Float[Tensor, "n 3 h w"], model: Path) -> Float[Tensor, "n 1 h w"]:
     """Foreground probabilities by an ONNX model with one image in (n, 3, side, side) and a map out (ISNet, U2-Net)."""
-    session = _session(model)
+    session = onnx_session(model, "a saliency model", "--mask grabcut")
     entry = next(iter(session.get_inputs()), None)
     shape = [] if entry is None else entry.shape
     if entry is None or len(shape) != 4 or (shape[1] not in (3, None) and not isinstance(shape[1], str)):
@@ -73,15 +83,14 @@ def salient(images: Float[Tensor, "n 3 h w"], model: Path) -> Float[Tensor, "n 1
     return torch.stack(masks)
 
 
-def _session(model: Path) -> Any:
+def onnx_session(model: Path, what: str, instead: str) -> Any:
+    """An ONNX file, opened; InputError, which says `what` it should be and what serves `instead`, where it is none."""
     if not model.is_file():
-        raise InputError(f"{model} does not exist; name the .onnx file of a saliency model, or --mask grabcut.")
+        raise InputError(f"{model} does not exist; name the .onnx file of {what}, or {instead}.")
     try:
         import onnxruntime
     except ImportError:
-        raise MissingPackage(
-            f"{model} needs onnxruntime; pip install 'fewview[masks]', or take --mask grabcut."
-        ) from None
+        raise MissingPackage(f"{model} needs onnxruntime; pip install 'fewview[masks]', or {instead}.") from None
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4

@@ -1,4 +1,7 @@
-"""The one training loop: resumable to the bit, with a moving average of the weights and a JSONL log."""
+"""The one training loop: resumable to the bit, with a moving average of the weights and a JSONL log.
+
+torchrun runs it in several processes, to the same weights but for rounding (`fewview.processes`).
+"""
 
 import json
 import math
@@ -11,7 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from fewview.checkpoint import atomic_folder, kept_state, load_state, load_tensors, read_json, save_tensors, write_json
+from fewview.checkpoint import atomic_folder, check_state, kept_state, load_tensors, read_json, save_tensors, write_json
+from fewview.parallel import Spread, cut_as, full, spread
+from fewview.processes import agreed, generator_of, here, mean_of
 from fewview.progress import Steps
 
 
@@ -25,17 +30,24 @@ class TrainConfig:
     decay: bool = False  # cosine to zero over `steps`; the thesis keeps the rate
     ema: float = 0.999
     clip: float | None = 1.0  # gradient norm
+    betas: tuple[float, float] = (0.9, 0.999)  # Adam's; games of two networks want a shorter memory
     seed: int = 0
     log_every: int = 20
     save_every: int = 500
     validate_every: int = 500
     minutes: float | None = None  # stop (resumably) after so long
     bfloat16: bool = False  # autocast; on CPUs with AVX-512 BF16 convolutions take half of the time
+    batch: int | None = None  # scenes (or pictures) of a step, over all processes; the recipe's own number unless given
+    shard: bool = False  # of several processes, each keeps a part of the weights (FSDP2) instead of a copy (DDP)
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What is trained. `loss` sees only the step's own generator, so that a resumed run draws the same batches."""
+    """What is trained. `loss` sees only the step's own generator, so that a resumed run draws the same batches.
+
+    Of several processes, each takes its rows of what is drawn (`processes.own`); a task that does not know of them does
+    the same work in all, to the same result.
+    """
 
     @property
     def model(self) -> nn.Module: ...
@@ -49,29 +61,29 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
     """Optimise `task.model` from the last checkpoint of `directory`, or from the start; returns the averaged model.
 
     Only parameters that require gradients are optimised. Steps are numbered from zero, batch i depends on (seed, i)
-    alone: a killed run continues as if nothing had happened.
+    alone: a killed run continues as if nothing had happened, also with another number of processes.
     """
+    inside = spread(task.model, shard=config.shard)
     trainable = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
-    optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, fused=True)
+    optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, betas=config.betas, fused=True)
     ema = {name: tensor.detach().clone() for name, tensor in task.model.state_dict().items()}
     step = _resume(directory, task.model, ema, optimiser, trainable)
     start = time.monotonic()
-    log = directory / "log.jsonl"
     directory.mkdir(parents=True, exist_ok=True)
     while step < config.steps:
         task.model.train()
-        losses = _one_step(task, optimiser, list(trainable.values()), config, step)
+        losses = _one_step(task, inside, optimiser, config, step)
         _average(ema, task.model, min(config.ema, (1 + step) / (10 + step)))
         step += 1
-        late = config.minutes is not None and time.monotonic() - start > 60 * config.minutes
+        late = config.minutes is not None and agreed(time.monotonic() - start > 60 * config.minutes)
         row: dict[str, Any] = {}
         if step % config.log_every == 0 or step == config.steps:
-            row = {name: round(value.item(), 6) for name, value in losses.items()}
+            row = {name: round(value, 6) for name, value in mean_of(losses).items()}
         if step % config.validate_every == 0 or step == config.steps or late:
-            row.update(_validated(task, ema))
-        if row:
+            row.update(_validated(task, inside, ema))
+        if row and here().first:
             row = {"step": step, "seconds": round(time.monotonic() - start, 1), **row}
-            with log.open("a") as stream:
+            with (directory / "log.jsonl").open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
             if progress:
                 progress(step, row)
@@ -80,6 +92,7 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
         if late:
             break
     task.model.load_state_dict(ema)
+    inside.gather()
     return task.model.eval()
 
 
@@ -90,14 +103,16 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def _one_step(
-    task: Task, optimiser: torch.optim.Optimizer, parameters: list[Tensor], config: TrainConfig, step: int
+    task: Task, inside: Spread, optimiser: torch.optim.Optimizer, config: TrainConfig, step: int
 ) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    torch.manual_seed(config.seed * 1_000_003 + step)  # dropout has no generator argument
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    seed = config.seed * 1_000_003 + step
+    generator = generator_of(here(), seed)
+    torch.manual_seed(seed + (here().rank << 40))  # dropout has no generator argument
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
     with torch.autocast(parameters[0].device.type, torch.bfloat16, enabled=config.bfloat16):
-        losses = task.loss(generator)
+        losses = inside(lambda: task.loss(generator))
     if not losses["loss"].isfinite():
         raise FloatingPointError(f"The loss is {losses['loss'].item()} at step {step}; lower the learning rate.")
     optimiser.zero_grad(set_to_none=True)
@@ -117,12 +132,12 @@ def _average(ema: dict[str, Tensor], model: nn.Module, decay: float) -> None:
                 ema[name].copy_(tensor)
 
 
-def _validated(task: Task, ema: dict[str, Tensor]) -> dict[str, float]:
+def _validated(task: Task, inside: Spread, ema: dict[str, Tensor]) -> dict[str, float]:
     """The task's own numbers for the averaged weights; the model gets its weights back."""
     kept = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
     task.model.load_state_dict(ema)
     with torch.no_grad():
-        numbers = task.validate(task.model.eval())
+        numbers = inside(lambda: task.validate(task.model.eval()))
     task.model.load_state_dict(kept)
     return {name: round(value, 5) for name, value in numbers.items()}
 
@@ -138,10 +153,13 @@ def _save(
     states = {}
     for name, parameter in trainable.items():
         for key, value in optimiser.state[parameter].items():
-            states[f"{name}/{key}"] = value
+            states[f"{name}/{key}"] = full(value)
+    weights, means = ({n: full(t.detach()) for n, t in tensors.items()} for tensors in (model.state_dict(), ema))
+    if not here().first:
+        return
     with atomic_folder(directory / "checkpoints" / f"{step:08d}") as folder:
-        save_tensors(folder / "model.safetensors", {n: t.detach() for n, t in model.state_dict().items()})
-        save_tensors(folder / "ema.safetensors", ema)
+        save_tensors(folder / "model.safetensors", weights)
+        save_tensors(folder / "ema.safetensors", means)
         save_tensors(folder / "optimizer.safetensors", states)
         write_json(folder / "state.json", {"step": step})
     for old in sorted((directory / "checkpoints").glob("[0-9]*"))[:-2]:
@@ -159,12 +177,16 @@ def _resume(
     if folder is None:
         return 0
     with kept_state(folder):
-        load_state(model, load_tensors(folder / "model.safetensors"), where=str(folder))
+        state = load_tensors(folder / "model.safetensors")
+        check_state(model, state, where=str(folder))
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                tensor.copy_(cut_as(state[name], tensor))
         for name, tensor in load_tensors(folder / "ema.safetensors").items():
-            ema[name].copy_(tensor)
+            ema[name].copy_(cut_as(tensor, ema[name]))
         for name, value in load_tensors(folder / "optimizer.safetensors").items():
             parameter, key = name.rsplit("/", 1)
-            optimiser.state[trainable[parameter]][key] = value.clone().to(trainable[parameter].device)
+            optimiser.state[trainable[parameter]][key] = cut_as(value.clone(), trainable[parameter])
         return int(read_json(folder / "state.json")["step"])
 
 

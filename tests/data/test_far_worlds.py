@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from fewview.data import check_reconstructable, open_scene
-from fewview.data.photos import FAR_OFF, PhotoScene
+from fewview.data.photos import PhotoScene
 from fewview.data.unposed import UnposedPhotos
+from fewview.geometry.origin import FAR_OFF
 
 HEIGHT, WIDTH = 12, 16
 UTM = np.array([500000.37, 4649776.22, 120.5])

@@ -5,7 +5,7 @@ import torch
 from striped_ball import CENTRE, RADIUS, around, ball, blurred, first, known, photographed, psnr
 from torch.nn import functional as F
 
-from fewview.detail.stage import DetailConfig, detail, level_at, pyramid, splats_for
+from fewview.detail.stage import DetailConfig, degree_at, detail, level_at, pyramid, splats_for
 from fewview.errors import InputError
 from fewview.render.asset import GaussianAsset
 from fewview.render.splatting import without_antialiasing
@@ -117,3 +117,24 @@ def test_plain_renderers_show_baked_splats_as_antialiased_ones_show_the_others(f
     plain = GaussianAsset(fitted.gaussians).render(photos.cameras)
     assert psnr(baked.render(photos.cameras).image, wanted.image) > 30
     assert psnr(baked.render(photos.cameras).image, wanted.image) > psnr(plain.image, wanted.image) + 3
+
+
+def test_harmonics_are_fitted_degree_by_degree_and_only_where_they_are_asked_for(init, photos, fitted):
+    config = replace(CONFIG, steps=12, relocate_every=4, sh_degree=2)
+    assert [degree_at(step, config) for step in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
+    made = detail(init, photos, config, generator=torch.Generator().manual_seed(0)).gaussians
+    assert made.harmonics.shape[1:] == (8, 3) and made.harmonics[:, :3].any() and made.harmonics[:, 3:].any()
+    assert fitted.gaussians.harmonics is None
+    with pytest.raises(InputError, match="degrees from 0 to 3, not 4"):
+        DetailConfig(sh_degree=4)
+
+
+def test_a_ball_whose_colour_follows_the_eye_is_fitted_better_with_harmonics(init, photos):
+    """Photos of three brightnesses from three sides: no colour of a splat is all three, one of degree 1 nearly is."""
+    glossy = replace(photos, images=photos.images * torch.tensor([0.6, 0.8, 1.0])[:, None, None, None])
+    losses = []
+    for degree in (0, 1):
+        config = replace(CONFIG, steps=60, sh_degree=degree, harmonic_share=1.0)
+        made = detail(init, glossy, config, generator=torch.Generator().manual_seed(0))
+        losses.append(psnr(made.render(photos.cameras).image, glossy.images))
+    assert losses[1] > losses[0] + 0.5

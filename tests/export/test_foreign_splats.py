@@ -25,6 +25,7 @@ def table() -> dict[str, np.ndarray]:
     """Columns of a few plain splats, turned by 0.2 about x."""
     columns = {name: np.linspace(-0.5, 0.5, COUNT) for name in NAMES}
     columns |= {f"scale_{i}": np.full(COUNT, -3.0 + i) for i in range(3)}
+    columns |= {name: np.zeros(COUNT) for name in ("nx", "ny", "nz")}
     turn = {"rot_0": math.cos(0.1), "rot_1": math.sin(0.1), "rot_2": 0.0, "rot_3": 0.0}
     return columns | {name: np.full(COUNT, value) for name, value in turn.items()}
 
@@ -165,9 +166,9 @@ def test_a_header_of_windows_lines_is_read(tmp_path):
             {"packed_position": 0, "packed_rotation": 0, "packed_scale": 0, "packed_color": 0},
             "compressed PLY.*unpack it",
         ),
-        ({"x": 0, "y": 0, "z": 0}, "point cloud or a mesh"),
-        ({"x": 0, "y": 0, "z": 0, "red": 0, "green": 0, "blue": 0}, "point cloud or a mesh"),
-        ({"x": 0, "y": 0, "z": 0, "nx": 0, "ny": 0, "nz": 0}, "point cloud or a mesh"),
+        ({"x": 0, "y": 0, "z": 0}, "a point cloud, not splats"),
+        ({"x": 0, "y": 0, "z": 0, "red": 0, "green": 0, "blue": 0}, "a point cloud, not splats"),
+        ({"x": 0, "y": 0, "z": 0, "nx": 0, "ny": 0, "nz": 0}, "a point cloud, not splats"),
     ],
 )
 def test_other_kinds_of_ply_are_called_what_they_are(tmp_path, columns, words):

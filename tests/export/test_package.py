@@ -8,6 +8,7 @@ import torch
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
+from fewview.export.comparison import Comparison
 from fewview.export.mesh import Mesh
 from fewview.export.package import FILES, Products, Record, write_results
 from fewview.export.ply import read_ply
@@ -16,7 +17,7 @@ from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "input", "wbr"}
 
 
 class Tidy(HTMLParser):
@@ -70,7 +71,7 @@ def test_everything_is_there_and_can_be_read(tmp_path, asset, views):
     record = Record("chair", {"distill": {"steps": 3, "rates": [0.1, 0.2]}}, {"distil": 3.0, "mesh": 1.0})
     write_results(tmp_path / "out", asset, views, products=products, record=record)
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} == set(FILES)
+    assert {path.name for path in out.iterdir()} == set(FILES) - {"profile.html"}
     assert torch.equal(GaussianAsset.load(out / "scene").gaussians.means, asset.gaussians.means)
     assert len(read_ply(out / "splats.ply").gaussians) == 40
     frames = json.loads((out / "transforms.json").read_text())["frames"]
@@ -79,7 +80,7 @@ def test_everything_is_there_and_can_be_read(tmp_path, asset, views):
     with av.open(str(out / "orbit.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) == 6
     page = (out / "report.html").read_text()
-    assert "distill.steps" in page and "chair" in page and "has holes" in page and "4.0 s" in page
+    assert "distill.<wbr>steps" in page and "chair" in page and "has holes" in page and "4.0 s" in page
 
 
 def test_a_failure_leaves_the_former_result_as_it_was(tmp_path, asset, views):
@@ -107,11 +108,12 @@ def test_the_report_stands_alone_and_escapes_names(asset, views):
     seen = asset.render(views.cameras)
     nasty = "<script>alert('x')</script> & co"
     report = Report(
-        nasty, views, seen, {nasty: 1.0}, {nasty: nasty}, {nasty: nasty}, {'a"b.ply': nasty}, (views, seen), b"film"
-    )
+        nasty, views, seen, {nasty: 1.0}, {nasty: nasty}, {nasty: nasty}, {'a"b.ply': nasty}, (views, seen), b"film",
+        Comparison(views, seen, (0, 1, 2), 3), seen.alpha,
+    )  # fmt: skip
     page = html(report)
     parsed = tidy(page)
-    assert "<script" not in page and nasty in "".join(parsed.text)
+    assert page.count("<script") == 1 and nasty in "".join(parsed.text)
     outside = [link for link in parsed.links if not link.startswith("data:")]
     assert outside == ['a"b.ply']
     assert not re.search(r"(https?:)?//|@import|url\(", page.split("</style>")[0])

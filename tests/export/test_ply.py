@@ -7,7 +7,7 @@ from plyfile import PlyData, PlyElement
 
 from fewview.errors import InputError
 from fewview.export.ply import SH_DC, read_ply, write_ply
-from fewview.export.ply_table import read_vertices
+from fewview.export.ply_table import read_tables
 from fewview.render.gaussians import Gaussians
 
 
@@ -70,7 +70,7 @@ def test_tables_of_another_writer_are_read_in_every_form(tmp_path, form):
     faces = np.array([([0, 1, 2],), ([2, 3, 4],)], dtype=[("vertex_indices", "i4", (3,))])
     elements = [PlyElement.describe(places, "place"), PlyElement.describe(vertices, "vertex")]
     PlyData([*elements, PlyElement.describe(faces, "face")], comments=["a word"], **form).write(tmp_path / "x.ply")
-    table = read_vertices(tmp_path / "x.ply")
+    table = read_tables(tmp_path / "x.ply").vertices
     assert table.dtype.names == ("x", "y", "label")
     for name in ("x", "y", "label"):
         np.testing.assert_allclose(table[name], vertices[name], rtol=1e-6)

@@ -30,7 +30,7 @@ def points(generator) -> Gaussians:
 @pytest.mark.parametrize("text", [False, True])
 def test_our_reader_sees_the_same_cameras_and_points(tmp_path, points, text):
     cameras = ring(3)
-    write_sparse(tmp_path, cameras, NAMES, points, text=text)
+    write_sparse(tmp_path, cameras, NAMES, points=points, text=text)
     model = read_model(tmp_path)
     assert len(model.cameras) == 1 and [image.name for image in model.images] == NAMES
     k = cameras.intrinsics[0].tolist()
@@ -53,7 +53,7 @@ def _rotations(quaternions):
 def test_pycolmap_reads_the_model(tmp_path, points, text):
     pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is the extra 'poses'")
     cameras = ring(3)
-    write_sparse(tmp_path, cameras, NAMES, points, text=text)
+    write_sparse(tmp_path, cameras, NAMES, points=points, text=text)
     model = pycolmap.Reconstruction(str(tmp_path))
     assert (model.num_images(), model.num_points3D()) == (3, 4)
     image = next(image for image in model.images.values() if image.name == "b.png")

@@ -11,19 +11,35 @@ import pytest
 import torch
 
 from fewview.errors import InputError
+from fewview.export.compressed_ply import write_compressed_ply
+from fewview.export.glb import write_splat_glb
 from fewview.export.ply import COLUMNS, SH_DC, write_ply
 from fewview.export.scenes import READERS, load_scene
+from fewview.export.sog import write_sog
 from fewview.export.splat import read_splat, write_splat
-from fewview.export.spz import HEADER, NAME, read_spz, write_spz
+from fewview.export.spz import HEADER, NAME, SpzLayout, read_spz, write_spz
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 
-WRITERS = {".ply": write_ply, ".spz": write_spz, ".splat": write_splat}
+WRITERS = {
+    ".ply": write_ply,
+    ".compressed.ply": write_compressed_ply,
+    ".spz": write_spz,
+    ".sog": write_sog,
+    ".splat": write_splat,
+    ".glb": lambda path, splats: write_splat_glb(path, splats, UP),
+    ".gltf": lambda path, splats: write_splat_glb(path, splats, UP),
+}
 CAPTURED = Path(__file__).parents[3] / "shared" / "data" / "splats_captured"
+UP, STEPS_16 = torch.tensor([0.0, -1, 0]), 65535
 STEPS = {  # half a step of each format's quantisation: means, log scales, 1 - |cos| of rotations, opacities, colours
     ".ply": (0, 1e-6, 1e-6, 1e-6, 1e-6),
     ".spz": (2**-20, 0.5 / 16 + 1e-5, 2e-5, 0.5 / 255 + 1e-6, 0.5 * SH_DC / (0.15 * 255) + 1e-6),
     ".splat": (0, 1e-6, 2e-4, 0.5 / 255 + 1e-6, 0.5 / 255 + 1e-6),
+    ".compressed.ply": (6 / 1023, 8 / 1023, 2e-6, 0.5 / 255 + 1e-6, 0.5 / 255 + 1e-6),  # half steps of the bounds
+    ".sog": (6 / STEPS_16 * 4, 8 / 255, 5e-5, 0.5 / 255 + 1e-6, 1.0 / 255 + 1e-6),
+    ".glb": (0, 1e-6, 1e-6, 1e-6, 1e-6),
+    ".gltf": (0, 1e-6, 1e-6, 1e-6, 1e-6),
 }
 COARSE = (0, 1e-5, 3e-4, 1.01 / 255, 1.01 / 255)  # of writers of .splat that cut digits off instead of rounding
 FINE = {suffix: (max(steps[0], 2**-12), *steps[1:]) for suffix, steps in STEPS.items()}  # SPZ with 12 bits
@@ -40,7 +56,11 @@ def splats(generator) -> Gaussians:
 
 
 def assert_same(a: Gaussians, b: Gaussians, steps) -> None:
+    """In any order: packed formats follow a curve."""
     means, logs, angles, opacities, colours = steps
+    nearest = torch.cdist(a.means, b.means, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    assert len(a) == len(b) == len(nearest.unique())
+    b = b[nearest]
     torch.testing.assert_close(a.means, b.means, atol=means, rtol=1e-6)
     torch.testing.assert_close(a.scales.log(), b.scales.log(), atol=logs, rtol=0)
     one, two = (torch.nn.functional.normalize(g.quaternions, dim=-1) for g in (a, b))
@@ -55,7 +75,7 @@ def test_reading_inverts_writing_within_the_quantisation(tmp_path, splats, suffi
     assert_same(load_scene(tmp_path / f"x{suffix}").gaussians, splats, STEPS[suffix])
 
 
-@pytest.mark.parametrize("suffix", [".spz", ".splat"])
+@pytest.mark.parametrize("suffix", [".spz", ".splat", ".compressed.ply"])
 def test_a_second_round_trip_changes_nothing(tmp_path, splats, suffix):
     paths = [tmp_path / f"{i}{suffix}" for i in range(3)]
     for path, before in zip(paths, [None, *paths]):
@@ -96,13 +116,12 @@ def _fixed(*values: int) -> bytes:
 
 def test_gsply_reads_the_same_from_our_spz_and_we_from_its(tmp_path, splats):
     gsply = pytest.importorskip("gsply", reason="gsply is an independent reader of splat files, used in tests alone")
-    write_spz(tmp_path / "ours.spz", splats)
-    assert_same(_gsply(gsply.read_spz(str(tmp_path / "ours.spz"))), splats, STEPS[".spz"])
+    for version, turned in ((3, True), (4, False)):
+        write_spz(tmp_path / "ours.spz", splats, layout=SpzLayout(version))
+        assert_same(_gsply(gsply.read_spz(str(tmp_path / "ours.spz")), turned), splats, STEPS[".spz"])
     write_ply(tmp_path / "x.ply", splats)
     theirs = gsply.plyread(str(tmp_path / "x.ply"))
     for version in (3, 4):
-        if version == 4:
-            pytest.importorskip("zstandard", reason="SPZ of version 4 is packed by zstd")
         gsply.write_spz(str(tmp_path / "theirs.spz"), theirs, version=version)
         again = read_spz(tmp_path / "theirs.spz").gaussians
         if version == 4:  # it leaves a PLY's axes as they are, and those of version 4 are a PLY's unless stated
@@ -112,15 +131,16 @@ def test_gsply_reads_the_same_from_our_spz_and_we_from_its(tmp_path, splats):
         assert_same(again, splats, FINE[".spz"])
 
 
-def _gsply(data) -> Gaussians:
-    """Axes turned to ours, for gsply leaves those of the file as they are."""
+def _gsply(data, turned: bool) -> Gaussians:
+    """Axes turned to ours, for gsply leaves those of the file as they are: in version 3 the README's."""
+    flip, turn = (FLIP, TURN) if turned else (1, 1)
     parts = (torch.from_numpy(np.array(x, np.float32)) for x in (data.means, data.scales, data.quats, data.opacities))
     means, logs, quaternions, logits = parts
     colours = torch.from_numpy(np.array(data.sh0, np.float32)).reshape(-1, 3) * SH_DC + 0.5
-    return Gaussians(means * FLIP, logs.exp(), quaternions * TURN, logits.reshape(-1).sigmoid(), colours)
+    return Gaussians(means * flip, logs.exp(), quaternions * turn, logits.reshape(-1).sigmoid(), colours)
 
 
-@pytest.mark.parametrize("suffix", [".spz", ".splat", ".ply"])
+@pytest.mark.parametrize("suffix", [".spz", ".sog", ".splat", ".compressed.ply", ".ply"])
 def test_gaussforge_turns_every_format_into_the_same_splats(tmp_path, splats, suffix):
     """Both ways: it reads our file and writes PLY, and it writes from our PLY what we read."""
     judge = pytest.importorskip("gaussforge", reason="gaussforge converts splat files, used in tests alone")
@@ -128,11 +148,13 @@ def test_gaussforge_turns_every_format_into_the_same_splats(tmp_path, splats, su
     path, plain = tmp_path / f"x{suffix}", tmp_path / "plain.ply"
     rest = (splats.opacities, splats.features)
     WRITERS[suffix](path, splats)
-    for source, target, out in ((path, "ply", "a.ply"), (_ply(plain, splats), suffix[1:], f"b{suffix}")):
-        made = forge.convert(source.read_bytes(), source.suffix[1:], target)
+    kind = suffix[1:]
+    ways = ((path, kind, "ply", "a.ply"), (_ply(plain, splats), "ply", kind, f"b{suffix}"))
+    for source, had, target, out in ways:
+        made = forge.convert(source.read_bytes(), had, target)
         assert "error" not in made, made
         (tmp_path / out).write_bytes(bytes(made["data"]))
-        turned = suffix == ".spz"  # it leaves the axes of SPZ files as they are
+        turned = suffix == ".spz" and out == "b.spz"  # it leaves a PLY's axes, in a file that says nothing
         want = Gaussians(splats.means * FLIP, splats.scales, splats.quaternions * TURN, *rest) if turned else splats
         assert_same(load_scene(tmp_path / out).gaussians, want, COARSE if suffix == ".splat" else FINE[suffix])
 

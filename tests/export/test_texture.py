@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fewview.export.glb import write_glb, write_splat_glb
 from fewview.export.mesh import Mesh, MeshConfig, TexturedMesh, cube, extract_mesh
 from fewview.export.obj import write_obj
 from fewview.export.ply import SH_DC
+from fewview.geometry.harmonics import COUNTS, basis
 from fewview.geometry.quaternions import rotations
 from fewview.render.gaussians import Gaussians
 from fewview.views import Render
@@ -144,6 +146,21 @@ def test_splats_in_gltf_hold_what_the_extension_asks_for(tmp_path, splats):
     half = turned * torch.tensor(arrays["SCALE"])[:, None]
     turn = torch.tensor(Y_UP, dtype=torch.float32)
     torch.testing.assert_close(half @ half.mT, turn @ splats.covariances() @ turn.T, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_harmonics_in_gltf_stand_one_by_one_in_the_turned_axes(tmp_path, splats, degree, generator):
+    harmonics = torch.randn(len(splats), COUNTS[degree], 3, generator=generator)
+    write_splat_glb(tmp_path / "x.gs.glb", replace(splats, harmonics=harmonics if degree else None), UP)
+    arrays = tree_and_arrays(tmp_path / "x.gs.glb")[1]
+    names = [f"SH_DEGREE_{d}_COEF_{i}" for d in range(1, degree + 1) for i in range(2 * d + 1)]
+    assert {name for name in arrays if "COEF" in name} == {"SH_DEGREE_0_COEF_0", *names}
+    if degree:
+        stored = torch.from_numpy(np.stack([arrays[name] for name in names], axis=1))
+        here = torch.nn.functional.normalize(torch.randn(9, 3, generator=generator), dim=-1)
+        there = here @ torch.tensor(Y_UP, dtype=torch.float32).T
+        seen = [torch.einsum("dk,nkc->dnc", basis(d, degree), h) for d, h in ((there, stored), (here, harmonics))]
+        torch.testing.assert_close(*seen, atol=1e-5, rtol=0)
 
 
 def test_programs_without_splats_see_a_cloud_of_points(tmp_path, splats):

@@ -18,7 +18,8 @@ import numpy as np
 Damage = Callable[[Path], object]
 """What is done to the valid input in a folder."""
 
-SECONDS, PATIENCE = 2, 30  # of the processor, and of the clock, which other work may slow down
+SECONDS, ENDLESS = 4, 20  # of the processor: at most, and when it is stopped; other work may slow down the clock
+ASLEEP = 300  # seconds of the clock: who waits for ever uses no processor
 MOST_MEMORY = 128 * 2**20  # bytes that reading a small file may add to what the process holds
 SENTINEL = "pwned"  # the file, beside the input, that code inside of an input would make
 SECRET = "secret.png"  # a picture beside the input that no input may name
@@ -47,20 +48,23 @@ class TooLong(BaseException):
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Fails where the block takes more than SECONDS of the processor, PATIENCE of the clock, or MOST_MEMORY."""
+    """Fails where the block takes more than SECONDS of the processor or MOST_MEMORY, or waits for ever."""
 
     def stop(*_: object) -> None:
         raise TooLong
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    timers = ((signal.SIGALRM, signal.ITIMER_REAL, ASLEEP), (signal.SIGPROF, signal.ITIMER_PROF, ENDLESS))
+    before = [signal.signal(number, stop) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     forget_peak()
     start, held = time.process_time(), memory("VmRSS")
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for (number, timer, _), handler in zip(timers, before):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
     seconds, grown = time.process_time() - start, memory("VmHWM") - held
     assert seconds < SECONDS, f"{seconds:.1f} s of the processor"
     assert grown < MOST_MEMORY, f"{grown >> 20} MiB more than before"

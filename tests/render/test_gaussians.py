@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
 from fewview.errors import InputError
+from fewview.geometry.harmonics import COUNTS, basis
 from fewview.geometry.quaternions import multiply, quaternions_of, rotations
 from fewview.geometry.transforms import axis_angle
 from fewview.render.asset import GaussianAsset
@@ -19,6 +21,12 @@ def some(n: int, generator: torch.Generator, channels: int = 3) -> Gaussians:
     return Gaussians(
         normal(n, 3), normal(n, 3).exp(), normal(n, 4), torch.rand(n, generator=generator), normal(n, channels)
     )
+
+
+def glossy(n: int, degree: int, generator: torch.Generator) -> Gaussians:
+    """With harmonics of a degree, small enough that no colour is clipped at 0."""
+    harmonics = 0.05 * torch.randn(n, COUNTS[degree], 3, generator=generator)
+    return replace(some(n, generator), features=torch.full((n, 3), 2.0), harmonics=harmonics)
 
 
 def test_a_quaternion_about_an_axis_is_rodrigues_rotation(generator):
@@ -104,3 +112,60 @@ def test_a_damaged_folder_is_refused_by_name(tmp_path, generator, damage):
         save_tensors(tensors, content)
     with pytest.raises(InputError, match="scene"):
         GaussianAsset.load(tmp_path / "scene")
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_a_similarity_turns_what_is_seen_in_every_direction(generator, degree):
+    """A camera that moves along with the splats sees the same colours, and without the turn it would not."""
+    gaussians = glossy(30, degree, generator)
+    matrix = torch.eye(4)
+    matrix[:3, :3] = 2.5 * axis_angle(torch.tensor([0.6, 0.0, 0.8]), torch.tensor(1.1))
+    matrix[:3, 3] = torch.tensor([1.0, -2, 3])
+    moved = gaussians.transformed(matrix)
+    eye = torch.tensor([4.0, 5, -6])
+    there = matrix[:3, :3] @ eye + matrix[:3, 3]
+
+    def seen(splats, point):
+        away = torch.nn.functional.normalize(splats.means - point, dim=-1)
+        return splats.features + torch.einsum("nk,nkc->nc", basis(away, degree), splats.harmonics)
+
+    torch.testing.assert_close(seen(moved, there), seen(gaussians, eye), atol=1e-5, rtol=0)
+    unturned = replace(moved, harmonics=gaussians.harmonics)
+    assert (seen(unturned, there) - seen(gaussians, eye)).abs().max() > 0.02
+
+
+def test_indexing_and_joining_keep_harmonics_and_the_highest_degree_wins(generator):
+    low, high, plain = glossy(4, 1, generator), glossy(5, 3, generator), some(2, generator)
+    assert torch.equal(high[1:3].harmonics, high.harmonics[1:3]) and high.detach().degree == 3
+    joined = Gaussians.cat([low, high, plain])
+    assert joined.harmonics.shape == (11, 15, 3)
+    assert torch.equal(joined.harmonics[:4, :3], low.harmonics) and not joined.harmonics[:4, 3:].any()
+    assert torch.equal(joined.harmonics[4:9], high.harmonics) and not joined.harmonics[9:].any()
+    assert Gaussians.cat([plain, plain]).harmonics is None
+
+
+def test_degrees_are_cut_off_and_filled_up(generator):
+    gaussians = glossy(3, 2, generator)
+    assert torch.equal(gaussians.of_degree(1).harmonics, gaussians.harmonics[:, :3])
+    assert gaussians.of_degree(0).harmonics is None and gaussians.of_degree(2) is gaussians
+    assert gaussians.of_degree(3).of_degree(2).harmonics.equal(gaussians.harmonics)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_an_asset_comes_back_with_its_harmonics_and_without_them_has_the_old_five_tensors(tmp_path, generator, degree):
+    gaussians = glossy(6, degree, generator) if degree else some(6, generator)
+    GaussianAsset(gaussians).save(tmp_path / "a")
+    assert ("harmonics" in load_tensors(tmp_path / "a" / "gaussians.safetensors")) == (degree > 0)
+    again = GaussianAsset.load(tmp_path / "a").gaussians
+    assert again.degree == degree
+    assert all(torch.equal(a, b) for a, b in zip(again.tensors().values(), gaussians.tensors().values()))
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3), (6, 3, 4), (5, 3, 3), (6,)])
+def test_harmonics_of_no_degree_are_refused(tmp_path, generator, shape):
+    GaussianAsset(some(6, generator)).save(tmp_path / "a")
+    path = tmp_path / "a" / "gaussians.safetensors"
+    tensors = load_tensors(path)
+    save_tensors(path, {**tensors, "harmonics": torch.zeros(shape)})
+    with pytest.raises(InputError, match="'harmonics' has the shape"):
+        GaussianAsset.load(tmp_path / "a")

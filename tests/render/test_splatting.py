@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from fewview.cameras import Cameras
+from fewview.geometry.harmonics import COUNTS
 from fewview.render import splatting
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import blend, project, splat
+from fewview.views import Render
 
 BACKENDS = ["torch", "numba"]
 FOCAL, SIZE = 40.0, 33  # an odd size: the axis meets the middle of pixel (16, 16)
@@ -41,6 +43,14 @@ def cloud(n: int, generator: torch.Generator, channels: int = 3) -> Gaussians:
     means = normal(n, 3) * torch.tensor([1.0, 1.0, 0.5]) + torch.tensor([0, 0, 3.0])
     opacities = torch.rand(n, generator=generator) * 1.1 - 0.05
     return Gaussians(means, 0.1 * normal(n, 3).exp(), normal(n, 4), opacities.clamp(0, 1), normal(n, channels))
+
+
+def glossy(gaussians: Gaussians, degree: int, generator: torch.Generator) -> Gaussians:
+    """The same with harmonics, of which some colours are clipped at black."""
+    if degree == 0:
+        return gaussians
+    shape = (len(gaussians), COUNTS[degree], gaussians.features.shape[1])
+    return replace(gaussians, harmonics=0.5 * torch.randn(shape, generator=generator))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -104,6 +114,19 @@ def test_antialiasing_keeps_the_total_weight_of_a_tiny_splat(backend):
     assert splat(tiny, facing(), backend=backend).alpha.sum().item() > 5 * render.alpha.sum().item()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_splat_with_harmonics_has_the_colour_of_the_direction_from_the_camera_to_it(backend):
+    """One harmonic, -sqrt(3 / 4 pi) x: from the left its direction is +x, from the right -x; in front it is 0."""
+    harmonics = torch.zeros(1, 3, 3)
+    harmonics[0, 2, 0] = 0.4
+    glossy = replace(one(0.0, colour=(0.5, 0.5, 0.5)), harmonics=harmonics)
+    up, change = torch.tensor([0.0, 1, 0]), 0.4 * math.sqrt(3 / (4 * math.pi))
+    for eye, red in (((-4.0, 0, 0), 0.5 - change), ((4.0, 0, 0), 0.5 + change), ((0.0, 0, -4), 0.5)):
+        camera = Cameras.look_at(torch.tensor([eye]), torch.zeros(3), up, focal=FOCAL, height=SIZE, width=SIZE)
+        seen = splat(glossy, camera, backend=backend)
+        torch.testing.assert_close(seen.image[0, :, 16, 16] / 0.8, torch.tensor([red, 0.5, 0.5]), atol=1e-5, rtol=0)
+
+
 def test_footprints_agree_with_a_linear_map_of_the_covariance(generator):
     gaussians = cloud(20, generator)
     eye, up = torch.tensor([0.5, -0.4, -2.0]), torch.tensor([0.0, 1, 0])
@@ -148,10 +171,10 @@ def value_and_gradients(gaussians, cameras, backend, antialiased, double=False):
     return render, torch.autograd.grad(loss, list(leaves.values()))
 
 
-@pytest.mark.parametrize("channels", [3, 6])
+@pytest.mark.parametrize(("channels", "degree"), [(3, 0), (6, 0), (3, 1), (3, 2), (3, 3), (5, 3)])
 @pytest.mark.parametrize("antialiased", [False, True])
-def test_the_fast_kernels_match_the_slow_twin_in_values_and_gradients(generator, channels, antialiased):
-    gaussians = cloud(150, generator, channels)
+def test_the_fast_kernels_match_the_slow_twin_in_values_and_gradients(generator, channels, degree, antialiased):
+    gaussians = glossy(cloud(150, generator, channels), degree, generator)
     cameras = Cameras.cat([facing(37, 29), facing(37, 29).transformed(torch.diag(torch.tensor([-1.0, -1, 1, 1])))])
     slow, slow_gradients = value_and_gradients(gaussians, cameras, "torch", antialiased, double=True)
     fast, fast_gradients = value_and_gradients(gaussians, cameras, "numba", antialiased)
@@ -161,8 +184,9 @@ def test_the_fast_kernels_match_the_slow_twin_in_values_and_gradients(generator,
         torch.testing.assert_close(ours.double(), want, atol=1e-4 * want.abs().max().item(), rtol=1e-3)
 
 
-def test_gradients_of_the_slow_twin_are_finite_differences(generator):
-    gaussians = replace(cloud(6, generator), opacities=torch.full((6,), 0.6))
+@pytest.mark.parametrize("degree", [0, 3])
+def test_gradients_of_the_slow_twin_are_finite_differences(generator, degree):
+    gaussians = replace(glossy(cloud(6, generator), degree, generator), opacities=torch.full((6,), 0.6))
     leaves = {name: tensor.double().requires_grad_() for name, tensor in gaussians.tensors().items()}
     camera = replace(facing(9), world_from_cam=torch.eye(4)[None].double(), intrinsics=facing(9).intrinsics.double())
 
@@ -222,18 +246,27 @@ def test_gradients_are_the_same_bits_with_more_threads():
     assert digests[0] == digests[1]
 
 
-def test_gsplat_is_called_with_our_conventions(monkeypatch, generator):
+@pytest.mark.parametrize("degree", [0, 2])
+def test_gsplat_is_called_with_our_conventions(monkeypatch, generator, degree):
     """No GPU here: what is checked is that shapes and axes fit gsplat 1.5's documented call."""
 
     def rasterization(means, quats, scales, opacities, colors, viewmats, Ks, width, height, **options):
         assert options == {"near_plane": 0.01, "eps2d": 0.3, "render_mode": "RGB+ED", "rasterize_mode": "classic"}
         cameras = Cameras(torch.linalg.inv(viewmats), Ks, height, width)
-        render = splat(Gaussians(means, scales, quats, opacities, colors), cameras, backend="torch")
+        each = colors if colors.ndim == 3 else colors.expand(len(cameras), *colors.shape)
+        parts = [
+            splat(Gaussians(means, scales, quats, opacities, each[i]), cameras[i : i + 1], backend="torch")
+            for i in range(len(cameras))
+        ]
+        render = Render(*(torch.cat(x) for x in zip(*((p.image, p.alpha, p.depth) for p in parts))))
         image = torch.cat([render.image, render.depth], dim=1)
         return image.permute(0, 2, 3, 1), render.alpha.permute(0, 2, 3, 1), {}
 
     monkeypatch.setitem(sys.modules, "gsplat", types.SimpleNamespace(rasterization=rasterization))
-    gaussians, cameras = cloud(40, generator), facing(20, 12)
+    aside = torch.eye(4)
+    aside[0, 3] = 0.5
+    cameras = Cameras.cat([facing(20, 12), facing(20, 12).transformed(aside)])
+    gaussians = glossy(cloud(40, generator), degree, generator)
     here, there = (splat(gaussians, cameras, backend=backend) for backend in ("torch", "gsplat"))
     torch.testing.assert_close(there.image, here.image)
     torch.testing.assert_close(there.depth, here.depth)

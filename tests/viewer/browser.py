@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ FLAGS = (  # software WebGL, and nothing that asks the network
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SECONDS = 60  # software WebGL on a shared core takes its time
+SECONDS = 180  # software WebGL on a shared core takes its time
 
 
 class Page:
@@ -52,6 +53,27 @@ def chromium(width: int, height: int, **context: Any) -> Iterator[Page]:
             yield Page(browser.new_context(**options).new_page())
         finally:
             browser.close()
+
+
+def screenshot(page: Path, picture: Path, size: tuple[int, int], milliseconds: int) -> np.ndarray:
+    """What link previews and thumbnailers see: a picture after so much of the browser's own time, (h, w, 3) in [0, 1].
+
+    That time stands still while the page waits for scripts, and does not wait for workers.
+    """
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the PATH")
+    flags = [*FLAGS, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={picture.parent / 'profile'}"]
+    sized = [f"--window-size={size[0]},{size[1]}", f"--virtual-time-budget={milliseconds}", f"--screenshot={picture}"]
+    subprocess.run([CHROMIUM, *flags, *sized, page.as_uri()], check=True, capture_output=True, timeout=2 * SECONDS)
+    return np.asarray(Image.open(picture).convert("RGB")) / 255
+
+
+def until(page: Any, true: Any) -> None:
+    """Waits, while the page works, until `true()` holds; for what comes when a busy machine gets to it."""
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end, "the page did not get there"
+        page.wait_for_timeout(50)
 
 
 class Clock:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from fewview.benchmarks.splatting import shell
 from fewview.export.packed_splats import most_visible, pack
+from fewview.geometry.harmonics import COUNTS
 from fewview.geometry.quaternions import rotations
 from fewview.render.gaussians import Gaussians
 
@@ -40,6 +43,24 @@ def test_a_splat_is_twenty_little_endian_bytes(generator):
     packed = pack(shell(7, 3, generator=generator))
     assert len(packed.to_bytes()) == 7 * 20
     assert int.from_bytes(packed.to_bytes()[16:20], "little") == packed.words[0, 4]
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_harmonics_follow_in_sixteen_bytes_a_degree_with_an_exact_zero(generator, degree):
+    harmonics = torch.randn(40, COUNTS[degree], 3, generator=generator) * torch.tensor([1.0, 2, 0])
+    splats = shell(40, 3, generator=generator)
+    splats = replace(splats, features=3 * splats.features - 1, harmonics=harmonics)
+    packed = pack(splats)
+    data = packed.to_bytes()
+    assert len(data) == 40 * (20 + 16 * degree)
+    rows = np.frombuffer(data, np.uint8)[40 * 20 :].reshape(40, -1)
+    values = torch.from_numpy((rows[:, : 3 * COUNTS[degree]].astype(np.float32) - 127) / 127).reshape(harmonics.shape)
+    degrees = [0] * 3 + [1] * 5 + [2] * 7
+    limits = torch.tensor([packed.limits[d] for d in degrees[: COUNTS[degree]]])[:, None]
+    assert ((values * limits - harmonics).abs() <= limits / 254 + 1e-6).all() and not values[..., 2].any()
+    low, high = packed.colours
+    shares = torch.from_numpy((packed.words[:, 4:5] >> np.array([0, 8, 16]) & 255).astype(np.float32) / 255)
+    torch.testing.assert_close(low + shares * (high - low), splats.features, atol=3 / 500, rtol=0)
 
 
 def test_equal_splats_pack_without_a_range_and_colours_are_clipped():

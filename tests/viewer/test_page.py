@@ -4,17 +4,21 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from viewer.browser import Clock, Page, chromium, intersection_over_union
+from viewer.browser import Clock, Page, chromium, intersection_over_union, screenshot, until
 from viewer.scenes import UP, ball, ring
 
 from fewview.export import page as writer
 from fewview.export.page import write_viewer_html
+from fewview.geometry.harmonics import COUNTS
 from fewview.render.asset import GaussianAsset
+from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
 
 SIZE = (320, 240)
@@ -102,7 +106,7 @@ def bare(page: Page) -> np.ndarray:
 
 
 def check_likeness(pixels: np.ndarray, asset: GaussianAsset, index: int) -> tuple[float, float]:
-    want = asset.render(ring(4)[index]).image.permute(1, 2, 0).numpy()
+    want = asset.render(ring(4)[index]).image.clamp(0, 1).permute(1, 2, 0).numpy()
     difference = float(np.abs(pixels - want).mean())
     overlap = intersection_over_union(pixels.max(-1) > 0.1, want.max(-1) > 0.1)
     assert difference < MEAN_DIFFERENCE and overlap > OVERLAP, (difference, overlap)
@@ -116,6 +120,43 @@ def test_the_page_opens_from_disk_and_shows_what_we_render(scene):
         fetched = [url for url in page.requests if not url.startswith(("blob:", "data:"))]
         assert fetched == [scene.as_uri()] and not page.complaints
         print(f"\nmean absolute difference {difference:.4f}, overlap {overlap:.3f}")
+
+
+def glossy(count: int, degree: int) -> Gaussians:
+    """A ball whose colours change with the direction, some to beyond white and black."""
+    size = (count, COUNTS[degree], 3)
+    return replace(ball(count), harmonics=0.25 * torch.randn(size, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+def test_the_page_shows_harmonics_as_we_do(tmp_path, degree):
+    splats = glossy(2000, degree)
+    write_viewer_html(tmp_path / "x.html", splats, ring(4), UP)
+    with chromium(*SIZE) as page:
+        opened(page, tmp_path / "x.html")
+        for i in (0, 2):
+            page.page.evaluate(f"fewview.choose({i})")
+            check_likeness(bare(page), GaussianAsset(splats), i)
+            want = [g.render(ring(4)[i]).image for g in map(GaussianAsset, (splats, splats.of_degree(0)))]
+            assert (want[0].clamp(0, 1) - want[1]).abs().mean() > 5 * MEAN_DIFFERENCE, "the check would see their lack"
+        assert not page.complaints
+
+
+def test_harmonics_that_do_not_fit_are_left_out_and_the_page_says_so(tmp_path, monkeypatch):
+    splats = glossy(300, 3)
+    for room, degree in ((300 * 68, 3), (300 * 68 - 68, 2), (300 * 36, 1), (300 * 36 - 36, 0), (300 * 10, 0)):
+        monkeypatch.setattr(writer, "MAX_BYTES", writer.PAGE_BYTES + room * 4 // 3 + 4)
+        write_viewer_html(tmp_path / "x.html", splats, None, UP)
+        data, packed = embedded(tmp_path / "x.html")
+        assert (data["degree"], data["degrees"]) == (degree, 3)
+        assert len(packed) == data["count"] * (20 + 16 * degree) and data["count"] == min(300, room // 20)
+
+
+def test_tools_that_take_a_picture_by_their_own_clock_see_the_scene(scene, tmp_path):
+    """Turning or not: what waits for a worker would stay at "Unpacking ..."."""
+    seen = screenshot(scene, tmp_path / "seen.png", SIZE, 300)
+    background, middle = seen[5, 250], seen[60:90, 140:180]
+    assert background.max() < 0.02 and (middle.max(-1) > 0.3).all() and middle.std((0, 1)).max() > 0.02
 
 
 @pytest.mark.slow
@@ -144,8 +185,7 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
         assert np.linalg.norm(turned - start) > 0.3
         np.testing.assert_allclose(np.linalg.norm(turned), np.linalg.norm(start), rtol=1e-4)
         page.page.mouse.wheel(0, 200)
-        page.page.wait_for_timeout(200)
-        assert np.linalg.norm(eye()) > 1.2 * np.linalg.norm(turned)
+        until(page.page, lambda: np.linalg.norm(eye()) > 1.2 * np.linalg.norm(turned))
         page.page.keyboard.press("r")
         np.testing.assert_allclose(eye(), start, atol=1e-5)
 
@@ -167,9 +207,8 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
         np.testing.assert_allclose(saved, first, atol=2 / 255)
 
         press("turn")
-        page.page.wait_for_timeout(600)
+        until(page.page, lambda: np.linalg.norm(eye() - start) > 0.05)
         press("turn")
-        assert np.linalg.norm(eye() - start) > 0.05
         assert not page.complaints
 
 

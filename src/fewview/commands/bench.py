@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import say
+from fewview.commands.targets import check_new
 from fewview.errors import InputError
 
 COLUMNS = (("kernel", 28), ("n", 8), ("threads", 7), ("torch_ms", 10), ("numba_ms", 10), ("ratio", 7))
@@ -31,6 +32,8 @@ class Bench:
 
         if self.threads is not None and self.threads < 1:
             raise InputError("--threads must be at least 1.")
+        if self.out is not None:
+            check_new(self.out, True)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         say("  ".join(name.rjust(width) if i else name.ljust(width) for i, (name, width) in enumerate(COLUMNS)))

@@ -4,11 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fewview.errors import InputError
+from fewview.progress import Pace, See, duration
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from fewview.profiling import Profile, Profiler
 
 
 class _Pipe(Console):
@@ -19,7 +25,6 @@ class _Pipe(Console):
 
 
 OUT = _Pipe(highlight=False, soft_wrap=True)
-LOG_SECONDS = 10
 ERR = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -36,6 +41,16 @@ def check_device(name: str) -> None:
         raise InputError("--device cuda: PyTorch finds no CUDA card here; leave --device out to compute on the CPU.")
 
 
+def tell_threads() -> None:
+    """Says so where the machine is busy, so that fewer threads work than there are cores (`fewview.busy`)."""
+    import torch
+
+    from fewview.busy import cores
+
+    if torch.get_num_threads() < cores():
+        say(f"Working with {torch.get_num_threads()} of {cores()} threads (OMP_NUM_THREADS chooses another number).")
+
+
 def effort(start: float) -> str:
     """Wall time since `start` (of time.monotonic) and peak memory, as text."""
     from fewview.export.report import peak_memory
@@ -45,66 +60,76 @@ def effort(start: float) -> str:
     return f"{duration(time.monotonic() - start)}{memory}"
 
 
-def duration(seconds: float) -> str:
-    """0.8 s, 42 s, 3 min 05 s or 2 h 07 min."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 @dataclass
 class Stages:
-    """One bar for each stage, in the order in which they are first reported; `seconds` of those that are done."""
+    """One bar for each stage, in the order in which they are first reported; `seconds` of those that are done.
 
-    bars: Progress
-    tasks: dict[str, TaskID] = field(default_factory=dict)
-    started: dict[str, float] = field(default_factory=dict)
+    `began` is when the command did (time.monotonic), the one clock of its last line and of the report.
+    """
+
+    bars: "Progress"
+    tasks: "dict[str, TaskID]" = field(default_factory=dict)
+    paces: dict[str, Pace] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    began: float | None = None
+    profiler: "Profiler | None" = None  # is told too
+    onlooker: Callable[[See], None] | None = None
+
+    @property
+    def profile(self) -> "Callable[[], Profile] | None":
+        """What tells what the profiler has measured, where there is one."""
+        return None if self.profiler is None else self.profiler.profile
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Says that `fraction` in [0, 1] of a stage is done."""
+        if self.profiler is not None:
+            self.profiler(stage, fraction)
         if stage not in self.tasks:
             self.tasks[stage] = self.bars.add_task(stage, total=1.0)
-            self.started[stage] = time.monotonic()
+            self.paces[stage] = Pace()
             if not OUT.is_terminal:
                 say(f"{stage} ...")
         self.bars.update(self.tasks[stage], completed=fraction)
+        line = self.paces[stage].line(fraction)
         if fraction >= 1 and stage not in self.seconds:
-            self.seconds[stage] = time.monotonic() - self.started[stage]
-            if not OUT.is_terminal:
-                say(f"{stage}: done in {duration(self.seconds[stage])}")
+            self.seconds[stage] = time.monotonic() - self.paces[stage].start
+            line = f"done in {duration(self.seconds[stage])}"
+        if line is not None and not OUT.is_terminal:
+            say(f"{stage}: {line}")
+
+    def look(self, see: See) -> None:
+        """Shows the work to the onlooker, if there is one; see `progress.show`."""
+        if self.onlooker is not None:
+            self.onlooker(see)
 
 
 @contextmanager
-def stages() -> Iterator[Stages]:
-    """Progress bars for the stages that are reported in the block."""
+def stages(began: float | None = None, profiler: "Profiler | None" = None) -> Iterator[Stages]:
+    """Progress bars for the stages that are reported in the block, of a command that `began` then."""
     with _bars() as bars:
-        yield Stages(bars)
+        yield Stages(bars, began=began, profiler=profiler)
 
 
 @contextmanager
 def counted(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """One bar of `total` steps, told the number done and a note; in a log, a line every ten seconds and at the end."""
+    """One bar of `total` steps, told the number done and a note; in a log, `Pace`'s lines and one at the end."""
     with _bars() as bars:
-        task = bars.add_task(title, total=total)
-        last = time.monotonic()
+        task, pace = bars.add_task(title, total=total), Pace()
 
         def tell(done: int, note: str = "") -> None:
-            nonlocal last
             bars.update(task, completed=done, description=f"{title} {note}".strip())
-            if not OUT.is_terminal and (done >= total or time.monotonic() - last > LOG_SECONDS):
-                last = time.monotonic()
-                say(f"{title} {done}/{total} {note}".strip())
+            line = pace.line(done / max(total, 1))
+            if done >= total:
+                line = f"{duration(time.monotonic() - pace.start)} in all"
+            if line is not None and not OUT.is_terminal:
+                say(f"{title} {done}/{total} {note}".strip() + f" ({line})")
 
         yield tell
 
 
-def _bars() -> Progress:
+def _bars() -> "Progress":
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg, subcommand
 
 from fewview.commands.console import counted, say
 from fewview.commands.inspect import Inspect
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 
@@ -43,6 +44,7 @@ class Build:
             raise InputError("--train, --test, --frames, --size and --workers must be at least 1.")
         if not 0 <= self.variants <= 10:
             raise InputError("--variants must be between 0 and 10.")
+        check_folder(root)
         from fewview.synthetic.objects.build import BuildConfig, build, planned
 
         config = BuildConfig(**{**options, "furniture": str(self.furniture or "")})
@@ -87,6 +89,7 @@ class Rooms:
         root, packed = options.pop("root"), options.pop("pack")
         if min(self.train + self.test, self.clips, self.size, self.pieces, self.workers) < 1 or self.frames < 2:
             raise InputError("--frames must be at least 2, --clips, --size, --pieces and --workers at least 1.")
+        check_folder(root)
         from fewview.synthetic.rooms.build import RoomsConfig, build_rooms, pack_splits, planned_rooms
 
         config = RoomsConfig(**{**options, "furniture": str(self.furniture or "")})

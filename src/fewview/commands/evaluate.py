@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from fewview.commands.console import say
 from fewview.commands.methods import Preset, reconstructors, trained_size
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Evaluate:
     interrupted: ClassVar[str] = "the same command goes on with the scenes that are missing"
 
     def run(self) -> None:
+        check_folder(self.out)
         from fewview.checkpoint import atomic_path
         from fewview.evaluation.perceptual import find_lpips
         from fewview.evaluation.rooms.windows import is_room_set
@@ -92,8 +94,7 @@ class Evaluate:
         scenes = self.chosen(size)
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        alex = find_lpips("alex")
-        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=alex, progress=say)
+        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=find_lpips("alex"), progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""

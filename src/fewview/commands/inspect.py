@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import counted, say
+from fewview.commands.targets import check_new
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 BLURRED = 0.2  # of the median sharpness
-WIDE_GAP = 120  # degrees without a camera: a third of the object is then seen by nobody
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Inspect:
             title = f"{scene.name}: {scene.describe()}"
             self.write(overview(title, glances, cameras=views.cameras, coverage=found, targets=scene.targets))
         check_reconstructable(views, where=str(self.input))
-        say("It can be reconstructed.")
+        say("It can be reconstructed." if found is None else found.verdict())
 
     def unposed(self, scene: "UnposedPhotos") -> None:
         """Table and picture of photos without cameras."""
@@ -86,27 +87,28 @@ class Inspect:
         say(f"Focal lengths: EXIF tells {known} of {len(scene)}" + ("." if known else "; they will be guessed."))
         if len(scene) < 2:
             raise InputError(f"{self.input} has one photo; a reconstruction needs two or more from different places.")
-        say("Cameras are unknown; `fewview reconstruct` estimates them first (pip install 'fewview[poses]').")
+        mend = "" if find_spec("pycolmap") else " (pip install 'fewview[poses]')"
+        say(f"Cameras are unknown; `fewview reconstruct` estimates them first{mend}.")
 
     def remarks(self, glances: "Sequence[Glance]", found: "Coverage | None") -> None:
         """What may go wrong with these photos, a line each."""
+        from fewview.masks import expected_masks
+
         middle = sorted(g.sharpness for g in glances)[len(glances) // 2]
         blurred = [i for i, g in enumerate(glances) if g.sharpness < BLURRED * middle]
         cut = [i for i, g in enumerate(glances) if g.cut]
         masked = sum(g.mask is not None for g in glances)
         sizes = {g.size for g in glances}
         if not masked:
-            say("Masks: none; the whole photo counts as the object.")
+            say(f"Masks: none; {expected_masks()}")
         elif masked < len(glances):
             say(f"Masks: {masked} of {len(glances)} photos have one; they are used where every chosen photo has one.")
         if len(sizes) > 1:
             say(f"Sizes: {len(sizes)} different ones; photos are scaled and cut to the smallest.")
         if blurred:
-            say(f"Blurred, it seems: photos {_numbers(blurred)}.")
+            say(f"Blurred, it seems: photos {_numbers(blurred)}; take them again, or leave them out by --views.")
         if cut:
             say(f"The object is cut off by the border of photos {_numbers(cut)}.")
-        if found is not None and found.arrangement == "around an object" and found.gap()[1] > WIDE_GAP:
-            say(f"No camera stands in an arc of {found.gap()[1]:.0f} degrees: what only shows there is invented.")
 
     def refuse_target(self) -> None:
         """Before anything is read."""
@@ -114,9 +116,7 @@ class Inspect:
             return
         if self.out.suffix.lower() != ".png":
             raise InputError(f"{self.out} does not end in .png; name a .png file for the picture.")
-        from fewview.commands.look import refuse_existing
-
-        refuse_existing(self.out, self.overwrite)
+        check_new(self.out, self.overwrite)
 
     def write(self, picture) -> None:
         """A Pillow image, whole or not at all."""

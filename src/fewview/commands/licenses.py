@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Literal
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING, Literal
 
 from fewview.commands.console import say
+
+if TYPE_CHECKING:  # a third of what `fewview --help` would import
+    from importlib.metadata import Distribution
+
+    from packaging.requirements import Requirement
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -75,6 +76,8 @@ class Licenses:
     """Print JSON, with every licence in full."""
 
     def run(self) -> None:
+        from importlib.metadata import distribution
+
         root = distribution("fewview")
         entries = [*packages(root), *weights(), *bundled_data(), *optional()]
         missing = {extra: names for extra, names in extras(root).items() if names}
@@ -122,8 +125,10 @@ class _Wanted:
         return ", ".join(first) if self.direct else f"for {', '.join(first)}"
 
 
-def packages(root: Distribution) -> list[Entry]:
+def packages(root: "Distribution") -> list[Entry]:
     """A package, what it and its extras ask for on this machine, and what that asks for in turn."""
+    from packaging.utils import canonicalize_name
+
     wanted: dict[str, _Wanted] = {}
     seen = set()
     queue = [(root, extra, True) for extra in ("", *_extras(root))]
@@ -143,8 +148,10 @@ def packages(root: Distribution) -> list[Entry]:
     return [own, *(_package(entry) for entry in sorted(wanted.values(), key=lambda e: (not e.direct, e.name.lower())))]
 
 
-def required(package: Distribution, extra: str) -> Iterator[Requirement]:
+def required(package: "Distribution", extra: str) -> "Iterator[Requirement]":
     """What a package asks for on this machine, or only what an extra of it adds."""
+    from packaging.requirements import Requirement
+
     for text in package.requires or ():
         requirement = Requirement(text)
         marker = requirement.marker
@@ -153,12 +160,12 @@ def required(package: Distribution, extra: str) -> Iterator[Requirement]:
             yield requirement
 
 
-def extras(package: Distribution) -> dict[str, list[str]]:
+def extras(package: "Distribution") -> dict[str, list[str]]:
     """The extras of a package, each with the packages that it lacks here."""
     return {extra: [r.name for r in required(package, extra) if _find(r.name) is None] for extra in _extras(package)}
 
 
-def stated(package: Distribution) -> str:
+def stated(package: "Distribution") -> str:
     """The licence by a package's own metadata: the expression, the name, the classifier, or the text's first words."""
     metadata = package.metadata
     expression, name = (metadata[key].strip() if key in metadata else "" for key in ("License-Expression", "License"))
@@ -179,7 +186,7 @@ def terms(licence: str) -> str:
     return "" if "" in found else found[-1]
 
 
-def carried(package: Distribution) -> list[str]:
+def carried(package: "Distribution") -> list[str]:
     """Copyleft libraries whose binaries lie in a package."""
     names = set(LIBRARY.findall(package.read_text("RECORD") or ""))
     return sorted(names, key=lambda name: (not BUNDLED[name].startswith("GPL"), name))
@@ -228,11 +235,13 @@ def _package(entry: _Wanted) -> Entry:
     return Entry("package", entry.name, found.version, licence, entry.purpose, note)
 
 
-def _extras(package: Distribution) -> list[str]:
+def _extras(package: "Distribution") -> list[str]:
     return package.metadata.get_all("Provides-Extra") or []
 
 
-def _find(name: str) -> Distribution | None:
+def _find(name: str) -> "Distribution | None":
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         return distribution(name)
     except PackageNotFoundError:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import effort, say, stages
+from fewview.commands.targets import check_new
 from fewview.errors import InputError
-from fewview.pipeline.formats import FORMATS, choose
+from fewview.pipeline.formats import FORMATS, choose, far_note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 SceneFile = Annotated[Positional[Path], arg(metavar="SCENE")]
 Up = Annotated[str | None, arg(metavar="AXIS")]
-LISTING = "".join(f"\n  {each.ending or '--as ' + each.name}: {each.about}" for each in FORMATS)
+SpzAxes = Annotated[str | None, arg(metavar="RDF|RUB|...")]
+BY_ENDING = {each.ending: each for each in reversed(FORMATS)}
+LISTING = "".join(
+    f"\n  {each.ending}{'' if each.ending and BY_ENDING[each.ending] is each else ' --as ' + each.name}: {each.about}"
+    for each in FORMATS
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Render:
     """Render a scene along a path, as a video or as pictures."""
 
     scene: SceneFile
-    """Results of `fewview reconstruct`, or a .ply, .spz or .splat file."""
+    """Results of `fewview reconstruct`, or a file of splats (.ply, .spz, .sog, .splat, .glb)."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """A .mp4 or .webp file, or a folder for pictures."""
     path: Annotated[str, arg(metavar="orbit|spiral|FILE")] = "orbit"
@@ -37,6 +43,8 @@ class Render:
     path through them."""
     up: Up = None
     """Axis of the scene, such as z or (--up=-y) -y; what its cameras stand around unless given, -y for splat files."""
+    spz_axes: SpzAxes = None
+    """Where x, y and z of a .spz file point to (right, left, up, down, front, back), whatever it says."""
     size: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Height of the pictures; that of the path's cameras unless given."""
     frames: Annotated[int | None, arg(metavar="N")] = None
@@ -50,10 +58,12 @@ class Render:
         start = time.monotonic()
         if min(self.frames or 1, self.fps, self.size or 1) < 1:
             raise InputError("--frames, --fps and --size must be at least 1.")
-        refuse_existing(self.out, self.overwrite)
+        check_film(self.out)
+        check_new(self.out, self.overwrite)
         from fewview.pipeline.reconstruction import Reconstruction
 
-        scene = Reconstruction.open(self.scene, self.up)
+        check_spz(self.spz_axes)
+        scene = Reconstruction.open(self.scene, self.up, spz_axes=self.spz_axes)
         say_notes(scene)
         cameras = self.cameras(scene)
         with stages() as report:
@@ -70,7 +80,8 @@ class Render:
             frames = self.frames or 72
             cameras = scene.path(frames) if self.path == "orbit" else spiral(scene.cameras, frames)
         else:
-            cameras = read_cameras(Path(self.path))
+            shape = (scene.cameras.height, scene.cameras.width)
+            cameras = read_cameras(Path(self.path), origin=scene.origin if any(scene.origin) else None, size=shape)
             if self.frames is not None and len(cameras) < 2:
                 raise InputError(f"{self.path} has one camera; a path through it needs two, so leave out --frames.")
             cameras = cameras if self.frames is None else interpolate(cameras, self.frames)
@@ -82,7 +93,7 @@ class Export:
     """Write a scene in a format that other programs open."""
 
     scene: SceneFile
-    """Results of `fewview reconstruct`, or a .ply, .spz or .splat file."""
+    """Results of `fewview reconstruct`, or a file of splats (.ply, .spz, .sog, .splat, .glb)."""
     out: Annotated[
         Path, arg(aliases=["-o"], metavar="OUT", help=f"File, whose ending says what it is, or folder:{LISTING}\n")
     ]
@@ -90,25 +101,49 @@ class Export:
     """Format by name, where the ending does not tell it."""
     up: Up = None
     """Axis of the scene that becomes +y in glTF and .obj, such as z or (--up=-y) -y; unless given, as for render."""
+    spz_version: Annotated[int, arg(metavar="2|3|4")] = 4
+    """Version of a .spz file that is written."""
+    spz_axes: SpzAxes = None
+    """Where x, y and z of .spz files point to, read or written (right, left, up, down, front, back)."""
     overwrite: bool = False
     """Replace OUT."""
 
     def run(self) -> None:
-        chosen = choose(self.out, self.format)
-        refuse_existing(self.out, self.overwrite)
+        from fewview.export.spz import SpzLayout
+
+        chosen = choose(self.out, self.format, SpzLayout(self.spz_version, self.spz_axes))
+        check_new(self.out, self.overwrite)
         from fewview.pipeline.reconstruction import Reconstruction
 
         with stages() as report:
-            scene = Reconstruction.open(self.scene, self.up, progress=report)
+            scene = Reconstruction.open(self.scene, self.up, spz_axes=self.spz_axes, progress=report)
             chosen.write(self.out, scene)
         say_notes(scene)
+        for loss in chosen.losses(scene):
+            say(f"{self.out}: {loss}")
         say(f"The scene is in {self.out}: {chosen.about}.")
+        note = far_note(chosen, scene.origin)
+        if note is not None:
+            say(note)
+
+
+def check_spz(axes: str | None) -> None:
+    """InputError for axes that there are not."""
+    from fewview.export.spz import SpzLayout
+
+    SpzLayout(axes=axes)
 
 
 def say_notes(scene: "Reconstruction") -> None:
     """How the scene's file was read, where there is more to it than the file's name."""
     for note in scene.notes:
         say(f"{scene.name}: {note}.")
+
+
+def check_film(out: Path) -> None:
+    """InputError for a file of another kind than `write_film` writes."""
+    if out.suffix.lower() not in ("", ".mp4", ".webp"):
+        raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 or .webp file, or a folder for pictures.")
 
 
 def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress: Callable[[float], None]) -> None:
@@ -124,18 +159,8 @@ def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress
 
     films = {".mp4": write_video, ".webp": write_webp}
     if out.suffix:
-        if out.suffix.lower() not in films:
-            raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 or .webp file, or a folder for pictures.")
         films[out.suffix.lower()](out, images(), fps=fps)
         return
     with atomic_folder(out) as folder:
         for i, image in enumerate(images()):
             write_png(folder / f"{i:04d}.png", image)
-
-
-def refuse_existing(out: Path, overwrite: bool) -> None:
-    """A file that is there is replaced only when asked, and a folder with something in it never."""
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out} is a folder with something in it; name an empty or a new one.")
-    if out.is_file() and not overwrite:
-        raise InputError(f"{out} exists already; name another file, or replace it with --overwrite.")

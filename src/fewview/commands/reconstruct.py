@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
-from fewview.commands.console import Stages, check_device, effort, say, stages
+from fewview.commands.console import Stages, check_device, effort, say, stages, tell_threads
 from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
+from fewview.commands.photo_methods import single
+from fewview.commands.preview import Preview, check_preview, standpoint
+from fewview.commands.targets import check_place
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from fewview.pipeline.methods import SparseFusion
     from fewview.pipeline.photos import Photos
     from fewview.pipeline.reconstruction import Reconstruction
+    from fewview.profiling import Profiler
 
 DEMO_INPUT = Path(__file__).parents[3] / "examples" / "demo_input"
 SAVE_EVERY = 100  # steps
@@ -35,8 +39,9 @@ class Reconstruct:
     """Photos or a video, or photos with cameras: transforms.json, COLMAP, CO3Dv2 and others."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results; it is written whole at the end, or not at all."""
-    method: Literal["sparsefusion", "no-prior", "splats", "ggs"] = "sparsefusion"
-    """SparseFusion for objects; the same field, or splats, of the photos alone; GGS for rooms, from one photo on."""
+    method: Literal["sparsefusion", "no-prior", "splats", "ggs", "wildfusion"] = "sparsefusion"
+    """SparseFusion for objects; the same field, or splats, of the photos alone; GGS for rooms, from one photo on;
+    WildFusion for an object in one photo, which needs no camera."""
     weights: str = "tiny"
     """Shipped weights of the method by name, or a model folder of your own."""
     path: Annotated[str, arg(metavar="auto|FILE")] = "auto"
@@ -49,22 +54,35 @@ class Reconstruct:
     """Steps of fitting the splats of ggs to all photos and generated views."""
     views: Annotated[str | None, arg(metavar="0,5,9")] = None
     """Numbers of the photos to use, from 0."""
-    matcher: Literal["sift", "learned"] = "sift"
-    """What matches photos that have no cameras; `learned` bridges wider steps, and needs a package (docs/poses.md)."""
+    matcher: Literal["auto", "sift", "learned"] = "auto"
+    """What matches photos that have no cameras: SIFT, and where that leaves photos out `learned`, which bridges wider
+    steps and needs a package (docs/poses.md)."""
+    anyway: bool = False
+    """Go on where few of the photos without cameras could be placed."""
     mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
     """Masks: those given, else a model file (FEWVIEW_MASK_MODEL), else GrabCut; `none` for whole scenes."""
+    depth: Annotated[str, arg(metavar="auto|none|MODEL")] = "auto"
+    """For wildfusion: a monocular depth model (.onnx, .pt2 or a transformers folder), FEWVIEW_DEPTH_MODEL, or none."""
+    depth_answer: Literal["disparity", "depth"] = "disparity"
+    """What that model answers: disparity, larger where it is nearer, as most do, or depth."""
     photo_size: Annotated[int, arg(metavar="N")] = 1024
     """Pixels of the longer side of the photos that splats are fitted to, at most."""
     refine_poses: bool = False
     """Let the cameras of the photos move a little while the scene is fitted (slower)."""
+    preview: bool = False
+    """Keep a small picture of the scene as it comes about, in OUT.preview.png beside OUT."""
+    preview_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The same in another .png file, or, with a %%04d in its name, in a file for each picture."""
     max_views: Annotated[int | None, arg(metavar="N")] = None
     """Use N photos, spread evenly over the input; all of them, and with ggs 6, unless given."""
     preset: Preset = "default"
     """How long to distill (some 1, 2 or 5 minutes on two cores; `thesis` is for a GPU) or, with ggs, to sample."""
     seed: int = 0
-    """The same seed gives the same scene on the same machine."""
+    """The same seed gives the same scene on the same machine, with as many threads."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
+    profile: bool = False
+    """Also measure where the time goes: a table, and profile.html among the results."""
     resume: bool = False
     """Go on with a run that was stopped."""
     overwrite: bool = False
@@ -77,16 +95,47 @@ class Reconstruct:
         check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
-        say(f"Reading {self.input}")
-        photos = self.photos()
-        makers = {"ggs": partial(generation, self), "splats": self.splatting}
-        make = makers.get(self.method, self.distillation)(photos)
-        with stages() as report, _RunFolder(self, photos.numbers) as folder:
-            make(report, folder)
-        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
+        if self.preview_file is not None:
+            check_preview(self.preview_file)
+        if self.profile:
+            self.profiled(start)
+        else:
+            self.reconstruct(start)
         say(f"Took {effort(start)}.")
 
-    def photos(self) -> "Photos":
+    def profiled(self, start: float) -> None:
+        """The same, measured."""
+        from fewview.profiling import Profiler, table
+
+        with Profiler() as profiler:
+            self.reconstruct(start, profiler)
+        rows = table(profiler.profile())
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+    def reconstruct(self, start: float, profiler: "Profiler | None" = None) -> None:
+        """From the photos to the results; the command began at `start`."""
+        say(f"Reading {self.input}")
+        tell_threads()
+        if self.method == "wildfusion":
+            make_single = single(self)
+            with stages(start, profiler) as report:
+                make_single(report)
+        else:
+            self.from_several(start, profiler)
+        say(f"The results are in {self.out}: open {self.out / 'report.html'} first.")
+
+    def from_several(self, start: float, profiler: "Profiler | None") -> None:
+        """The scene of several photos, or along a path, in a run that can be resumed."""
+        photos = self.photos(profiler)
+        makers = {"ggs": partial(generation, self), "splats": self.splatting}
+        make = makers.get(self.method, self.distillation)(photos)
+        with stages(start, profiler) as report, _RunFolder(self, photos.numbers) as folder:
+            report.onlooker = self.previewed(photos)
+            make(report, folder)
+
+    def photos(self, profiler: "Profiler | None" = None) -> "Photos":
         """The chosen photos, read and checked."""
         from fewview.pipeline.photos import PhotoChoice, read_photos
 
@@ -96,11 +145,12 @@ class Reconstruct:
             most=MOST_OF_ROOMS if room and self.max_views is None else self.max_views,
             mask="none" if room else self.mask,
             matcher=self.matcher,
+            anyway=self.anyway,
             single=room,
         )
         out = self.out.absolute()
         kept = out.with_name(f"{out.name}.cameras")  # beside the results
-        with stages() as report:
+        with stages(profiler=profiler) as report:
             return read_photos(self.input, choice, keep=kept, tell=say, progress=report)
 
     def distillation(self, photos: "Photos") -> "Callable[[Stages, Path], None]":
@@ -113,7 +163,7 @@ class Reconstruct:
             generator = torch.Generator().manual_seed(self.seed)
             views, name = photos.views.to(self.device), self.input.resolve().name
             scene = method(views, name=name, generator=generator, progress=report, directory=folder)
-            scene.detail = self.detail()
+            scene.detail, scene.origin = self.detail(), photos.origin
             self.write(scene, report, self.settings(method, photos.numbers))
 
         return make
@@ -130,10 +180,20 @@ class Reconstruct:
             views, name = photos.views.to(self.device), self.input.resolve().name
             method = PhotoSplats(self.detail())
             scene = method(views, points=photos.points, name=name, generator=generator, progress=report)
+            scene.origin = photos.origin
             given = {name: getattr(self, name) for name in ("method", "preset", "seed", "device", "mask")}
             self.write(scene, report, {**given, "views": list(photos.numbers), **to_json(method.config)})
 
         return make
+
+    def previewed(self, photos: "Photos") -> Preview | None:
+        """What writes pictures while the scene is made, where they are asked for."""
+        if not self.preview and self.preview_file is None:
+            return None
+        out = self.out.absolute()
+        path = self.preview_file or out.with_name(f"{out.name}.preview.png")
+        say(f"{path} shows the scene as it comes about.")
+        return Preview(path, standpoint(photos.views, room=self.method == "ggs").to(self.device))
 
     def detail(self) -> "DetailConfig":
         """How splats are fitted to the photos."""
@@ -163,8 +223,9 @@ class Reconstruct:
         """Splats, mesh, film, pictures and report, beside the field itself."""
         from fewview.export.package import Record
 
-        _ = scene.mesh  # and the splats, so that the record knows how long they took
-        scene.save(self.out, Record(scene.name, settings, dict(report.seconds)))
+        _ = scene.textured_mesh  # and the splats, so that the record knows how long they took
+        record = Record(scene.name, settings, dict(report.seconds), report.profile, report.began)
+        scene.save(self.out, record)
 
 
 @dataclass(frozen=True)
@@ -227,6 +288,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a folder with foreign files in it, and results of ours unless they may be replaced."""
     from fewview.export.package import check_free
 
+    check_place(out)
     check_free(out)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{out} holds results already; name another folder, or replace them with --overwrite.")

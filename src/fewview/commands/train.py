@@ -1,26 +1,44 @@
-"""`fewview train`: the stages of SparseFusion and of GGS, or any importable recipe."""
+"""`fewview train`: the stages of SparseFusion, of GGS and of WildFusion, or any importable recipe."""
 
 import importlib
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import check_device, counted, say
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
+
+Stage = Literal[
+    "autoencoder",
+    "eft",
+    "unet",
+    "joint",
+    "codec",
+    "denoiser",
+    "decoder",
+    "wildfusion-autoencoder",
+    "wildfusion-latent",
+    "wildfusion-gan",
+]
+if TYPE_CHECKING:
+    from fewview.processes import Group
 
 
 @dataclass(frozen=True)
 class Train:
     """Train the networks, stage by stage, or go on with it; `train my_package.recipes:my_run` runs any recipe."""
 
-    stage: Positional[Literal["autoencoder", "eft", "unet", "joint", "codec", "denoiser", "decoder"]]
-    """What to train: autoencoder, eft, unet, joint of SparseFusion (at paper size joint alone will do), or codec,
-    denoiser, decoder of GGS. Each stage starts from the one before."""
+    stage: Positional[Stage]
+    """What to train: autoencoder, eft, unet, joint of SparseFusion (at paper size joint alone will do); codec,
+    denoiser, decoder of GGS; or wildfusion-autoencoder and -latent, and its control, wildfusion-gan. Each stage starts
+    from the one before."""
     data: Annotated[Path, arg(metavar="ROOT")]
     """Folder in the layout of CO3Dv2, as `fewview data build` writes it; for GGS in RealEstate10K's, as `fewview data
     rooms` does."""
@@ -42,30 +60,48 @@ class Train:
     """Of GGS's denoiser: a folder of Stable Video Diffusion (diffusers), whose U-Net it takes and trains further."""
     variant: Literal["full", "no-3d", "regressor", "no-novel", "no-depth"] = "full"
     """Of GGS: the paper's control without splats, a feed-forward regressor, or a loss left out."""
+    batch: Annotated[int | None, arg(metavar="N")] = None
+    """Scenes (or pictures) of a step, over all processes; the recipe's own number unless given."""
+    shard: bool = False
+    """Where torchrun starts several processes: each keeps a part of the weights (FSDP2) instead of all of them (DDP),
+    for networks of paper size."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train."""
 
     def run(self) -> None:
-        from fewview.recipes.ggs import stages as ggs_stages
-        from fewview.recipes.sparsefusion import stages
+        from fewview.processes import joined
 
         check_device(self.device)
+        with joined(self.device) as group:
+            self.trained(group)
+
+    def trained(self, group: "Group") -> None:
+        """By this process, which may be one of several; the first of them says so."""
+        from fewview.recipes.ggs import stages as ggs_stages
+        from fewview.recipes.sparsefusion import stages
+        from fewview.recipes.wildfusion import stages as wildfusion_stages
+
         of_ggs = self.stage in ggs_stages.STAGES
         if self.variant != "full" and not of_ggs:
             raise InputError("--variant belongs to GGS; leave it out, or train its denoiser or decoder.")
         if self.init is not None and self.stage != "denoiser":
             raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
-        family = ggs_stages if of_ggs else stages
-        given = {"steps": self.steps, "minutes": self.minutes, "learning_rate": self.learning_rate, "seed": self.seed}
+        families = ggs_stages, wildfusion_stages
+        family = next((family for family in families if self.stage in family.STAGES), stages)
+        options = ("steps", "minutes", "learning_rate", "seed", "batch", "shard")
+        given = {name: getattr(self, name) for name in options}
         training = replace(
             family.schedule(self.stage, self.size),  # type: ignore[arg-type]
             **{name: value for name, value in given.items() if value is not None},
         )
-        if training.steps < 1 or training.learning_rate <= 0:
-            raise InputError("--steps and --learning-rate must be positive.")
-        say(f"Training {self.stage} ({self.size}) for {training.steps} steps; log and checkpoints in {self.out}.")
+        if training.steps < 1 or training.learning_rate <= 0 or (training.batch or 1) < 1:
+            raise InputError("--steps, --learning-rate and --batch must be positive.")
+        check_folder(self.out)
+        tell_first = say if group.first else lambda text: None
+        where = f"log and checkpoints in {self.out}"
+        tell_first(f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}.")
         more: dict[str, Any] = {"variant": self.variant, "init": self.init} if of_ggs else {}
-        with counted(self.stage, training.steps) as tell:
+        with counted(self.stage, training.steps) if group.first else nullcontext(lambda *_: None) as tell:
             folder = family.run_stage(
                 self.stage,  # type: ignore[arg-type]
                 self.data,
@@ -77,7 +113,7 @@ class Train:
                 progress=lambda step, row: tell(step, _note(row)),
                 **more,
             )
-        say(f"The run is in {folder}.")
+        tell_first(f"The run is in {folder}.")
 
 
 def run_recipe(name: str, arguments: list[str]) -> None:

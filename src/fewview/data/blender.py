@@ -24,4 +24,7 @@ def open_blender(folder: Path) -> PhotoScene:
     split = {"inputs": tuple(range(count)), "targets": tuple(range(count, len(photos)))} if targets else {}
     kind = f"Blender scene ({TRAIN}{f' and {TEST}' if targets else ''})"
     notes = (*train.notes, *(test.notes if test is not None else ()), *origin_notes(origin))
-    return PhotoScene(folder.resolve().name, photos, kind=kind, origin=origin, notes=notes, **split)
+    name = folder.resolve().name
+    listed = count + len(train.missing)
+    missing = (*train.missing, *(listed + i for i in (test.missing if test is not None else ())))
+    return PhotoScene(name, photos, kind=kind, origin=origin, notes=notes, missing=missing, cloud=train.cloud, **split)

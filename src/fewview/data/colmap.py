@@ -107,12 +107,12 @@ def open_colmap(root: Path, model_folder: Path | None = None) -> PhotoScene:
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{models[0]} has the image {shown(twice)} twice; run COLMAP's mapper again.")
     folder = photo_folder(root, models[0])
-    photos, notes = _photos(folder, model, models[0])
+    photos, missing, notes = _photos(folder, model, models[0])
     placed, origin = located(photos)
     encoding = "binary" if (models[0] / "cameras.bin").is_file() else "text"
     kind = f"COLMAP model ({encoding})"
     notes = (*_others(root, models), *notes, *origin_notes(origin))
-    return PhotoScene(root.resolve().name, placed, kind=kind, origin=origin, notes=notes)
+    return PhotoScene(root.resolve().name, placed, kind=kind, origin=origin, notes=notes, missing=missing)
 
 
 def _others(root: Path, models: Sequence[Path]) -> tuple[str, ...]:
@@ -125,18 +125,18 @@ def _others(root: Path, models: Sequence[Path]) -> tuple[str, ...]:
     return (f"the largest of {len(models)} models, {taken}; smaller are {rest}{more}, name one to use it",)
 
 
-def _photos(folder: Path, model: ColmapModel, where: Path) -> tuple[list[Photo], tuple[str, ...]]:
-    """The photos that are there, with cameras in float64, and notes of what is missing or of another size."""
-    finders, photos, missing = (Finder(folder), Finder(folder.parent)), [], []
-    for image in sorted(model.images, key=lambda i: i.name):
+def _photos(folder: Path, model: ColmapModel, where: Path) -> tuple[list[Photo], tuple[int, ...], tuple[str, ...]]:
+    """The photos that are there, with cameras in float64, numbers of those that are not, and notes."""
+    finders, photos, missing = (Finder(folder), Finder(folder.parent)), [], {}
+    for i, image in enumerate(sorted(model.images, key=lambda i: i.name)):
         try:
             photos.append(_photo(finders, model, image, where))
         except MissingFile as error:
-            missing.append(error)
-    notes = check_enough(len(photos), missing)
+            missing[i] = error
+    notes = check_enough(len(photos), list(missing.values()))
     if any(photo.scaled for photo in photos):
         notes = (*notes, f"photos of {folder.name} have another size than the model's, so focal lengths are scaled")
-    return photos, notes
+    return photos, tuple(missing), notes
 
 
 def read_model(folder: Path) -> ColmapModel:

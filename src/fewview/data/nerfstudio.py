@@ -14,11 +14,22 @@ import torch
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import write_json
-from fewview.data.fields import array, field, read_json
+from fewview.data.fields import array, field, read_json, shown
 from fewview.data.images import MissingFile, image_size
 from fewview.data.intrinsics import intrinsics, lens_of, present
 from fewview.data.names import Finder, check_enough
-from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid, same_shape
+from fewview.data.photos import (
+    Photo,
+    PhotoScene,
+    counted,
+    find_mask,
+    located,
+    origin_notes,
+    pinhole,
+    rigid,
+    same_shape,
+    without_scale,
+)
 from fewview.errors import InputError
 
 OPENGL_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -27,12 +38,17 @@ SPLIT = (("train_filenames",), ("test_filenames", "val_filenames"))  # inputs, t
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """The photos of one file that are there, with cameras in float64; inputs and targets by number; notes."""
+    """The photos of one file that are there, with cameras in float64; inputs and targets by number; notes.
+
+    `missing` are the numbers of those that are not there, and `cloud` a file of points.
+    """
 
     photos: tuple[Photo, ...]
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
     notes: tuple[str, ...]
+    missing: tuple[int, ...] = ()
+    cloud: Path | None = None
 
 
 def open_transforms(path: Path) -> PhotoScene:
@@ -45,7 +61,8 @@ def open_transforms(path: Path) -> PhotoScene:
     photos, origin = located(listed.photos)
     notes = (*listed.notes, *origin_notes(origin))
     scene = PhotoScene(file.resolve().parent.name, photos, kind=file.name, origin=origin, notes=notes)
-    return replace(scene, inputs=listed.inputs, targets=listed.targets)
+    parts = {"inputs": listed.inputs, "targets": listed.targets, "missing": listed.missing}
+    return replace(scene, cloud=listed.cloud, **parts)
 
 
 def read_photos(file: Path, *, perhaps_none: bool = False) -> Listed:
@@ -54,23 +71,43 @@ def read_photos(file: Path, *, perhaps_none: bool = False) -> Listed:
     frames = field(data, "frames", list, where=str(file))
     if not frames:
         raise InputError(f"{file} has no frames; list at least one image.")
-    finder, found, missing = Finder(file.parent), [], []
+    finder, found, missing, scales = Finder(file.parent), [], {}, 0
     for i, frame in enumerate(frames):
         where = f"{file}: frame {i}"
         if not isinstance(frame, dict):
             raise InputError(f"{where} must be an object with file_path and transform_matrix.")
         try:
-            found.append((frame.get("file_path"), _photo(finder, present(data), present(frame), where)))
+            photo, scale = _photo(finder, present(data), present(frame), where)
+            found.append((frame.get("file_path"), photo))
+            scales += scale != 1
         except MissingPhoto as error:
-            missing.append(error)
+            missing[i] = error
     if perhaps_none and not found:
         return Listed((), (), (), (f"{file.name} has poses without pictures: a path for `render --path`",))
-    notes = check_enough(len(found), missing)
+    notes = check_enough(len(found), list(missing.values()))
     photos = tuple(photo for _, photo in found)
     smaller = sum(scaled for photo in photos for scaled in [photo.scaled])
     if smaller:
         notes = (*notes, f"{smaller} photos have another size than {file.name} says, so focal lengths are scaled")
-    return Listed(photos, *_split(data, [name for name, _ in found]), notes)
+    if scales:
+        notes = (*notes, f"the axes of {counted(scales, 'camera')} are scaled, which is taken off")
+    cloud, unread = _cloud(data, finder)
+    split = _split(data, [name for name, _ in found])
+    return Listed(photos, *split, (*notes, *unread), tuple(missing), cloud)
+
+
+def _cloud(data: dict[str, Any], finder: Finder) -> tuple[Path | None, tuple[str, ...]]:
+    """The file of points that a transforms.json names, in the world of its poses; a note where it is not there.
+
+    `applied_transform` and `applied_scale` say how that world was made of another one, and change nothing here.
+    """
+    name = data.get("ply_file_path")
+    if not isinstance(name, str) or not name:
+        return None, ()
+    try:
+        return finder.find(name, where=str(finder.root)), ()
+    except InputError:
+        return None, (f"its points {shown(name)} are not there",)
 
 
 def write_transforms(path: Path, cameras: Sequence[Cameras], files: Sequence[str], masks: Sequence[str] = ()) -> None:
@@ -109,7 +146,8 @@ def _plain(name: object) -> str:
     return str(name).replace("\\", "/").removeprefix("./")
 
 
-def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: str) -> Photo:
+def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: str) -> tuple[Photo, float]:
+    """The photo, and the factor that was taken off its camera's axes."""
     data, root = {**top, **frame}, finder.root
     try:
         image = finder.find(field(data, "file_path", str, where=where), where=where)
@@ -125,10 +163,11 @@ def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: st
     focal, centre = focal * scale, centre * scale
     lens = lens_of(data, focal, centre, where)
     shape = (3, 4) if len(field(data, "transform_matrix", list, where=where)) == 3 else (4, 4)
-    pose = rigid(array(data, "transform_matrix", shape, where=where), where=f"{where}: 'transform_matrix'")
+    matrix, scale = without_scale(array(data, "transform_matrix", shape, where=where))
+    pose = rigid(matrix, where=f"{where}: 'transform_matrix'")
     camera = pinhole(pose @ OPENGL_FLIP, focal, centre, size, where=where, dtype=torch.float64)
     camera = camera if lens is None else lens.pinhole(camera, where=where)
-    return Photo(camera, image, mask, lens=lens, scaled=said != size)
+    return Photo(camera, image, mask, lens=lens, scaled=said != size), scale
 
 
 def _size(data: dict[str, Any], image: Path, where: str) -> tuple[tuple[int, int], tuple[float, float]]:

@@ -102,7 +102,8 @@ def check_packed(path: Path, tensors: dict[str, Tensor], frames: dict[str, str])
         what = "lacks" if odd[0] in layout else "has the unknown"
         raise InputError(f"{path} {what} {shown(odd[0])}; pack the set again.")
     images, sets = tensors["images"], ("starts", "counts")
-    counts = {name: len(tensors["starts" if name in sets else "images"]) if images.ndim else 0 for name in layout}
+    rows = {name: len(tensors[name]) if tensors[name].ndim else 0 for name in ("images", "starts")}
+    counts = {name: rows["starts" if name in sets else "images"] for name in layout}
     for name, words in layout.items():
         one = [images.shape[-1] if word == "size" else int(word) for word in words.split()]
         kind = torch.uint8 if name == "images" else torch.int64 if name in sets else None

@@ -1,6 +1,5 @@
 """Posed photographs in a folder: what the readers of transforms.json, COLMAP and CO3D share."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,13 @@ from fewview.data.images import path_inside, read_image, read_mask
 from fewview.data.lens import Lens
 from fewview.data.names import Finder
 from fewview.errors import InputError
+from fewview.geometry.origin import NO_ORIGIN, Origin, origin_of, written
 from fewview.views import Views
 
 RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digits or more
 FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no digits of float32
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
-FAR_OFF = 100.0  # times the spread of the cameras: farther from the origin, float32 loses what is between them
+SMALLEST = 1e-6  # factor of a pose's axes
 SAME_PHOTO = 0.05  # mean absolute difference
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
@@ -68,7 +68,8 @@ class PhotoScene:
     `kind` says what the photos and cameras were read from. A split names the photos (by number) that are `inputs` and
     those that are `targets`, to be judged; without one both are empty. Coordinates of the input's world are those of
     the cameras plus `origin` (float64), which is zero unless the input is far from its own. `notes` are what a user
-    should know of the reading, each half a sentence.
+    should know of the reading, each half a sentence. `missing` are the numbers, in the input's own list, of photos that
+    are not there. `cloud` is a file of points of the input's world, if it names one.
     """
 
     name: str
@@ -76,8 +77,10 @@ class PhotoScene:
     kind: str = field(default="photos with cameras", kw_only=True)
     inputs: tuple[int, ...] = field(default=(), kw_only=True)
     targets: tuple[int, ...] = field(default=(), kw_only=True)
-    origin: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0), kw_only=True)
+    origin: Origin = field(default=NO_ORIGIN, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    missing: tuple[int, ...] = field(default=(), kw_only=True)
+    cloud: Path | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -124,37 +127,27 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in paths]
 
 
-def located(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], tuple[float, float, float]]:
+def located(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], Origin]:
     """The photos with cameras in single precision, and the origin (in the input's world) that these count from.
 
-    Map coordinates (UTM, millions of metres) leave no digits of float32 for what lies between the cameras, so such
-    cameras are centred while they are in float64, by a vector that float64 adds and subtracts without rounding.
+    Cameras that are far away are centred while they are in float64.
     """
     if not photos:
-        return (), (0.0, 0.0, 0.0)
-    centres = torch.stack([photo.camera.world_from_cam[:3, 3] for photo in photos]).double()
-    middle = centres.mean(0)
-    spread, away = float((centres - middle).norm(dim=-1).max()), float(middle.norm())
-    origin = torch.zeros_like(middle)
-    if away > FAR_OFF * spread > 0:
-        step = 2.0 ** math.floor(math.log2(spread))
-        origin = (middle / step).round() * step
-    x, y, z = origin.tolist()
-    return tuple(replace(photo, camera=_from(photo.camera, origin)) for photo in photos), (x, y, z)
+        return (), NO_ORIGIN
+    origin = origin_of(torch.stack([photo.camera.world_from_cam[:3, 3] for photo in photos]).double())
+    return tuple(replace(photo, camera=counted_from(origin, photo.camera)) for photo in photos), origin
 
 
-def _from(camera: Cameras, origin: Float[Tensor, "3"]) -> Cameras:
-    """A camera in single precision in the world that begins at `origin`."""
+def counted_from(origin: Origin, camera: Cameras) -> Cameras:
+    """A camera of the input's world (float64) in single precision, in the world that begins at `origin`."""
     moved = camera.world_from_cam.double().clone()
-    moved[..., :3, 3] -= origin
+    moved[..., :3, 3] -= torch.tensor(origin, dtype=torch.float64)
     return replace(camera, world_from_cam=moved.float(), intrinsics=camera.intrinsics.float())
 
 
-def origin_notes(origin: tuple[float, float, float]) -> tuple[str, ...]:
+def origin_notes(origin: Origin) -> tuple[str, ...]:
     """What a user is told of an origin that is not the input's own."""
-    if not any(origin):
-        return ()
-    return (f"far from the origin of its world, so coordinates count from ({', '.join(f'{x:.10g}' for x in origin)})",)
+    return (f"far from the origin of its world, so coordinates count from {written(origin)}",) if any(origin) else ()
 
 
 def same_shape(stored: tuple[float, float], said: tuple[float, float]) -> bool:
@@ -235,6 +228,18 @@ def rigid(matrix: np.ndarray, *, where: str) -> np.ndarray:
     u, _, v = np.linalg.svd(rotation)
     pose[:3, :3] = u @ v
     return pose
+
+
+def without_scale(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+    """A pose whose rotation Blender or Unreal multiplied by one factor, without it, and the factor; else 1.
+
+    Where the camera stands does not change, for the factor is that of the camera's own axes.
+    """
+    size = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
+    turn = matrix[:3, :3] / size if SMALLEST < size < 1 / SMALLEST else np.zeros((3, 3))
+    if abs(size - 1) < RIGID_TOLERANCE / 2 or np.abs(turn.T @ turn - np.eye(3)).max() > RIGID_TOLERANCE:
+        return matrix, 1.0
+    return np.column_stack([np.vstack([turn, matrix[3:, :3]]), matrix[:, 3]]), size
 
 
 def pinhole(

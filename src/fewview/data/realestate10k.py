@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, atomic_path
-from fewview.data.images import image_size, is_file, open_image, path_inside
+from fewview.data.images import DECODING_ERRORS, image_size, is_file, open_image, path_inside
 from fewview.data.photos import IMAGE_SUFFIXES, Photo, PhotoScene, cover, pinhole, resampled, rigid
 from fewview.errors import InputError
 from fewview.views import Views
@@ -195,7 +195,10 @@ def read_depth(path: Path) -> Float[Tensor, "1 height width"]:
     with open_image(path) as picture:
         if not picture.mode.startswith("I"):
             raise InputError(f"{path} is not a 16-bit image; depth maps hold millimetres in 16 bits.")
-        values = np.array(picture).astype(np.float32)
+        try:
+            values = np.array(picture).astype(np.float32)
+        except DECODING_ERRORS as error:
+            raise InputError(f"{path} is damaged ({type(error).__name__}); write the depth maps again.") from None
     return torch.from_numpy(values)[None] / MILLIMETRES
 
 

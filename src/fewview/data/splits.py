@@ -1,6 +1,7 @@
 """train_test_split_<n>.json beside a posed scene, as ReconFusion and Stable Virtual Camera have it.
 
-{"train_ids": [...], "test_ids": [...]}: which frames, by their place in the scene's order, go in and which are judged.
+{"train_ids": [...], "test_ids": [...]}: which frames, by their place in the scene's own list, whether or not
+all of it are there, go in and which are judged.
 """
 
 from dataclasses import replace
@@ -20,11 +21,16 @@ def find_splits(folder: Path) -> list[str]:
 
 def with_split(scene: PhotoScene, file: Path) -> PhotoScene:
     """The scene with its inputs and targets marked."""
-    data = read_json(file)
-    inputs, targets = (_ids(data, key, len(scene), file) for key in ("train_ids", "test_ids"))
-    both = set(inputs) & set(targets)
+    data, total = read_json(file), len(scene) + len(scene.missing)
+    train, test = (_ids(data, key, total, file) for key in ("train_ids", "test_ids"))
+    both = set(train) & set(test)
     if both:
         raise InputError(f"{file} has frame {min(both)} under 'train_ids' and 'test_ids'; keep it in one of them.")
+    there = [i for i in range(total) if i not in set(scene.missing)]
+    place = {number: i for i, number in enumerate(there)}
+    inputs, targets = (tuple(place[i] for i in ids if i in place) for ids in (train, test))
+    if not inputs or not targets:
+        raise InputError(f"{file} names photos of which none are there; restore them.")
     return replace(scene, kind=f"{scene.kind} with {file.name}", inputs=inputs, targets=targets)
 
 

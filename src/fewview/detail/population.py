@@ -1,5 +1,7 @@
 """A changing number of splats under optimisation: leaves, Adam's moments, and who lives, dies and is born."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,15 +14,20 @@ LEAST_OPACITY, MOST_OPACITY = 1e-4, 1 - 1e-4
 
 
 class Population:
-    """Unconstrained leaves behind a set of Gaussians, each with its rate of Adam."""
+    """Unconstrained leaves behind a set of Gaussians, each with its rate of Adam.
+
+    `rates` are by name, in the order mean, scale, quaternion, opacity, feature, harmonic.
+    """
 
     def __init__(self, init: Gaussians, rates: dict[str, float]):
         self.spacing = init.scales.amax(-1).median().item()
         self.rates = {**rates, "mean": rates["mean"] * self.spacing}
         init = init.detach()
         logits = torch.logit(init.opacities.clamp(LEAST_OPACITY, MOST_OPACITY))
-        values = (init.means, init.scales.log(), init.quaternions, logits, init.features)
-        self.leaves = {name: value.clone().requires_grad_() for name, value in zip(self.rates, values)}
+        values = (init.means, init.scales.log(), init.quaternions, logits, init.features, init.harmonics)
+        pairs = {name: value for name, value in zip(self.rates, values) if value is not None}
+        self.leaves = {name: value.clone().requires_grad_() for name, value in pairs.items()}
+        self.degree = init.degree  # of the harmonics that show
         self._optimise({})
 
     def _optimise(self, state: dict[str, dict[str, Tensor]]) -> None:
@@ -34,15 +41,16 @@ class Population:
         return len(self.leaves["mean"])
 
     def gaussians(self) -> Gaussians:
-        """The splats, differentiable in the leaves."""
-        means, logs, quaternions, logits, features = self.leaves.values()
-        return Gaussians(means, logs.exp(), quaternions, logits.sigmoid(), features)
+        """The splats, with harmonics up to `degree`, differentiable in the leaves."""
+        means, logs, quaternions, logits, features, *rest = self.leaves.values()
+        made = Gaussians(means, logs.exp(), quaternions, logits.sigmoid(), features, *rest)
+        return made.of_degree(min(self.degree, made.degree))
 
     def alive(self) -> Gaussians:
-        """The splats that are not dead, detached, with colours in [0, 1]."""
+        """The splats that are not dead, detached; colours that no harmonics change are in [0, 1]."""
         made = self.gaussians().detach()
         kept = made[made.opacities > DEAD]
-        return Gaussians(kept.means, kept.scales, kept.quaternions, kept.opacities, kept.features.clamp(0, 1))
+        return kept if kept.harmonics is not None else replace(kept, features=kept.features.clamp(0, 1))
 
     def decay(self, share: float) -> None:
         """Set the rates to a share of what they were at first."""

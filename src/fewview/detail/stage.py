@@ -10,7 +10,8 @@ from fewview.detail.losses import photo_loss, prior_loss
 from fewview.detail.population import Population
 from fewview.detail.prior import PseudoViews
 from fewview.errors import InputError
-from fewview.progress import Steps
+from fewview.geometry.harmonics import HIGHEST
+from fewview.progress import Steps, show
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
@@ -45,6 +46,8 @@ class DetailConfig:
     quaternion_rate: float = 0.01
     opacity_rate: float = 0.05  # of logits; the release's
     feature_rate: float = 0.01
+    sh_degree: int = 0  # of harmonics, 0 to 3: how colours depend on the direction
+    harmonic_share: float = 0.05  # of the features' rate, for harmonics; arXiv 2308.04079's release: 1/20
     final_rate: float = 0.05  # rates decay exponentially to this fraction
 
     @staticmethod
@@ -55,6 +58,8 @@ class DetailConfig:
     def __post_init__(self) -> None:
         if self.photo_size < 16:
             raise InputError(f"Photos of {self.photo_size} pixels show nothing; ask for 16 or more.")
+        if not 0 <= self.sh_degree <= HIGHEST:
+            raise InputError(f"Harmonics have degrees from 0 to {HIGHEST}, not {self.sh_degree}.")
 
 
 def sized(photos: Views, longest: int) -> Views:
@@ -89,6 +94,7 @@ def detail(
         losses = run.advance(step)
         if progress is not None:
             progress(step + 1, losses)
+            show(progress, lambda cameras: GaussianAsset(run.population.alive(), antialiased=True).render(cameras))
     return GaussianAsset(run.population.alive(), antialiased=True)
 
 
@@ -109,7 +115,8 @@ class _Run:
         rates = {
             name: getattr(config, f"{name}_rate") for name in ("mean", "scale", "quaternion", "opacity", "feature")
         }
-        self.population = Population(init, rates)
+        rates["harmonic"] = config.harmonic_share * config.feature_rate
+        self.population = Population(init.of_degree(config.sh_degree), rates)
         events = max(1, round(config.settled * config.steps / config.relocate_every))
         self.growth = (self.budget / len(init)) ** (1 / events)
         self.order: list[int] = []
@@ -117,6 +124,7 @@ class _Run:
     def advance(self, step: int) -> dict[str, float]:
         """One optimiser step on one photo and, now and then, on one pseudo view."""
         config, splats = self.config, self.population
+        splats.degree = degree_at(step, config)
         splats.decay(config.final_rate ** (step / max(1, config.steps)))
         image, mask, camera = self._photo(step)
         gaussians = splats.gaussians()
@@ -155,6 +163,11 @@ def level_at(step: int, levels: int, config: DetailConfig) -> int:
     """Which copy of the photos is fitted in a step, from 0 (the smallest) to levels - 1."""
     coarse = round(config.steps * (1 - config.fine)) if levels > 1 else 0
     return levels - 1 if step >= coarse else step * (levels - 1) // max(1, coarse)
+
+
+def degree_at(step: int, config: DetailConfig) -> int:
+    """The degree of the harmonics that are fitted in a step: one more after each equal part of the steps."""
+    return step * (config.sh_degree + 1) // max(1, config.steps)
 
 
 def pyramid(photos: Views, config: DetailConfig) -> list[list[Views]]:

@@ -59,9 +59,9 @@ def euler(denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = No
 def heun(denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None) -> Batch:
     """Second-order steps along the ODE, with Euler for a step to 0 (2206.00364 algorithm 1). Two evaluations a step."""
     for step, (now, then) in enumerate(_intervals(sigmas)):
-        eps = _slope(denoise, x, now)
+        eps = slope(denoise, x, now)
         if then > 0:
-            eps = (eps + _slope(denoise, x + (then - now) * eps, then)) / 2
+            eps = (eps + slope(denoise, x + (then - now) * eps, then)) / 2
         x0, x = x - now * eps, x + (then - now) * eps
         if callback:
             callback(step, x, x0)
@@ -110,9 +110,9 @@ def _multistep(
         raise InputError(f"A multistep sampler got order {order}; give 1 to {len(ADAMS_BASHFORTH)}.")
     slopes: deque[Tensor] = deque(maxlen=order)  # newest first
     for step, (now, then) in enumerate(_intervals(sigmas)):
-        slopes.appendleft(_slope(denoise, x, now))
+        slopes.appendleft(slope(denoise, x, now))
         if step == 0 and order > 1 and then > 0:
-            eps = (slopes[0] + _slope(denoise, transfer(x, slopes[0], now, then), then)) / 2
+            eps = (slopes[0] + slope(denoise, transfer(x, slopes[0], now, then), then)) / 2
         else:
             weighted = [weight * slope for weight, slope in zip(ADAMS_BASHFORTH[len(slopes) - 1], slopes)]
             eps = sum(weighted[1:], start=weighted[0])
@@ -135,7 +135,7 @@ def _transfer(eta: float = 0.0, generator: Generator | None = None) -> Transfer:
     return transfer
 
 
-def _slope(denoise: Denoiser, x: Float[Tensor, "batch *shape"], sigma: float) -> Float[Tensor, "batch *shape"]:
+def slope(denoise: Denoiser, x: Float[Tensor, "batch *shape"], sigma: float) -> Float[Tensor, "batch *shape"]:
     """dx/dsigma of the probability-flow ODE, which is the predicted eps."""
     return (x - denoise(x, x.new_full((len(x),), sigma))) / sigma
 
@@ -149,7 +149,12 @@ def _noise(x: Float[Tensor, "batch *shape"], generator: Generator | None) -> Flo
 
 def _intervals(sigmas: Float[Tensor, " points"]) -> list[tuple[float, float]]:
     """Pairs (level now, level then) of each step."""
+    return list(pairwise(check_levels(sigmas)))
+
+
+def check_levels(sigmas: Float[Tensor, " points"]) -> list[float]:
+    """The levels of a sampler's steps; InputError unless they descend."""
     levels = sigmas.tolist()
     if len(levels) < 2 or not levels[-1] >= 0 or levels[0] == math.inf or not all(a > b for a, b in pairwise(levels)):
         raise InputError(f"A sampler got sigmas {levels}; give two or more finite levels >= 0, strictly descending.")
-    return list(pairwise(levels))
+    return levels

@@ -1,9 +1,12 @@
-"""Meshes and splats as .glb files: y is up, lengths are those of the world (glTF says metres).
+"""Meshes and splats as .glb and .gltf files: y is up, lengths are those of the world (glTF says metres).
 
 Meshes have the unlit material (KHR_materials_unlit), for a reconstruction's colours hold the light already. Vertex
 colours are linear, in 16 bits, for dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's
 exporter. Splats follow KHR_gaussian_splatting (Khronos, ratified): scales and opacities as they are, quaternions
-(x, y, z, w), colour as the 0th harmonic, display-referred sRGB.
+(x, y, z, w), colour as harmonics of degree 0 to 3, turned with the splats, display-referred sRGB.
+
+Vertices are float32. The origin of a world that is far from its own is the translation of the node, which JSON has in
+float64, and with it vertices are in the input's world, turned.
 """
 
 import io
@@ -15,10 +18,11 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from fewview.checkpoint import atomic_path
 from fewview.export.gltf import Gltf
 from fewview.export.mesh import Mesh, TexturedMesh
-from fewview.export.ply import SH_DC, arrays
+from fewview.export.ply import arrays, harmonics_array
+from fewview.geometry.harmonics import COUNTS, SH_DC
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.render.gaussians import Gaussians
 
 UNLIT, SPLATTING = "KHR_materials_unlit", "KHR_gaussian_splatting"
@@ -26,8 +30,11 @@ LINEAR, MIPMAPPED, CLAMPED = 9729, 9987, 33071  # sampler settings
 POINTS = 0  # primitive mode
 
 
-def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"]) -> None:
-    """Write a mesh turned so that `up` (world) becomes +y; sizes and the origin stay. ValueError if it has no faces."""
+def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"], *, origin: Origin = NO_ORIGIN) -> None:
+    """Write a mesh turned so that `up` (world) becomes +y, which its node's extras name; sizes and the origin stay.
+
+    ValueError if it has no faces.
+    """
     if not len(mesh.faces):
         raise ValueError("a mesh needs at least one face")
     file = Gltf(UNLIT)
@@ -48,18 +55,19 @@ def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"]) -> 
         attributes["COLOR_0"] = file.attribute(np.round(opaque * 65535).astype("<u2"))
     parts["materials"] = [{"pbrMetallicRoughness": surface, "extensions": {UNLIT: {}}}]
     primitive = {"attributes": attributes, "indices": file.indices(mesh.faces), "material": 0}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(file.to_bytes(primitive, **parts))
+    extras = {"extras": {"up": up.tolist()}}
+    file.save(path, primitive, {**extras, **_node(up, origin)}, **parts)
 
 
-def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"]) -> None:
+def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *, origin: Origin = NO_ORIGIN) -> None:
     """Write RGB splats turned so that `up` (world) becomes +y; other programs see coloured points. ValueError if empty
     or not RGB."""
     if not len(gaussians):
         raise ValueError("a file needs at least one splat")
     turn = torch.eye(4).to(gaussians.means)
     turn[:3, :3] = y_up(up)
-    means, scales, quaternions, opacities, features = arrays(gaussians.transformed(turn))
+    turned = gaussians.transformed(turn)
+    means, scales, quaternions, opacities, features = arrays(turned)
     file = Gltf(SPLATTING)
     colours = np.round(np.column_stack([features, opacities]).clip(0, 1) * 255).astype("u1")
     attributes = {
@@ -70,10 +78,21 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"]) ->
         f"{SPLATTING}:OPACITY": file.attribute(opacities),
         f"{SPLATTING}:SH_DEGREE_0_COEF_0": file.attribute(((features - 0.5) / SH_DC).astype("<f4")),
     }
+    rest = harmonics_array(turned)
+    for degree in range(1, turned.degree + 1):
+        for i in range(2 * degree + 1):
+            values = np.ascontiguousarray(rest[:, COUNTS[degree - 1] + i])
+            attributes[f"{SPLATTING}:SH_DEGREE_{degree}_COEF_{i}"] = file.attribute(values)
     kind = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
-    with atomic_path(path) as temporary:
-        primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
-        temporary.write_bytes(file.to_bytes(primitive))
+    primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
+    file.save(path, primitive, _node(up, origin))
+
+
+def _node(up: Float[Tensor, "3"], origin: Origin) -> dict[str, object]:
+    """The translation to the input's world, where there is one."""
+    if not any(origin):
+        return {}
+    return {"translation": (y_up(up.double()).cpu() @ torch.tensor(origin, dtype=torch.float64)).tolist()}
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -1,9 +1,15 @@
-"""Binary glTF 2.0 (khronos.org/registry/glTF) as bytes: a tree in JSON, and the arrays that it refers to."""
+"""glTF 2.0 (khronos.org/registry/glTF) as bytes, binary or text: a tree in JSON, and the arrays that it refers to."""
 
+import base64
 import json
 import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from fewview.checkpoint import atomic_path
 
 COMPONENTS = {np.dtype("<f4"): 5126, np.dtype("u1"): 5121, np.dtype("<u2"): 5123, np.dtype("<u4"): 5125}
 TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
@@ -34,23 +40,37 @@ class Gltf:
         """Buffer view of a picture file."""
         return self._view(data, {})
 
-    def to_bytes(self, primitive: dict, **parts: list[dict]) -> bytes:
-        """The file with one mesh of one primitive; `parts` are further lists of the tree, such as materials."""
-        tree = {
+    def save(self, path: Path, primitive: dict, node: Mapping[str, object] | None = None, **parts: list[dict]) -> None:
+        """Write the file, whole: as text with its arrays in base64 where the name ends in .gltf, else binary."""
+        content = self.to_bytes(primitive, node, text=path.suffix.lower() == ".gltf", **parts)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+
+    def to_bytes(
+        self, primitive: dict, node: Mapping[str, object] | None = None, *, text: bool = False, **parts: list[dict]
+    ) -> bytes:
+        """The file with one mesh of one primitive; `parts` are further lists of the tree, such as materials.
+
+        `node` is what the mesh's node has besides it, such as a translation.
+        """
+        tree: dict[str, Any] = {
             "asset": {"version": "2.0", "generator": "fewview"},
             "extensionsUsed": self.extensions,
             "scene": 0,
             "scenes": [{"nodes": [0]}],
-            "nodes": [{"mesh": 0}],
+            "nodes": [{"mesh": 0, **(node or {})}],
             "meshes": [{"primitives": [primitive]}],
             "buffers": [{"byteLength": len(self.binary)}],
             "bufferViews": self.views,
             "accessors": self.accessors,
             **parts,
         }
-        text = json.dumps(tree, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 4)
-        body = struct.pack("<I4s", len(text), b"JSON") + text
+        if text:
+            tree["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(self.binary).decode()
+            return json.dumps(tree, separators=(",", ":")).encode()
+        chunk = json.dumps(tree, separators=(",", ":")).encode()
+        chunk += b" " * (-len(chunk) % 4)
+        body = struct.pack("<I4s", len(chunk), b"JSON") + chunk
         body += struct.pack("<I4s", len(self.binary), b"BIN\0") + bytes(self.binary)
         return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 

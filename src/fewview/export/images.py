@@ -50,6 +50,13 @@ def data_uri(image: Float[Tensor, "channels height width"]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def webp_uri(image: Float[Tensor, "channels height width"], quality: int = 90) -> str:
+    """The image as a WebP in a data: URI, a tenth of the PNG for photos; alpha stays exact."""
+    buffer = io.BytesIO()
+    picture(image).save(buffer, format="WEBP", quality=quality)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def colour_depth(
     depth: Float[Tensor, "*batch 1 height width"], alpha: Float[Tensor, "*batch 1 height width"]
 ) -> Float[Tensor, "*batch 3 height width"]:

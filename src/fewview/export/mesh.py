@@ -51,9 +51,7 @@ class Mesh:
     @property
     def watertight(self) -> bool:
         """Whether every edge joins exactly two faces, which pass it in opposite directions."""
-        edges = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]]).astype(np.int64)
-        forward, backward = (np.sort(e @ [len(self.vertices), 1]) for e in (edges, edges[:, ::-1]))
-        return bool((np.diff(forward) > 0).all() and np.array_equal(forward, backward))
+        return watertight(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +65,17 @@ class TexturedMesh:
     faces: Int[np.ndarray, "f 3"]
     places: Float[np.ndarray, "v 2"]
     texture: UInt8[np.ndarray, "h w 3"]
+
+
+def watertight(mesh: Mesh | TexturedMesh) -> bool:
+    """Whether every edge joins exactly two faces, which pass it in opposite directions; seams of a texture join."""
+    faces, count = mesh.faces, len(mesh.vertices)
+    if isinstance(mesh, TexturedMesh):
+        places, joined = np.unique(mesh.vertices, axis=0, return_inverse=True)
+        faces, count = joined.reshape(-1)[faces], len(places)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
+    forward, backward = (np.sort(e @ [count, 1]) for e in (edges, edges[:, ::-1]))
+    return bool((np.diff(forward) > 0).all() and np.array_equal(forward, backward))
 
 
 def extract_mesh(volume: Volume, box_from_unit: Float[Tensor, "4 4"], config: MeshConfig | None = None) -> Mesh:

@@ -19,7 +19,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
 from fewview.export.images import picture
-from fewview.export.packed_splats import WORDS, most_visible, pack
+from fewview.export.packed_splats import MORE, WORDS, most_visible, pack
 from fewview.paths import look_at_point
 from fewview.render.asset import GaussianAsset
 from fewview.render.extent import core
@@ -49,13 +49,14 @@ def write_viewer_html(
 
     Cameras stand around an object, which turns, or, with `walk`, in a room, which sways: behind them there is nothing.
 
-    `up` is a direction in the world; `photos` are what the cameras saw, in [0, 1]. A file stays below 25 MB: of more
-    splats than fit, the most visible are kept, and the page says so. ValueError if there are no splats or no RGB.
+    `up` is a direction in the world; `photos` are what the cameras saw, in [0, 1]. A file stays below 25 MB: harmonics
+    that do not fit are left out, and of more splats than fit the most visible are kept; the page says so. ValueError if
+    there are no splats or no RGB.
     """
     asset = gaussians if isinstance(gaussians, GaussianAsset) else GaussianAsset(gaussians)
     thumbnails = [None] * (0 if cameras is None else len(cameras)) if photos is None else [_jpeg(p) for p in photos]
     room = MAX_BYTES - PAGE_BYTES - sum(len(text or "") for text in thumbnails)
-    kept = most_visible(within_reach(asset.gaussians), max(room, 0) * 3 // 4 // (4 * WORDS))
+    kept = _fitting(within_reach(asset.gaussians), max(room, 0) * 3 // 4)
     packed = pack(kept)
     centre = middle(kept) if cameras is None or walk else look_at_point(cameras)
     size = spread(kept).item()
@@ -67,6 +68,10 @@ def write_viewer_html(
         "low": packed.low,
         "high": packed.high,
         "logScale": packed.log_scale,
+        "degree": kept.degree,
+        "degrees": asset.gaussians.degree,
+        "colours": packed.colours,
+        "limits": packed.limits,
         "antialiased": asset.antialiased,
         "up": up.tolist(),
         "centre": centre.tolist(),
@@ -77,6 +82,15 @@ def write_viewer_html(
     }
     with atomic_path(path) as temporary:
         temporary.write_text(html(scene, packed.to_bytes(), name), encoding="utf-8")
+
+
+def _fitting(gaussians: Gaussians, room: int) -> Gaussians:
+    """Splats for so many bytes: all, with harmonics of the highest degree that fits, or the most visible without."""
+    seen = most_visible(gaussians, len(gaussians))
+    for degree in range(gaussians.degree, 0, -1):
+        if len(seen) <= room // (4 * (WORDS + MORE * degree)):
+            return seen.of_degree(degree)
+    return most_visible(seen, room // (4 * WORDS)).of_degree(0)
 
 
 def html(scene: dict, splats: bytes, title: str) -> str:

@@ -1,13 +1,15 @@
-"""The vertices of a PLY file as a table, read with NumPy: ASCII, little and big endian."""
+"""The elements of a PLY file as tables, read with NumPy: ASCII, little and big endian."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
 
 HEADER_BYTES = 2**16
+KEPT = ("chunk", "vertex", "sh")  # elements that splats and points are in
 MOST_ROWS, MOST_TEXT = 50_000_000, 2**30  # bytes
 FORMATS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 TYPES = {
@@ -28,33 +30,50 @@ class Element:
     listed: bool
 
 
-def read_vertices(path: Path) -> np.ndarray:
-    """The structured array of the element "vertex". ValueError for what is no whole PLY file, or has no vertices."""
+@dataclass(frozen=True, eq=False)
+class PlyTables:
+    """Structured arrays by the name of their element, the names of all elements, and the header's comments."""
+
+    tables: dict[str, np.ndarray]
+    elements: tuple[str, ...]
+    comments: tuple[str, ...]
+
+    @property
+    def vertices(self) -> np.ndarray:
+        return self.tables["vertex"]
+
+
+def read_tables(path: Path) -> PlyTables:
+    """The elements of splats and points, "vertex" among them. ValueError for what is no whole PLY file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
         end = re.search(rb"\n[ \t]*end_header[ \t]*\r?\n", head)
         if not head.startswith(b"ply") or end is None:
             raise ValueError("it has no PLY header")
-        order, elements = _parsed(head[: end.start()].decode("utf-8", "replace").split("\n"))
-        start = end.end()
-        before, vertex = _until_vertex(elements)
-        widths = [np.dtype([(name, order + kind) for name, kind in each.columns]) for each in (*before, vertex)]
+        lines = head[: end.start()].decode("utf-8", "replace").split("\n")
+        order, elements = _parsed(lines)
+        plain = _without_lists(elements)
+        kinds = [np.dtype([(name, order + kind) for name, kind in each.columns]) for each in plain]
         ascii_format = order == FORMATS["ascii"]
-        least = vertex.count * (len(vertex.columns) if ascii_format else widths[-1].itemsize)
-        skipped = sum(each.count * (not ascii_format and width.itemsize) for each, width in zip(before, widths))
-        if start + skipped + least > size:
+        widths = [len(each.columns) if ascii_format else kind.itemsize for each, kind in zip(plain, kinds)]
+        least = sum(each.count * width for each, width in zip(plain, widths))
+        if end.end() + least > size:
             raise ValueError("it ends before the values that its header announces")
-        if vertex.count > MOST_ROWS or (ascii_format and size > MOST_TEXT):
+        if any(each.count > MOST_ROWS for each in plain) or (ascii_format and size > MOST_TEXT):
             raise ValueError(f"it has more than {MOST_ROWS} vertices, or {MOST_TEXT >> 20} MiB of text")
-        if ascii_format:
-            file.seek(start)
-            return _from_text(file.read(), sum(each.count for each in before), vertex, widths[-1])
-        file.seek(start + skipped)
-        table = np.frombuffer(file.read(vertex.count * widths[-1].itemsize), widths[-1])
-    if len(table) < vertex.count:
+        file.seek(end.end())
+        rows = iter(file.read().decode("ascii").splitlines()) if ascii_format else iter(())
+        tables = {}
+        for each, kind in zip(plain, kinds):
+            if ascii_format:
+                tables[each.name] = _from_text(list(islice(rows, each.count)), each, kind)
+            else:
+                tables[each.name] = np.frombuffer(file.read(each.count * kind.itemsize), kind)
+    if any(len(tables[each.name]) < each.count for each in plain):
         raise ValueError("it ends before the values that its header announces")
-    return table
+    comments = tuple(line.strip().partition(" ")[2].strip() for line in lines if line.startswith("comment"))
+    return PlyTables(tables, tuple(each.name for each in elements), comments)
 
 
 def _parsed(lines: Sequence[str]) -> tuple[str, list[Element]]:
@@ -82,26 +101,28 @@ def _parsed(lines: Sequence[str]) -> tuple[str, list[Element]]:
     return order, elements
 
 
-def _until_vertex(elements: Sequence[Element]) -> tuple[list[Element], Element]:
-    """The elements before the vertices, and the vertices."""
-    names = [each.name for each in elements]
-    if "vertex" not in names:
+def _without_lists(elements: Sequence[Element]) -> list[Element]:
+    """The elements to the last that is kept; none of them may have lists, whose length only reading tells."""
+    if "vertex" not in [each.name for each in elements]:
         raise ValueError("it has no vertices")
-    place = names.index("vertex")
-    if any(each.listed for each in elements[: place + 1]):
+    plain = list(takewhile(lambda each: not each.listed, elements))
+    while plain and plain[-1].name not in KEPT:
+        plain.pop()
+    if "vertex" not in [each.name for each in plain]:
         raise ValueError("it has lists among or before its vertices")
-    if len(dict(elements[place].columns)) < len(elements[place].columns):
+    if any(len(dict(each.columns)) < len(each.columns) for each in plain):
         raise ValueError("its header names a property twice")
-    return list(elements[:place]), elements[place]
+    if len({each.name for each in plain}) < len(plain):
+        raise ValueError("its header names an element twice")
+    return plain
 
 
-def _from_text(text: bytes, skipped: int, vertex: Element, kinds: np.dtype) -> np.ndarray:
+def _from_text(lines: Sequence[str], element: Element, kinds: np.dtype) -> np.ndarray:
     """Rows of numbers in ASCII, one a line."""
-    lines = text.decode("ascii").splitlines()[skipped : skipped + vertex.count]
     rows = [line.split() for line in lines]
-    if len(rows) < vertex.count or any(len(row) != len(vertex.columns) for row in rows):
+    if len(rows) < element.count or any(len(row) != len(element.columns) for row in rows):
         raise ValueError("its rows are not as its header announces")
-    table = np.empty(vertex.count, kinds)
-    for i, (name, _) in enumerate(vertex.columns):
+    table = np.empty(element.count, kinds)
+    for i, (name, _) in enumerate(element.columns):
         table[name] = np.array([row[i] for row in rows], np.float64)
     return table

@@ -1,7 +1,8 @@
-"""One HTML page that says what went in, what came out, how long it took: no scripts, no network, light and dark."""
+"""One HTML page that says what went in, what came out, how long it took: no network, light and dark."""
 
 import base64
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewview.export.images import colour_depth, data_uri
+from fewview.export.comparison import CSS as COMPARISON_CSS
+from fewview.export.comparison import SCRIPT, Comparison, marked
+from fewview.export.flame import stage_table
+from fewview.export.images import colour_depth, straight, webp_uri
+from fewview.profiling import Profile
 from fewview.views import Render, Views, resize
 
 THUMBNAIL = 320  # px, the longest side of an embedded picture
-VIDEO_BYTES = 6 * 2**20  # longer films are left out of the page
+FILM_BYTES = 6 * 2**20  # longer films are left out of the page
 PACKAGES = ("fewview", "torch", "numpy", "numba")
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the page shows. `orbit` are renderings of the result; `truth` views come with their renderings."""
+    """What the page shows. `orbit` are renderings of the result; `truth` views come with their renderings.
+
+    `fit` compares the photos with the result; `unseen` are the shares in [0, 1] of the orbit's pixels whose surface no
+    photo saw; `film` is an MP4, or a WebP that is transparent around the object.
+    """
 
     name: str
     inputs: Views
@@ -32,21 +41,32 @@ class Report:
     facts: Mapping[str, str] = field(default_factory=dict)  # headline numbers, already words
     files: Mapping[str, str] = field(default_factory=dict)  # relative path -> what it is
     truth: tuple[Views, Render] | None = None
-    video: bytes | None = None
+    film: bytes | None = None
+    fit: Comparison | None = None
+    unseen: Float[Tensor, "n 1 height width"] | None = None
+    profile: Profile | None = None
 
 
 def html(report: Report) -> str:
     """The whole page. Every name and value is escaped."""
-    parts = [_header(report), _orbit(report), _inputs(report.inputs)]
+    fit = report.fit
+    parts = [_header(report), _orbit(report)]
+    if fit is not None:
+        parts.append(_section("The photos and the result", fit.html(), fit.note()))
+    parts.append(_inputs(report.inputs))
     if report.truth is not None:
         parts.append(_comparison(*report.truth))
+    if report.profile is not None:
+        note = "Until this page was written; profile.html has the flame graph."
+        parts.append(_section("Where the time went", stage_table(report.profile), note))
     parts.append(f'<div class="columns">{_timings(report.timings)}{_files(report.files)}</div>')
     parts.append(f'<div class="columns">{_settings(report.settings)}{_environment()}</div>')
     title = f"<title>{escape(report.name)} · fewview</title>"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     body = f"<main>{''.join(parts)}</main>"
     return (
-        f'<!doctype html>\n<html lang="en"><head>{meta}{title}<style>{CSS}</style></head><body>{body}</body></html>\n'
+        f'<!doctype html>\n<html lang="en"><head>{meta}{title}<style>{CSS}{COMPARISON_CSS}</style></head>'
+        f"<body>{body}<script>{SCRIPT}</script></body></html>\n"
     )
 
 
@@ -68,18 +88,30 @@ def _header(report: Report) -> str:
 
 
 def _orbit(report: Report) -> str:
-    depth = colour_depth(report.orbit.depth, report.orbit.alpha)
-    pairs = "".join(
-        f"<figure>{_image(image, f'orbit view {i + 1}')}{_image(far, f'its depth {i + 1}')}</figure>"
-        for i, (image, far) in enumerate(zip(report.orbit.image, depth))
+    orbit = report.orbit
+    depth = straight(Render(colour_depth(orbit.depth, orbit.alpha), orbit.alpha, orbit.depth))
+    rows = {"orbit view": straight(orbit), "its depth": depth}
+    note = "Seen along the path of the film: colour, depth (near is yellow, far is violet)"
+    if report.unseen is not None:
+        rows["what no photo saw of it"] = marked(orbit, report.unseen)
+        share = float((report.unseen * (orbit.alpha > 0.5)).sum() / (orbit.alpha > 0.5).sum().clamp(min=1))
+        note += f", and what no photo saw, in orange stripes ({100 * share:.0f} % of these pictures)"
+    columns = "".join(
+        f"<figure>{''.join(_image(image, f'{name} {i + 1}') for name, image in zip(rows, images))}</figure>"
+        for i, images in enumerate(zip(*rows.values()))
     )
-    film = ""
-    if report.video is not None and len(report.video) <= VIDEO_BYTES:
-        source = "data:video/mp4;base64," + base64.b64encode(report.video).decode()
-        film = f'<video src="{source}" autoplay loop muted playsinline controls></video>'
-    grid = f'<div class="pairs">{pairs}</div>'
-    note = "Seen along the path of the film, colour above depth (near is yellow, far is violet)."
-    return _section("The result", f'<div class="orbit">{film}{grid}</div>', note)
+    grid = f'<div class="pairs">{columns}</div>'
+    return _section("The result", f'<div class="orbit">{_film(report.film)}{grid}</div>', f"{note}.")
+
+
+def _film(film: bytes | None) -> str:
+    """The film at its own size; nothing where it is too large for a page."""
+    if film is None or len(film) > FILM_BYTES:
+        return ""
+    data = base64.b64encode(film).decode()
+    if film[8:12] == b"WEBP":
+        return f'<img class="film" src="data:image/webp;base64,{data}" alt="the result, turning">'
+    return f'<video src="data:video/mp4;base64,{data}" autoplay loop muted playsinline controls></video>'
 
 
 def _inputs(views: Views) -> str:
@@ -115,7 +147,7 @@ def _timings(timings: Mapping[str, float]) -> str:
 
 def _files(files: Mapping[str, str]) -> str:
     rows = "".join(
-        f'<tr><th><a href="{escape(path)}">{escape(path)}</a></th><td>{escape(what)}</td></tr>'
+        f'<tr><th class="name"><a href="{escape(path)}">{escape(path)}</a></th><td>{escape(what)}</td></tr>'
         for path, what in files.items()
     )
     return _section("Files", f"<table>{rows}</table>") if files else ""
@@ -129,8 +161,13 @@ def _settings(settings: Mapping[str, object]) -> str:
 
 
 def _table(rows: Mapping[str, object]) -> str:
-    cells = (f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+    cells = (f"<tr><th>{_breakable(name)}</th><td>{_breakable(str(value))}</td></tr>" for name, value in rows.items())
     return f"<table>{''.join(cells)}</table>"
+
+
+def _breakable(name: str) -> str:
+    """Escaped, with leave to go on in a new line behind dots and underscores, so that no word is broken."""
+    return re.sub(r"(?<=\w)([._])(?=\w)", r"\1<wbr>", escape(name))
 
 
 def _environment() -> str:
@@ -159,7 +196,7 @@ def _image(image: Float[Tensor, "channels height width"], alt: str) -> str:
     shrink = THUMBNAIL / max(height, width)
     if shrink < 1:
         image = resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
-    return f'<img src="{data_uri(image)}" width="{image.shape[-1]}" height="{image.shape[-2]}" alt="{escape(alt)}">'
+    return f'<img src="{webp_uri(image)}" width="{image.shape[-1]}" height="{image.shape[-2]}" alt="{escape(alt)}">'
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -183,7 +220,7 @@ def _duration(seconds: float) -> str:
 
 CSS = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --card: #fff; --ink: #1d1c1a; --soft: #6d6a64; --line: #e5e2dc;
-  --accent: #b4532a; --stage: #000; }
+  --accent: #b4532a; }
 @media (prefers-color-scheme: dark) { :root { --paper: #161617; --card: #1f1f21; --ink: #eceae6; --soft: #9c9890;
   --line: #333236; --accent: #f0986b; } }
 * { box-sizing: border-box; margin: 0; }
@@ -199,24 +236,25 @@ section { margin-top: 44px; min-width: 0; }
 h2 { font-size: 19px; letter-spacing: -.01em; }
 .note { margin-bottom: 14px; }
 h2 + table { margin-top: 8px; }
-.orbit { display: flex; flex-wrap: wrap; gap: 10px; }
-.orbit video { flex: 3 1 340px; min-width: 0; max-width: 100%; object-fit: contain; border-radius: 10px;
-  background: var(--stage); }
-.pairs { flex: 4 1 420px; display: grid; grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; }
-.inputs { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 10px; }
+.orbit { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 10px; }
+.orbit video, .orbit .film { flex: none; width: auto; max-width: 100%; border-radius: 10px; }
+.pairs { flex: 1 1 420px; min-width: min(100%, 300px); display: grid;
+  grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; }
+.inputs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 10px; }
 .inputs figure { display: flex; }
 .inputs img { flex: 1; min-width: 0; }
-figure { border-radius: 10px; overflow: hidden; background: var(--stage); }
+figure { border-radius: 10px; overflow: hidden; }
 img { display: block; width: 100%; height: auto; }
-.triples { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 12px; }
+.triples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 12px; }
 .triple { display: grid; grid-template-columns: repeat(3, 1fr); }
 .triple figcaption { grid-column: 1 / -1; padding: 4px 10px; background: var(--card); text-align: right;
   font-variant-numeric: tabular-nums; }
 .columns { display: flex; flex-wrap: wrap; gap: 0 48px; }
-.columns section { flex: 1 1 380px; }
+.columns section { flex: 1 1 380px; min-width: 0; overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
 th, td { padding: 6px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
-  font-weight: 400; overflow-wrap: anywhere; }
+  font-weight: 400; overflow-wrap: break-word; }
+.name { white-space: nowrap; }
 th { color: var(--soft); padding-right: 16px; }
 td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { width: 45%; padding-right: 16px; vertical-align: middle; }

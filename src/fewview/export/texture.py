@@ -1,53 +1,65 @@
 """A mesh with a picture instead of colours at its corners: charts from xatlas, texels painted from renderings."""
 
-from typing import no_type_check
+import math
 
 import fast_simplification
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from scipy import ndimage
 from scipy.spatial import KDTree
 
 from fewview.cameras import Cameras
 from fewview.errors import MissingPackage
-from fewview.export.mesh import Mesh, TexturedMesh, normals
+from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.paint import REACH, shade
-from fewview.views import Render
+from fewview.export.projection import NOTHING, Projection
+from fewview.export.raster import rasterise
+from fewview.export.smoothing import smooth_normals
+from fewview.views import Render, Views
 
 MAX_FACES = 20_000  # the picture carries the detail
 PADDING = 3  # texels between charts
+RINGS = 8  # of neighbours, over which normals are averaged that choose between pictures
+DENSITY = 2.0  # texels for a pixel, of which charts leave some unused
 TEXELS_AT_ONCE = 2**18
-DUST = 0.02  # of a texel, by which places beside a triangle count as inside
 
 
 @torch.no_grad()
-def textured(mesh: Mesh, seen: Render, cameras: Cameras, *, size: int = 1024) -> TexturedMesh:
-    """The mesh, simplified, with a texture of some `size` x `size` texels that renderings (batch (n,)) give it.
-
-    Texels that no rendering sees get the mesh's own colours.
+def textured(
+    mesh: Mesh, seen: Render, cameras: Cameras, *, photos: Views | None = None, size: int = 1024
+) -> TexturedMesh:
+    """The mesh, simplified, with a texture of some `size` x `size` texels: of `photos` (batch (n,)) where one of them
+    looks, else of renderings (batch (n,)), else the mesh's own colours.
     """
     small = simplified(mesh, MAX_FACES)
     source, faces, places, (width, height) = unwrapped(small, size)
     corners = (places * np.array([width, height], np.float32))[faces]
-    face, weights = np.full((height, width), -1, np.int32), np.zeros((height, width, 3), np.float32)
-    _rasterise(corners, face, weights)
-    covered = face >= 0
-    chosen, share = torch.from_numpy(faces[face[covered]]), torch.from_numpy(weights[covered])[..., None]
+    laid = rasterise(corners, np.ones(corners.shape[:2], np.float32), (height, width))
+    covered = laid.covered
+    chosen, share = torch.from_numpy(faces[laid.face[covered]]), torch.from_numpy(laid.weights[covered])[..., None]
     vertices = torch.from_numpy(small.vertices)
-    outward = normals(vertices, torch.from_numpy(small.faces))
+    outward = smooth_normals(vertices, small.faces, RINGS)
     near = REACH * (vertices.amax(0) - vertices.amin(0)).norm()
     per_vertex = torch.cat([vertices, outward, torch.from_numpy(small.colours) / 255], dim=-1)[source]
+    projection = None if photos is None else Projection(photos, vertices, small.faces)
     colours = []
     for rows, parts in zip(chosen.split(TEXELS_AT_ONCE), share.split(TEXELS_AT_ONCE)):
         points, facing, own = (per_vertex[rows] * parts).sum(1).to(seen.image).split(3, dim=-1)
         facing = torch.nn.functional.normalize(facing, dim=-1)
-        colours.append(shade(points, facing, own, (seen, cameras), float(near)).cpu())
+        unseen = slice(None) if projection is None else projection.unseen(points, facing) > NOTHING
+        own[unseen] = shade(points[unseen], facing[unseen], own[unseen], (seen, cameras), float(near))
+        colours.append((own if projection is None else projection.colours(points, facing, own)).cpu())
     texture = np.zeros((height, width, 3), np.uint8)
     texture[covered] = (torch.cat(colours) * 255).round().to(torch.uint8).numpy()
     rows, columns = np.asarray(ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True))
     return TexturedMesh(small.vertices[source], faces, places, texture[rows, columns])
+
+
+def texels_for(photos: Views) -> int:
+    """The side of a picture with DENSITY texels for each pixel of two photos, of those (batch (n,)) that show most."""
+    shown = photos.images[0, 0].numel() if photos.masks is None else float(photos.masks.sum((1, 2, 3)).max())
+    return 2 ** math.ceil(math.log2(math.sqrt(2 * DENSITY * max(1.0, shown))))
 
 
 def simplified(mesh: Mesh, most: int) -> Mesh:
@@ -78,27 +90,3 @@ def unwrapped(
     atlas.generate(pack_options=options)
     source, faces, places = atlas[0]
     return source.astype(np.int64), faces.astype(np.int64), places, (atlas.width, atlas.height)
-
-
-@njit(cache=True, error_model="numpy")
-@no_type_check
-def _rasterise(corners, face, weights):
-    """Which triangle covers the middle of each texel, and with which barycentric coordinates."""
-    height, width = face.shape
-    for f in range(len(corners)):
-        (ax, ay), (bx, by), (cx, cy) = corners[f, 0], corners[f, 1], corners[f, 2]
-        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-        if area == 0:
-            continue
-        slack = DUST / max(np.sqrt(abs(area)), DUST)
-        top, bottom = max(0, int(min(ay, by, cy) - 1)), min(height, int(max(ay, by, cy) + 2))
-        left, right = max(0, int(min(ax, bx, cx) - 1)), min(width, int(max(ax, bx, cx) + 2))
-        for row in range(top, bottom):
-            for column in range(left, right):
-                x, y = column + np.float32(0.5), row + np.float32(0.5)
-                u = ((bx - x) * (cy - y) - (cx - x) * (by - y)) / area
-                v = ((cx - x) * (ay - y) - (ax - x) * (cy - y)) / area
-                w = 1 - u - v
-                if min(u, v, w) >= -slack:
-                    face[row, column] = f
-                    weights[row, column, 0], weights[row, column, 1], weights[row, column, 2] = u, v, w

@@ -1,5 +1,6 @@
 """Films of anything that renders: H.264, and animated WebP for pages that want no player."""
 
+import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -37,15 +38,22 @@ def write_video(path: Path, frames: Iterable[Float[Tensor, "3 height width"]], *
 
 def write_webp(path: Path, frames: Iterable[Float[Tensor, "channels height width"]], *, fps: int = 24) -> None:
     """An animated WebP that loops, of RGB or RGBA (straight alpha) images in [0, 1]."""
+    data = webp(frames, fps=fps)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def webp(frames: Iterable[Float[Tensor, "channels height width"]], *, fps: int = 24) -> bytes:
+    """What `write_webp` writes. ValueError if there is no frame."""
     pictures = [picture(image) for image in frames]
     if not pictures:
         raise ValueError("a film needs at least one frame")
     ends = [round(1000 * (i + 1) / fps) for i in range(len(pictures))]  # whole milliseconds, without drift
     times = [end - start for start, end in zip([0, *ends], ends)]
-    with atomic_path(path) as temporary:
-        pictures[0].save(
-            temporary, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=WEBP_QUALITY, method=4
-        )
+    buffer = io.BytesIO()
+    how = {"duration": times, "loop": 0, "quality": WEBP_QUALITY, "method": 4}
+    pictures[0].save(buffer, format="WEBP", save_all=True, append_images=pictures[1:], **how)
+    return buffer.getvalue()
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:

@@ -33,9 +33,9 @@ def merged(scene: Gaussians, edge: float) -> Gaussians:
     """Splats of about one size (within a power of two) in one cell of a grid become one splat.
 
     A cell's edge is `edge` times the power of two below the longest standard deviations of its splats, so that near
-    and fine things keep finer cells. Mean, covariance and features of the one are those of the mixture, weighted by
-    opacity times area; its opacity is that of all, one behind the other, each as large as its share of the area. A
-    splat alone in its cell is not touched.
+    and fine things keep finer cells. Mean, covariance, features and harmonics of the one are those of the mixture,
+    weighted by opacity times area; its opacity is that of all, one behind the other, each as large as its share of the
+    area. A splat alone in its cell is not touched.
     """
     if not len(scene):
         return scene
@@ -69,10 +69,13 @@ def _as_one(scene: Gaussians, group: Int[Tensor, " n"]) -> Gaussians:
     axes = axes * torch.linalg.det(axes).sign()[:, None, None]
     scales = variances.clamp(min=1e-20).sqrt()
     features = _sums(share[:, None] * scene.features.double(), group, groups)
+    harmonics = scene.harmonics
+    if harmonics is not None:
+        harmonics = _sums(share[:, None, None] * harmonics.double(), group, groups)
     whole = scales[:, 1] * scales[:, 2]
     covered = scene.opacities.double() * (area / whole[group]).clamp(max=1)
     open_ = _sums(torch.log1p(-covered.clamp(max=OPAQUE)), group, groups).exp()
-    one = Gaussians(mean, scales, quaternions_of(axes), (1 - open_).clamp(max=OPAQUE), features)
+    one = Gaussians(mean, scales, quaternions_of(axes), (1 - open_).clamp(max=OPAQUE), features, harmonics)
     return Gaussians(*(tensor.to(scene.means) for tensor in one.tensors().values()))
 
 

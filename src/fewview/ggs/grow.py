@@ -21,8 +21,8 @@ from fewview.ggs.compact import compact
 from fewview.ggs.filling import COVERED, empty_scene, filled
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import chosen_references
-from fewview.progress import Progress
-from fewview.render.asset import gaussians_of
+from fewview.progress import Progress, show
+from fewview.render.asset import GaussianAsset, gaussians_of
 from fewview.render.gaussians import Gaussians
 from fewview.views import Views
 
@@ -105,6 +105,7 @@ def grow(
     for i in range(done, len(chunks)):
         tell = lambda step, _, __, i=i: progress("imagining views", (i + (step + 1) / config.steps) / len(chunks))
         grown = next_chunk(model, plan, config, grown, chunks[i], i, tell)
+        show(progress, GaussianAsset(grown.scene).render)
         if directory is not None:
             _save(directory, plan, config, grown)
     return grown

@@ -14,7 +14,7 @@ from fewview.ggs.grow import GGSMethodConfig, Grown, GrowthPlan, add_unshown, em
 from fewview.ggs.lift import lift, refine
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, pace_of
-from fewview.progress import Progress, silent, steps_of
+from fewview.progress import Progress, silent, steps_of, through
 from fewview.render.asset import GaussianAsset
 from fewview.views import Views
 from fewview.weights import model_folder
@@ -118,7 +118,6 @@ class GGSMethod:
 
         With a `directory` a killed run goes on behind its last whole chunk.
         """
-        report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
         given, cameras = room.given, room.path
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
@@ -127,6 +126,7 @@ class GGSMethod:
         unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else pace
         frame = growth_frame(given.cameras, unit)
         inside = torch.linalg.inv(frame)
+        report = through(progress or silent, lambda cameras: cameras.transformed(inside))
         plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), pace / unit, seed)
         if self.config.regressor:
             scene, grown = self.regressed(plan), None

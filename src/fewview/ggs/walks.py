@@ -19,18 +19,18 @@ STROLL, GLANCE = 0.5, 0.35  # radius of the walk from one photo, in the world's 
 
 def framed(views: Views, height: int, width: int) -> Views:
     """Whole photos, without masks, cut about their middle to the shape of height x width, and resampled to it."""
-    h, w, top, left = _window(views.cameras, height, width)
+    h, w, top, left = window(views.cameras, height, width)
     return views.whole().cropped(left, top, h, w).resized(height, width)
 
 
 def framed_cameras(cameras: Cameras, height: int, width: int) -> Cameras:
     """The cameras of `framed` photos."""
-    h, w, top, left = _window(cameras, height, width)
+    h, w, top, left = window(cameras, height, width)
     return cameras.cropped(left, top, h, w).resized(height, width)
 
 
-def _window(cameras: Cameras, height: int, width: int) -> tuple[int, int, int, int]:
-    """Height, width, top and left of the largest window of the shape of height x width."""
+def window(cameras: Cameras, height: int, width: int) -> tuple[int, int, int, int]:
+    """Height, width, top and left, in pixels of the cameras, of the largest window of the shape of height x width."""
     scale = min(cameras.height / height, cameras.width / width)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     return h, w, (cameras.height - h) // 2, (cameras.width - w) // 2

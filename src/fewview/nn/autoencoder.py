@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from fewview.checkpoint import load_foreign, load_state
 from fewview.errors import InputError
 from fewview.nn.compvis import from_compvis, is_compvis
+from fewview.processes import own, whole
 
 
 @dataclass(frozen=True)
@@ -256,5 +257,7 @@ def gaussian_sample(
     mean: Float[Tensor, "b c h w"], logvar: Float[Tensor, "b c h w"], generator: torch.Generator | None = None
 ) -> Float[Tensor, "b c h w"]:
     """One draw of the posterior."""
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-    return mean + (0.5 * logvar).exp() * noise
+    device = mean.device if generator is None else generator.device
+    shape = whole(len(mean), generator), *mean.shape[1:]
+    noise = own(torch.randn(shape, generator=generator, device=device, dtype=mean.dtype), generator)
+    return mean + (0.5 * logvar).exp() * noise.to(mean.device)

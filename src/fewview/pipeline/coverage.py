@@ -1,5 +1,6 @@
 """What photos show and where their cameras stand: the facts behind `fewview inspect`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,8 @@ SIDE = 96  # px, of the square copies that cameras are measured on
 NARROW = 15.0  # degrees between optical axes: below, cameras stand side by side
 ASIDE = 45.0  # degrees off the optical axis: beyond, a camera does not look at the target
 UNEVEN = 3.5  # farthest over nearest distance: beyond, cameras pass by the target
+WIDE_GAP = 120  # degrees without a camera: a third of the object is then seen by nobody
+STEP = 45  # degrees between photos that are asked for
 CUT = 0.02  # of the border, inside the mask: beyond, the object is cut off
 
 
@@ -96,6 +99,22 @@ class Coverage:
         gaps = torch.cat([ordered, ordered[:1] + 360]).diff()
         widest = int(gaps.argmax())
         return ordered[widest].item(), gaps[widest].item()
+
+    def verdict(self) -> str:
+        """Whether a scene can be made, what of it would be invented, and what to photograph next; a line each."""
+        start, gap = self.gap()
+        if self.arrangement == "side by side":
+            return "It can be reconstructed from the front.\nPhotograph next: the same from 20 to 40 degrees aside."
+        if self.arrangement != "around an object" or gap <= WIDE_GAP:
+            return "It can be reconstructed."
+        places = math.ceil(gap / STEP) - 1
+        off = lambda angle: ((self.azimuths - angle + 180) % 360 - 180).abs()
+        first, last = int(off(start).argmin()), int(off(start + gap).argmin())
+        return (
+            f"It can be reconstructed where photos look: in an arc of {gap:.0f} degrees no camera stands, and what only"
+            f" shows there is invented.\nPhotograph next: {places} more from that arc, {gap / (places + 1):.0f} degrees"
+            f" apart, going on from photo {first} away from the others until photo {last} is reached."
+        )
 
     def words(self) -> str:
         """One line for people."""

@@ -3,19 +3,26 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from fewview.data import PhotoScene, UnposedPhotos, check_reconstructable, open_scene
 from fewview.errors import InputError, MissingPackage
+from fewview.export.ply_points import read_points
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.masks import with_masks
 from fewview.poses import Estimated, Matcher, estimate_cameras
 from fewview.poses.cache import read_cache, write_cache
+from fewview.poses.learned import COMMAND, installed
 from fewview.progress import Progress
 from fewview.views import Views
 
 MOST_PIXELS = 80e6  # of all photos that are taken together; more are read smaller
+FEWEST, ENOUGH = 2 / 3, 6  # share of the photos, or of so many where there are more, that a scene is begun with
+Matching = Literal["auto", "sift", "learned"]
+"""What matches photos without cameras; `auto` is SIFT, and learned matching where that leaves photos out."""
 Tell = Callable[[str], None]
 """Is told what a user should know, a sentence at a time."""
 
@@ -27,17 +34,22 @@ class PhotoChoice:
     numbers: tuple[int, ...] | None = None  # from 0; of all photos, whether or not they get a camera
     most: int | None = None  # spread evenly over the input, where no numbers are given; None takes all
     mask: str = "auto"  # see `fewview.masks.with_masks`
-    matcher: Matcher = "sift"
+    matcher: Matching = "auto"
+    anyway: bool = False  # go on where few of the photos could be placed
     single: bool = False  # one photo will do
 
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """The chosen photos, their numbers in the input, and points that estimating their cameras found."""
+    """The chosen photos, their numbers in the input, and points that estimating their cameras found, or the input has.
+
+    `origin` leads from the photos' world to the input's (`Reconstruction.origin` takes it back there).
+    """
 
     views: Views
     numbers: tuple[int, ...]
     points: Float[Tensor, "m 3"] | None = None
+    origin: Origin = NO_ORIGIN
 
 
 def read_photos(
@@ -62,6 +74,8 @@ def read_photos(
         asked = None if choice.numbers is None else choose(len(scene), choice.numbers, choice.most)
         found = with_cameras(scene, keep, choice.matcher, tell=tell, progress=progress)
         points, total = found.points, len(found.registered)
+        if asked is None and not choice.anyway:
+            check_placed(found, where=str(source))
         places = choose(total, None, choice.most) if asked is None else _places(found.registered, asked)
         posed, numbers = found.scene, [found.registered[i] for i in places]
     views = posed.read(places, within(posed.common_size(), len(places)))
@@ -71,7 +85,22 @@ def read_photos(
     tell(f"Using {_listed(numbers, total)}, {width} x {height}, {masks}.")
     if len(views) > 1 or not choice.single:
         check_reconstructable(views, where=str(source))
-    return Photos(views, tuple(numbers), points)
+    if not isinstance(scene, PhotoScene):
+        return Photos(views, tuple(numbers), points)
+    return Photos(views, tuple(numbers), _cloud(scene, tell), scene.origin)
+
+
+def _cloud(scene: PhotoScene, tell: Tell) -> Float[Tensor, "m 3"] | None:
+    """The points that the input names, to start splats on; none where they cannot be read, which is told."""
+    if scene.cloud is None:
+        return None
+    try:
+        points = read_points(scene.cloud, scene.origin)
+    except InputError as error:
+        tell(f"Without starting points: {error}")
+        return None
+    tell(f"{len(points)} points of {scene.cloud.name} to start splats on.")
+    return points
 
 
 def within(size: tuple[int, int], count: int) -> tuple[int, int]:
@@ -98,26 +127,72 @@ def choose(count: int, numbers: Sequence[int] | None, most: int | None) -> list[
 def with_cameras(
     photos: UnposedPhotos,
     keep: Path | None,
-    matcher: Matcher = "sift",
+    matcher: Matching = "auto",
     *,
     tell: Tell = lambda sentence: None,
     progress: Progress | None = None,
 ) -> Estimated:
     """The photos with the cameras that `keep` has of them, or else that are estimated now and kept there."""
-    found = None if keep is None else read_cache(keep, photos, matcher)
-    if found is not None:
-        tell(f"{found.report()} (estimated before, in {keep})")
-        return found
-    found = estimate_cameras(photos, matcher=matcher, progress=progress)
+    kinds: tuple[Matcher, ...] = ("sift", "learned") if matcher == "auto" else (matcher,)
+    kept = None if keep is None else _kept(keep, photos, kinds)
+    if kept is not None:
+        tell(f"{kept.report()} (estimated before, in {keep})")
+        return kept
+    found, by = _estimated(photos, kinds, tell, progress=progress)
     tell(found.report())
     if len(found.registered) < len(photos):
         tell(f"Matches of each pair of photos:\n{found.table()}")
-        if matcher == "sift":
+        if by == "sift" and matcher == "sift":
             tell("--matcher learned bridges wider steps between photos (docs/poses.md).")
     if keep is not None:
-        write_cache(keep, photos, found, matcher)
+        write_cache(keep, photos, found, by)
         tell(f"The cameras are in {keep} (COLMAP, with undistorted photos).")
     return found
+
+
+def check_placed(found: Estimated, *, where: str) -> None:
+    """InputError where too few photos have a camera for a scene that is worth minutes."""
+    placed, total = len(found.registered), len(found.names)
+    if placed >= FEWEST * min(total, ENOUGH):
+        return
+    learned = "" if installed() else f"let learned matching try ({COMMAND}), "
+    raise InputError(
+        f"{where}: only {placed} of its {total} photos could be placed, which show one side; take photos in between, "
+        f"10 to 20 degrees apart, {learned}or go on with these {placed} by --anyway."
+    )
+
+
+def _kept(keep: Path, photos: UnposedPhotos, kinds: Sequence[Matcher]) -> Estimated | None:
+    """What was estimated before, unless another matcher may place what is missing there."""
+    for kind in reversed(kinds):
+        found = read_cache(keep, photos, kind)
+        if found is not None:
+            more = kind != kinds[-1] and installed() and len(found.registered) < len(photos)
+            return None if more else found
+    return None
+
+
+def _estimated(
+    photos: UnposedPhotos, kinds: Sequence[Matcher], tell: Tell, *, progress: Progress | None
+) -> tuple[Estimated, Matcher]:
+    """By the first matcher; where it leaves photos out, by the one that places most. InputError where none does."""
+    best: tuple[Estimated, Matcher] | None = None
+    refused: InputError | None = None
+    for kind in kinds:
+        if kind != kinds[0]:
+            if not installed() or (best is not None and len(best[0].registered) == len(photos)):
+                break
+            tell(f"{best[0].report() if best else refused} Matching them anew by learned features.")
+        try:
+            found = estimate_cameras(photos, matcher=kind, progress=progress)
+        except InputError as error:
+            refused = refused or error
+            continue
+        if best is None or len(found.registered) > len(best[0].registered):
+            best = found, kind
+    if best is None:
+        raise refused or InputError(f"{photos.name}: no photo could be placed.")
+    return best
 
 
 def masked(

@@ -1,6 +1,7 @@
 """What is made of a reconstructed scene besides itself: splats, a mesh, and cameras to look from."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,6 @@ from fewview.detail.starts import lifted
 from fewview.errors import InputError
 from fewview.export.fusion import SURFACE, DepthFusion
 from fewview.export.mesh import Mesh, MeshConfig, extract_mesh
-from fewview.export.paint import paint
 from fewview.export.video import render_path
 from fewview.fitting import GaussianFitConfig, fit_gaussians
 from fewview.framing import crop_to_object
@@ -34,6 +34,7 @@ STRAY, ROOM = 0.01, 1.2  # share of splats outside of the mesh's box; how much i
 LIFT_SIZE = 256  # pixels of the cropped photos whose surface is lifted to splats ...
 LIFTED = 24  # ... and how many of the photos, spread evenly, if there are more
 FIRST, TURNED = 0.7, 8000  # share of the splats that are lifted at first, and how many of these at most from around
+SEEN_SIZE, GRAZED = 256, 0.05  # pixels of depth that tells what photos saw; a cosine between two looks at a point
 VIEW_ANGLE, ELEVATION, RING = 0.7, 0.3, 12  # radians, radians, cameras
 
 
@@ -91,13 +92,10 @@ def detailed(
     return detail(Gaussians.cat(parts), views, config, prior=prior, generator=generator, progress=tell)
 
 
-def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, seen: Render | None = None) -> Mesh:
-    """The surface in a box around splats that look like the asset, coloured as the cameras see the asset.
-
-    That of a field is a level of its density; that of splats is fused from their depth in the cameras. `seen` is what
-    the cameras see, where it has been rendered already.
+def surface(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras, *, seen: Render) -> Mesh:
+    """The surface in a box around splats that look like the asset: of a field a level of its density, of splats fused
+    from their depth in the cameras, which see `seen`.
     """
-    seen = seen or renders(asset, cameras)
     is_field = isinstance(asset, FieldAsset)
     norm_from_world = asset.norm_from_world if is_field else torch.eye(4).to(inside.means)
     dense = solid(inside)
@@ -111,10 +109,23 @@ def mesh(asset: FieldAsset | GaussianAsset, inside: Gaussians, cameras: Cameras,
     norm_from_unit[:3, 3] = low
     box_from_unit = torch.linalg.inv(norm_from_world) @ norm_from_unit
     if is_field:
-        return paint(extract_mesh(asset, box_from_unit, MESH), seen, cameras)
+        return extract_mesh(asset, box_from_unit, MESH)
     band = BAND * float((high - low).max()) / FUSED.resolution
-    surface = extract_mesh(DepthFusion(seen, cameras, band), box_from_unit, FUSED)
-    return paint(surface, seen, cameras)
+    return extract_mesh(DepthFusion(seen, cameras, band), box_from_unit, FUSED)
+
+
+def unseen_by(photos: Views, asset: Asset) -> Callable[[Render, Cameras], Float[Tensor, "n 1 height width"]]:
+    """What tells, of renderings of the asset and their cameras, which pixels' surface none of the photos saw: 1, or 0.
+
+    Surface that photos see at a grazing angle only, of a cosine below GRAZED, counts as unseen.
+    """
+    small = sized(photos.cameras, min(SEEN_SIZE, photos.cameras.height))
+
+    def unseen(seen: Render, cameras: Cameras) -> Float[Tensor, "n 1 height width"]:
+        known = 1 - pseudo_views(seen, cameras, renders(asset, small), small, floor=0.0).weights
+        return ((known < GRAZED) & (seen.alpha > SOLID)).to(seen.alpha)
+
+    return unseen
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """A reconstructed scene as its users hold it: to be looked at, and written in any format."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,19 +10,24 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import read_json
-from fewview.data.camera_file import read_cameras
+from fewview.data import open_scene
+from fewview.data.camera_file import read_cameras, read_origin
 from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
+from fewview.export.contours import fitted_to_masks
+from fewview.export.glb_mesh import read_mesh
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
 from fewview.export.package import Products, Record, is_walk, write_results
+from fewview.export.paint import paint
 from fewview.export.scenes import AXES, load_scene
-from fewview.export.texture import textured
+from fewview.export.texture import texels_for, textured
 from fewview.framing import crop_to_object
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior, interpolate, orbit
 from fewview.pipeline import formats, products
-from fewview.progress import Progress, silent
+from fewview.progress import Progress, show, silent
 from fewview.render.asset import FieldAsset, GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import without_antialiasing
@@ -32,9 +38,10 @@ TURN_FRAMES = 24  # pictures that a notebook shows
 SPLAT_FILE_SIZE = 480  # pixels of cameras around splats that have none of their own
 AROUND = 36  # cameras that splats, surfaces and textures are made from
 FIT_SIZE, FIELD_SIZE, SPLAT_SIZE = 128, 256, 512  # their pixels: for splats and surface; for textures of fields, splats
-TEXTURE = 1024  # texels
+TEXTURE, LARGEST_TEXTURE = 1024, 4096  # texels a side, at least and at most
+OUTLINE_SIZE = 512  # pixels of the longer side of the masks that outlines are fitted to
 DETAIL = DetailConfig()
-SPLATS = "splats.ply"  # of a folder of results
+SPLATS, MESH, INPUTS = "splats.ply", "mesh.glb", "inputs"  # of a folder of results
 
 
 class Reconstruction:
@@ -42,7 +49,8 @@ class Reconstruction:
 
     The cameras stand around an object, or, with `walk`, lead through a room. `views` are the photos that it was made
     from, where they are known; splats of a field are then as sharp as they are (`detail` says how they are fitted).
-    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told.
+    Splats and meshes take a while: they are made when they are first asked for, and `progress` is told. `origin` leads
+    from this world to the input's, where that is far from its own origin; what is written goes back there.
     """
 
     def __init__(
@@ -62,7 +70,10 @@ class Reconstruction:
         self.up = up
         self.report = progress or silent
         self.detail = DETAIL
+        self.origin: Origin = asset.origin if isinstance(asset, GaussianAsset) else NO_ORIGIN
         self.kept: Path | None = None  # a file of splats that were made of the scene before
+        self.kept_mesh: Path | None = None  # and one of its surface
+        self.stored: Path | None = None  # a folder of the photos
 
     @staticmethod
     def of(
@@ -86,10 +97,13 @@ class Reconstruction:
         return Reconstruction(asset, path, up=up, walk=True, views=views, name=name, progress=progress)
 
     @staticmethod
-    def open(path: Path, up: str | None = None, *, progress: Progress | None = None) -> "Reconstruction":
-        """Results of `fewview reconstruct` or `save`, or a .ply, .spz or .splat file; InputError for anything else.
+    def open(
+        path: Path, up: str | None = None, *, spz_axes: str | None = None, progress: Progress | None = None
+    ) -> "Reconstruction":
+        """Results of `fewview reconstruct` or `save`, or a file that `load_scene` reads; InputError for anything else.
 
         `up` is x, y, z, -x, -y or -z; by default what the cameras stand around, and -y for files of splats.
+        `spz_axes` are those of a .spz file, where it does not state them rightly.
         """
         if up is not None and up not in AXES:
             raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)} (--up=-y, for example).")
@@ -100,12 +114,17 @@ class Reconstruction:
             cameras, walk = read_cameras(poses), is_walk(poses)
             name = folder.resolve().name
             scene = Reconstruction(asset, cameras, up=axis, walk=walk, name=name, progress=progress)
+            scene.origin = read_origin(poses)
+            if (folder / INPUTS / "transforms.json").is_file():
+                scene.stored = folder / INPUTS
             if (folder / SPLATS).is_file() and (isinstance(asset, FieldAsset) or asset.antialiased):
                 scene.kept = folder / SPLATS
+            if (folder / MESH).is_file() and isinstance(asset, FieldAsset):
+                scene.kept_mesh = folder / MESH
             return scene
         if not path.exists():
             raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
-        asset, axis = load_scene(path), torch.tensor(AXES[up or "-y"])
+        asset, axis = load_scene(path, spz_axes), torch.tensor(AXES[up or "-y"])
         cameras = products.surrounding(asset.gaussians, axis, SPLAT_FILE_SIZE)
         return Reconstruction(asset, cameras, up=axis, name=path.stem, progress=progress)
 
@@ -156,40 +175,74 @@ class Reconstruction:
         return self.render(self._around(FIT_SIZE))
 
     @cached_property
+    def photos(self) -> Views | None:
+        """The photos that the scene was made from, also of results that were opened again; None if nobody knows."""
+        if self.views is not None or self.stored is None:
+            return self.views
+        scene = open_scene(self.stored)
+        return scene.read(range(len(scene)))
+
+    @cached_property
     def mesh(self) -> Mesh:
         """The surface, with colours at its vertices."""
-        splats, cameras = self.splats, self._around(FIT_SIZE)
-        self.report("taking the surface", 0)
-        mesh = products.mesh(self.asset, splats, cameras, self._seen)
-        self.report("taking the surface", 1)
-        return mesh
+        if isinstance(self._kept_surface, Mesh):
+            return self._kept_surface
+        surface, seen, cameras = self._surface
+        return paint(surface, seen, cameras)
 
     @cached_property
     def textured_mesh(self) -> TexturedMesh:
-        """The surface, unwrapped, with its colours in a texture."""
-        cameras = self._around(FIELD_SIZE if isinstance(self.asset, FieldAsset) else SPLAT_SIZE)
-        splats = self.splats
-        self.report("taking the surface", 0)
-        seen = self.render(cameras)
-        surface = products.mesh(self.asset, splats, cameras, seen)
-        self.report("taking the surface", 1)
+        """The surface, unwrapped, with its colours in a texture: of the photos, or of the scene where none looks."""
+        if isinstance(self._kept_surface, TexturedMesh):
+            return self._kept_surface
+        surface, seen, cameras = self._surface
+        photos, size = self._solid_photos, TEXTURE
+        if photos is not None:
+            size = min(LARGEST_TEXTURE, max(size, texels_for(photos)))
         self.report("painting the texture", 0)
-        mesh = textured(surface, seen, cameras, size=TEXTURE)
+        mesh = textured(surface, seen, cameras, photos=photos, size=size)
         self.report("painting the texture", 1)
         return mesh
+
+    @cached_property
+    def _kept_surface(self) -> Mesh | TexturedMesh | None:
+        """The surface that was taken of the field before, where its file says how it was turned."""
+        return None if self.kept_mesh is None else read_mesh(self.kept_mesh)
+
+    @cached_property
+    def _solid_photos(self) -> Views | None:
+        """The photos of an object, at the size that splats are fitted to; None in rooms, or if they are not known."""
+        return None if self.walk or self.photos is None else sized(self.photos, self.detail.photo_size)
+
+    @cached_property
+    def _surface(self) -> tuple[Mesh, Render, Cameras]:
+        """The surface without colours, what colours it, and the cameras that see that."""
+        sharp = self._solid_photos is not None  # then the splats are as sharp as the photos, and the field is not
+        splats, asset = self.splats, self.splat_asset if sharp else self.asset
+        cameras = self._around(FIELD_SIZE if sharp or isinstance(asset, FieldAsset) else SPLAT_SIZE)
+        self.report("taking the surface", 0)
+        seen = products.renders(asset, cameras)
+        if isinstance(self._kept_surface, Mesh):
+            surface = self._kept_surface
+        else:
+            surface = products.surface(self.asset, splats, cameras, seen=seen)
+            if self._solid_photos is not None:
+                surface = fitted_to_masks(surface, sized(self._solid_photos, OUTLINE_SIZE))
+        self.report("taking the surface", 1)
+        return surface, seen, cameras
 
     def _around(self, size: int) -> Cameras:
         if self.walk:
             return products.sized(self.path(AROUND), size)
         return products.around(self.cameras, AROUND, size)
 
-    def export(self, out: str | Path, format: str | None = None) -> None:
+    def export(self, out: str | Path, format: str | formats.Format | None = None) -> None:
         """Write a file whose ending says what it is (.glb, .ply, .mp4 and others), or a folder, by the format's name.
 
         A file that is there is replaced. InputError for an unknown format, or a folder with something in it.
         """
         out = Path(out)
-        chosen = formats.choose(out, format)
+        chosen = format if isinstance(format, formats.Format) else formats.choose(out, format)
         if out.is_dir() and any(out.iterdir()):
             raise InputError(f"{out} is a folder with something in it; name an empty or a new one.")
         chosen.write(out, self)
@@ -197,14 +250,17 @@ class Reconstruction:
     def save(self, out: str | Path, record: Record | None = None) -> None:
         """The folder of results that `fewview reconstruct` leaves, whole or not at all; former results are replaced.
 
+        A walk gets a mesh where that has been made before, for rooms are better without.
         InputError for a scene whose photos are not known, and for a folder that holds anything else.
         """
         if self.views is None:
             raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
-        mesh = None if self.walk else self.mesh
+        mesh = None if self.walk and "textured_mesh" not in vars(self) else self.textured_mesh
         path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
         shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
-        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown)
+        made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown, origin=self.origin)
+        made = replace(made, unseen=products.unseen_by(self.views, shown or self.asset))
+        show(self.report, (shown or self.asset).render)
         self.report("rendering and writing", 0)
         write_results(Path(out), self.asset, self.views, products=made, record=record or Record(self.name))
         self.report("rendering and writing", 1)

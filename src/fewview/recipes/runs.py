@@ -10,6 +10,7 @@ import torch
 from fewview.checkpoint import read_json, write_json
 from fewview.config import to_json
 from fewview.errors import InputError
+from fewview.processes import here
 from fewview.training import TrainConfig
 
 Size = Literal["tiny", "small", "paper"]
@@ -32,5 +33,7 @@ def describe(directory: Path, recipe: str, size: Size, model: object, training: 
         before = read_json(path)
         if {key: before.get(key) for key in header} != header:
             raise InputError(f"{path} belongs to another model; choose an empty folder for this one.")
+    if not here().first:
+        return
     versions = {"fewview": version("fewview"), "torch": torch.__version__, "python": platform.python_version()}
     write_json(path, {"format": 1, **header, "training": to_json(training), "versions": versions})

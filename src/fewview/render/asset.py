@@ -19,6 +19,8 @@ from fewview.checkpoint import (
     write_json,
 )
 from fewview.errors import InputError
+from fewview.geometry.harmonics import COUNTS
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.transforms import apply
 from fewview.render.field import FieldConfig, InstantNGP
 from fewview.render.gaussians import LARGEST, Gaussians
@@ -108,12 +110,14 @@ class FieldAsset(nn.Module):
 class GaussianAsset:
     """Gaussians whose features are what they show: RGB in [0, 1], or latents.
 
-    `notes` are what a user should know of how a file of them was read, each half a sentence.
+    `notes` are what a user should know of how a file of them was read, each half a sentence. Coordinates of the input's
+    world are those of the splats plus `origin`, which files of splats may state.
     """
 
     gaussians: Gaussians
     antialiased: bool = False
     notes: tuple[str, ...] = ()
+    origin: Origin = NO_ORIGIN
 
     def render(self, cameras: Cameras) -> Render:
         return splat(self.gaussians, cameras, antialiased=self.antialiased)
@@ -149,12 +153,16 @@ class GaussianAsset:
 
 def gaussians_of(tensors: dict[str, Tensor], path: Path) -> Gaussians:
     """Splats of a file's tensors; InputError, naming the file, where their shapes or numbers are none of splats."""
+    tails: dict[str, tuple[int | None, ...]]
     tails = {"means": (3,), "scales": (3,), "quaternions": (4,), "opacities": (), "features": (None,)}
-    if set(tensors) != set(tails):
+    if set(tensors) - {"harmonics"} != set(tails):
         raise InputError(
             f"{path} holds {sorted(tensors)}, not {sorted(tails)}; write it again with GaussianAsset.save."
         )
     count = len(tensors["means"])
+    if "harmonics" in tensors:
+        coefficients = tensors["harmonics"].shape[1:2].numel()
+        tails["harmonics"] = (coefficients if coefficients in COUNTS[1:] else COUNTS[1], *tensors["features"].shape[1:])
     for name, tail in tails.items():
         shape = tuple(tensors[name].shape)
         fits = len(shape) == 1 + len(tail) and all(want in (None, have) for want, have in zip(tail, shape[1:]))

@@ -15,7 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fewview.cameras import Cameras, pixel_centres
+from fewview.geometry.harmonics import directional
 from fewview.geometry.quaternions import rotations
+from fewview.geometry.transforms import normalise
 from fewview.render.gaussians import Gaussians
 from fewview.views import Render
 
@@ -46,6 +48,8 @@ def splat(
 ) -> Render:
     """Render any number of channels on black, differentiable in all fields of `gaussians`.
 
+    Harmonics are seen from the cameras' centres, and means get gradients through the directions too.
+
     `antialiased` keeps a footprint's total weight when it is widened (Mip-Splatting's 2D filter, arXiv 2311.16493).
     """
     backend = backend or default_backend(gaussians.means.device)
@@ -72,7 +76,8 @@ def _splat_one(
     gaussians: Gaussians, camera: Cameras, antialiased: bool, backend: Backend
 ) -> tuple[Tensor, Tensor, Tensor]:
     seen = project(gaussians, camera, antialiased=antialiased)
-    channels = torch.cat([gaussians.features[seen.indices], seen.depths[:, None]], dim=-1)
+    colours = shown(gaussians, camera, seen.indices, backend=backend)
+    channels = torch.cat([colours, seen.depths[:, None]], dim=-1)
     if backend == "numba":
         from fewview.render.splatting_numba import blend as blend_numba  # numba takes a second to import
 
@@ -83,6 +88,21 @@ def _splat_one(
         blended, alpha = blend(seen, channels, camera.height, camera.width)
     image, depth = blended[:-1], blended[-1:]
     return image, alpha, torch.where(alpha > 0, depth / alpha.clamp(min=1e-10), torch.zeros_like(depth))
+
+
+def shown(
+    gaussians: Gaussians, camera: Cameras, indices: Int[Tensor, " m"], *, backend: Backend = "torch"
+) -> Float[Tensor, "m channels"]:
+    """What the Gaussians of some indices show a camera (batch shape ()): features, with their harmonics."""
+    if gaussians.harmonics is None:
+        return gaussians.features[indices]
+    eye = camera.world_from_cam[:3, 3].to(gaussians.means)
+    if backend == "numba":
+        from fewview.render.harmonics_numba import shown as shown_numba
+
+        return shown_numba(gaussians.means, gaussians.features, gaussians.harmonics, eye, indices)
+    directions = normalise(gaussians.means[indices] - eye)
+    return directional(gaussians.features[indices], gaussians.harmonics[indices], directions)
 
 
 def project(gaussians: Gaussians, camera: Cameras, *, antialiased: bool = False) -> Footprints:
@@ -180,12 +200,16 @@ def _blend_pixels(
 def _gsplat(gaussians: Gaussians, cameras: Cameras, antialiased: bool) -> tuple[Tensor, Tensor, Tensor]:
     from gsplat import rasterization  # type: ignore[import-not-found]
 
+    colours = gaussians.features  # with harmonics, so many for each camera
+    if gaussians.harmonics is not None:
+        every = torch.arange(len(gaussians), device=colours.device)
+        colours = torch.stack([shown(gaussians, cameras[i], every) for i in range(len(cameras))])
     blended, alpha, _ = rasterization(
         gaussians.means,
         gaussians.quaternions,
         gaussians.scales,
         gaussians.opacities,
-        gaussians.features,
+        colours,
         cameras.cam_from_world,
         cameras.intrinsics,
         cameras.width,

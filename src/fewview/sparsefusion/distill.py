@@ -17,6 +17,7 @@ from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
 from fewview.geometry.transforms import normalise
 from fewview.priors import Prior
+from fewview.progress import Steps, show
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.volume import RayRender, render_rays
 from fewview.sparsefusion.context import suited
@@ -83,7 +84,7 @@ def distill(
     *,
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
-    progress: Callable[[int, dict[str, float]], None] | None = None,
+    progress: Steps | None = None,
     directory: Path | None = None,
 ) -> FieldAsset:
     """A field that explains the photos and whose renderings the prior finds likely.
@@ -99,6 +100,7 @@ def distill(
             run.save(directory)
         if progress is not None:
             progress(run.step, losses)
+            show(progress, run.asset.render)
     return run.asset.eval()
 
 

@@ -16,7 +16,7 @@ from fewview.diffusion.schedules import COSINE
 from fewview.errors import InputError
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.paths import CameraPrior
-from fewview.progress import Progress, silent, steps_of
+from fewview.progress import Progress, show, silent, steps_of, through
 from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
@@ -110,6 +110,10 @@ class Prepared:
     context: Views
     photos: Views
 
+    def normalised(self, cameras: Cameras) -> Cameras:
+        """Cameras of the world, in the normalised frame."""
+        return cameras.transformed(self.norm_from_world)
+
 
 def prepare(views: Views, config: VLDMConfig, photo_size: int | None = None) -> Prepared:
     """Crop to the object, composite on black, and move to the frame that the views themselves define, or leave them
@@ -158,6 +162,8 @@ class SparseFusionMethod:
         report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
         prepared = prepare(views, self.model.config, self.config.photo_size)
+        if self.config.seeking != "photos":
+            show(report, eft_asset(self.model, prepared).render)
         queries = self.pseudo_cameras(prepared, generator)
         config, steps = self.config.distill, self.config.distill.steps
         if self.config.seeking == "photos":
@@ -174,7 +180,7 @@ class SparseFusionMethod:
             config,
             generator=generator,
             perceptual=self.perceptual,
-            progress=steps_of(report, "distilling the scene", steps),
+            progress=steps_of(through(report, prepared.normalised), "distilling the scene", steps),
             directory=directory,
         )
         asset.norm_from_world.copy_(prepared.norm_from_world)
@@ -224,13 +230,18 @@ class ImageAsset:
     @torch.no_grad()
     def render(self, cameras: Cameras) -> Render:
         """One picture for each camera of a batch, at the model's size, resampled to the cameras' size."""
-        moved = cameras.transformed(self.prepared.norm_from_world)
+        moved = self.prepared.normalised(cameras)
         size = self.model.config.size
         pictures = torch.stack([self.picture(moved[i].resized(size, size)) for i in range(len(moved))])
         shape = (cameras.height, cameras.width)
         pictures = torch.nn.functional.interpolate(pictures, shape, mode="bilinear", antialias=True).clamp(0, 1)
         alpha = pictures[:, 3:] if pictures.shape[1] == 4 else torch.ones_like(pictures[:, :1])
         return Render(pictures[:, :3], alpha, torch.zeros_like(alpha))
+
+
+def eft_asset(model: VLDM, prepared: Prepared) -> ImageAsset:
+    """EFT's pictures of any cameras."""
+    return ImageAsset(model, prepared, lambda camera: eft_image(model, prepared.context, camera, model.config.size))
 
 
 class EFTImages:
@@ -242,9 +253,7 @@ class EFTImages:
     def reconstruct(
         self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> Asset:
-        prepared = prepare(views, self.model.config)
-        size = self.model.config.size
-        return ImageAsset(self.model, prepared, lambda camera: eft_image(self.model, prepared.context, camera, size))
+        return eft_asset(self.model, prepare(views, self.model.config))
 
 
 class VLDMSamples:

@@ -26,6 +26,7 @@ from fewview.diffusion.denoiser import (
 from fewview.diffusion.schedules import COSINE
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
 from fewview.nn.unet import UNet, UNetConfig
+from fewview.processes import own, whole
 from fewview.sparsefusion.eft import EFT, Context, EFTConfig
 from fewview.views import Views
 
@@ -125,7 +126,8 @@ def colour_loss(eft: EFT, context: Views, queries: Views, rays: int, *, generato
     """Eq. 4.1 on `rays` random image points of each query view; coverage counts as a fourth channel."""
     b, q = queries.cameras.shape
     size = torch.tensor([queries.cameras.width, queries.cameras.height])
-    pixels = (torch.rand(b, q, rays, 2, generator=generator) * size).to(queries.images)
+    drawn = own(torch.rand(whole(b, generator), q, rays, 2, generator=generator), generator)
+    pixels = (drawn * size).to(queries.images)
     target = point_samples(queries, pixels, eft.colour.out_features)
     predicted, _ = eft(eft.encode(context), queries.cameras, pixels)
     return (predicted - target).square().mean()
@@ -153,11 +155,12 @@ def diffusion_loss(
     """Eq. 4.2 with the configured weighting, for `noise_draws` noises and times of every latent."""
     config = model.config
     latents, features = (t.repeat_interleave(config.noise_draws, 0) for t in (latents, features))
-    n = len(latents)
+    n = whole(len(latents), generator)
     strata = torch.randperm(n, generator=generator)  # in random order, so that no image has the low levels alone
-    times = ((torch.rand(n, generator=generator) + strata) / n * COSINE.latest).to(latents)
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    keep = torch.rand(n, generator=generator).to(latents) >= config.condition_dropout
+    times = (torch.rand(n, generator=generator) + strata) / n * COSINE.latest
+    times = own(times, generator).to(latents)
+    noise = own(torch.randn(n, *latents.shape[1:], generator=generator), generator).to(latents)
+    keep = own(torch.rand(n, generator=generator), generator).to(latents) >= config.condition_dropout
     x, logsnr = noisy(latents, noise, times), COSINE.logsnr(times)
     predicted = model.unet(x, logsnr, features * keep[:, None, None, None])
     target = velocity(latents, noise, *alpha_std(times, latents)) if config.prediction == "v" else noise

@@ -13,6 +13,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.export.glb import y_up
 from fewview.export.images import to_bytes
+from fewview.geometry.origin import Origin
 from fewview.geometry.quaternions import quaternions_of
 from fewview.paths import spiral
 from fewview.render.gaussians import Gaussians
@@ -44,6 +45,11 @@ class Exhibit:
     @property
     def name(self) -> str:
         return self.samples[0].name
+
+    @property
+    def origin(self) -> Origin:
+        """Leads from the world of the first sample to its input's."""
+        return self.samples[0].asset.origin
 
     def cameras(self) -> Cameras:
         """The cameras of the first sample in the frame of the page."""
@@ -109,7 +115,7 @@ class Hung:
 
     def _splats(self) -> Any:
         shown = self.exhibit.samples[self.sample]
-        splats = shown.gaussians.transformed(self.exhibit.page_from_world)
+        splats = shown.gaussians.of_degree(0).transformed(self.exhibit.page_from_world)  # viser knows no harmonics
         plain = self.kind == OFF or not self.exhibit.scores
         colours = splats.features if plain else self.exhibit.scores[self.sample].colours(self.kind, self.top())
         splats = replace(splats, features=colours)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.export.transforms import write_transforms
+from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.geometry.quaternions import rotations
 from fewview.paths import interpolate
 
@@ -68,11 +69,19 @@ class KeyframePath:
         stops = Cameras.stack([keyframe.camera(height, aspect) for keyframe in self.keyframes])
         return interpolate(stops, frames)
 
-    def save(self, path: Path, page_from_world: Float[Tensor, "4 4"], *, frames: int, height: int) -> int:
-        """Write `frames` cameras of the path in a scene's world; returns their number."""
+    def save(
+        self,
+        path: Path,
+        page_from_world: Float[Tensor, "4 4"],
+        *,
+        frames: int,
+        height: int,
+        origin: Origin = NO_ORIGIN,
+    ) -> int:
+        """Write `frames` cameras of the path in a scene's world, from `origin` on; returns their number."""
         cameras = self.cameras(frames, height).transformed(torch.linalg.inv(page_from_world))
         cameras = replace(cameras, world_from_cam=_rigid(cameras.world_from_cam))
-        write_transforms(path, cameras, [f"{i:04d}.png" for i in range(len(cameras))])
+        write_transforms(path, cameras, [f"{i:04d}.png" for i in range(len(cameras))], origin=origin)
         return len(cameras)
 
 

@@ -81,9 +81,10 @@ class PathPanel:
         self.which.value = 1
 
     def _save(self, client: "viser.ClientHandle") -> str:
-        matrix = self.exhibits[self.world.options.index(self.world.value)].page_from_world
+        exhibit = self.exhibits[self.world.options.index(self.world.value)]
         target = self.saved or free_name(self.out)
-        count = self.path.save(target, matrix, frames=int(self.frames.value), height=int(self.height.value))
+        how = {"frames": int(self.frames.value), "height": int(self.height.value), "origin": exhibit.origin}
+        count = self.path.save(target, exhibit.page_from_world, **how)
         self.saved = target
         client.send_file_download(target.name, target.read_bytes())
         return f"{count} cameras are in {target}: `fewview render SCENE --path {target}`"

@@ -1,6 +1,6 @@
 """What the viewer shows of a scene, read from a results folder or a file of splats, and where it stands on the page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -9,10 +9,12 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.data import PhotoScene, open_scene
+from fewview.data.camera_file import read_origin
 from fewview.errors import InputError
 from fewview.export.package import is_walk
 from fewview.export.page import first_view, middle, spread
 from fewview.export.scenes import AXES, load_scene
+from fewview.geometry.origin import Origin, between
 from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
 from fewview.render.asset import GaussianAsset
@@ -76,18 +78,18 @@ def z_up(up: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
     return torch.stack([x, torch.linalg.cross(z, x), z]).to(up)
 
 
-def open_shown(path: Path, photos: Path | None = None, up: str | None = None) -> Shown:
-    """A results folder or a .ply, .spz or .splat file. InputError where there are no splats of three channels.
+def open_shown(path: Path, photos: Path | None = None, up: str | None = None, *, spz_axes: str | None = None) -> Shown:
+    """A results folder or a file of splats. InputError where there are no splats of three channels.
 
     Cameras are those of the folder `photos`, if given, or of the results. `up` is x, y, z, -x, -y or -z; by default it
-    is the axis that the cameras stand around, and -y where there are none, as splat files mostly have it.
+    is the axis that the cameras stand around, and -y where there are none, as files of splats have it.
     """
     folder = path.is_dir()
-    asset = _splats(path) if folder else load_scene(path)
+    asset = _splats(path) if folder else load_scene(path, spz_axes)
     if not len(asset.gaussians) or asset.gaussians.features.shape[1] != 3:
         raise InputError(f"{path} has no splats of three colour channels; there is nothing to show.")
     source = photos or (_cameras_in(path) if folder else None)
-    posed = None if source is None else _posed(source)
+    posed = None if source is None else _posed(source, asset.origin)
     if up is not None and up not in AXES:
         raise InputError(f"--up is '{up}'; it is one of {', '.join(AXES)}.")
     walk = is_walk(path / "transforms.json")
@@ -106,7 +108,9 @@ def _splats(folder: Path) -> GaussianAsset:
         return load_scene(folder / "splats.ply")
     for place in (folder / "scene", folder):
         if (place / "gaussians.safetensors").is_file():
-            return GaussianAsset.load(place)
+            poses = folder / "transforms.json"
+            asset = GaussianAsset.load(place)
+            return replace(asset, origin=read_origin(poses)) if poses.is_file() else asset
     raise InputError(
         f"{folder} has no splats.ply; name the results of `fewview reconstruct`, or write one into it: "
         f"fewview export {folder} -o {folder / 'splats.ply'}"
@@ -119,7 +123,8 @@ def _cameras_in(folder: Path) -> Path | None:
     return next((place for place in places if (place / "transforms.json").is_file()), None)
 
 
-def _posed(source: Path) -> Posed:
+def _posed(source: Path, origin: Origin) -> Posed:
+    """Photos and their cameras in the world that counts from `origin`; from their own where that is unknown."""
     scene = open_scene(source)
     if not isinstance(scene, PhotoScene):
         raise InputError(f"{source} has photos without cameras; name a folder with transforms.json or a COLMAP model.")
@@ -128,7 +133,10 @@ def _posed(source: Path) -> Posed:
     images = [scene.photos[i].read().images for i in chosen]
     cameras = [scene.photos[i].camera for i in chosen]
     height, width = cameras[0].height, cameras[0].width
-    return Posed(Cameras.stack([camera.resized(height, width) for camera in cameras]), [_thumbnail(i) for i in images])
+    placed = Cameras.stack([camera.resized(height, width) for camera in cameras])
+    if any(origin):
+        placed = placed.transformed(between(scene.origin, origin))
+    return Posed(placed, [_thumbnail(i) for i in images])
 
 
 def _thumbnail(image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 _ _"]:

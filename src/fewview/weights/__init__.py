@@ -7,7 +7,7 @@ from fewview.errors import InputError
 
 WEIGHTS = Path(__file__).parent
 
-Family = Literal["sparsefusion", "ggs"]
+Family = Literal["sparsefusion", "ggs", "wildfusion"]
 
 
 def model_folder(source: str | Path, family: Family) -> Path:

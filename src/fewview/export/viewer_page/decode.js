@@ -2,6 +2,8 @@
 //   words 0, 1: position, 21 bits an axis between `low` and `high`;  word 2: logarithms of the three scales, 10 bits each
 //   between `logScale[0]` and `logScale[1]`;  word 3: quaternion, the place of its largest component (2 bits) and the
 //   three others, 10 bits each;  word 4: red, green, blue, opacity, 8 bits each.
+// Behind them all are the harmonics, one texel of four words for each degree and splat: bytes, 127 for 0, and 0 and 254
+// for the largest of the degree.
 const TEXELS = 3; // of the data texture for a splat
 const SPLATS_A_ROW = 512; // so a row has 1536 texels, and 2048 rows (WebGL 2's least) hold a million splats
 
@@ -11,6 +13,14 @@ function bytesOfBase64(text) {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
+}
+
+// The texels of the harmonics, filled up to whole rows.
+function harmonicTexels(scene, words) {
+  const perSplat = 4 * scene.degree;
+  const texels = new Uint32Array(Math.max(1, Math.ceil(scene.count / SPLATS_A_ROW)) * SPLATS_A_ROW * perSplat);
+  texels.set(words.subarray(scene.count * 5, scene.count * (5 + perSplat)));
+  return texels;
 }
 
 // Centres for sorting, and texels (centre, colour | covariance: xx xy xz yy yz zz) for the vertex shader.
@@ -55,5 +65,5 @@ function decodeSplats(scene, words) {
       floats[at + 9] += variance * t * t;
     }
   }
-  return { count, rows, centres, texels };
+  return { count, rows, centres, texels, harmonics: harmonicTexels(scene, words) };
 }

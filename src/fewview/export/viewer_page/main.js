@@ -8,7 +8,7 @@ class Page {
   constructor(scene, splats) {
     this.scene = scene;
     this.canvas = element("stage");
-    this.renderer = new Renderer(this.canvas, splats, scene.antialiased);
+    this.renderer = new Renderer(this.canvas, splats, scene);
     this.sorter = makeSorter(splats.centres, NEAR);
     this.view = new View(scene.home, scene.centre, scene.up);
     this.timings = {};
@@ -179,8 +179,9 @@ class Page {
     element("cameras").hidden = !this.scene.cameras.length;
     const shown = this.scene.count.toLocaleString("en");
     const all = this.scene.total.toLocaleString("en");
-    element("facts").textContent = this.scene.count < this.scene.total
-      ? `the ${shown} most visible of ${all} splats` : `${shown} splats`;
+    const splats = this.scene.count < this.scene.total ? `the ${shown} most visible of ${all} splats` : `${shown} splats`;
+    const { degree, degrees } = this.scene;
+    element("facts").textContent = degree < degrees ? `${splats}, harmonics of degree ${degree} of ${degrees}` : splats;
   }
 
   #strip() {
@@ -263,7 +264,7 @@ class Page {
 function start() {
   const scene = JSON.parse(element("scene").textContent);
   const bytes = bytesOfBase64(element("splats").textContent.trim());
-  const splats = decodeSplats(scene, new Uint32Array(bytes.buffer, 0, scene.count * 5));
+  const splats = decodeSplats(scene, new Uint32Array(bytes.buffer, 0, scene.count * (5 + 4 * scene.degree)));
   element("splats").remove();
   const page = new Page(scene, splats);
   page.timings.unpacked = performance.now();

@@ -4,8 +4,41 @@
 const NEAR = 0.01; // world units
 const BATCH = 1024; // quads; also the width of the texture that holds the order
 
-const SPLAT_VERTEX = `#version 300 es
+// Colours in a direction from the eye: real spherical harmonics as fewview/geometry/harmonics.py has them.
+const HARMONICS = `
+uniform usampler2D harmonics;
+uniform vec2 colours;
+uniform vec3 limits;
+uint held[4 * DEGREE];
+float one(int j) { return float((held[j >> 2] >> (8 * (j & 3))) & 255u) / 127.0 - 1.0; }
+vec3 h(int k) { return vec3(one(3 * k), one(3 * k + 1), one(3 * k + 2)); }
+vec3 seen(vec3 share, vec3 direction, uint index) {
+  ivec2 at = ivec2(int(index % ${SPLATS_A_ROW}u) * DEGREE, int(index / ${SPLATS_A_ROW}u));
+  for (int k = 0; k < DEGREE; k++) {
+    uvec4 texel = texelFetch(harmonics, at + ivec2(k, 0), 0);
+    held[4 * k] = texel.x; held[4 * k + 1] = texel.y; held[4 * k + 2] = texel.z; held[4 * k + 3] = texel.w;
+  }
+  float x = direction.x, y = direction.y, z = direction.z;
+  vec3 sum = limits.x * 0.4886025119029199 * (z * h(1) - y * h(0) - x * h(2));
+#if DEGREE > 1
+  float xx = x * x, yy = y * y, zz = z * z;
+  sum += limits.y * (1.0925484305920792 * (x * y * h(3) - y * z * h(4) - x * z * h(6))
+    + 0.31539156525252005 * (2.0 * zz - xx - yy) * h(5) + 0.5462742152960396 * (xx - yy) * h(7));
+#endif
+#if DEGREE > 2
+  sum += limits.z * (-0.5900435899266435 * (y * (3.0 * xx - yy) * h(8) + x * (xx - 3.0 * yy) * h(14))
+    + 2.890611442640554 * x * y * z * h(9)
+    - 0.4570457994644658 * (4.0 * zz - xx - yy) * (y * h(10) + x * h(12))
+    + 0.3731763325901154 * z * (2.0 * zz - 3.0 * xx - 3.0 * yy) * h(11)
+    + 1.445305721320277 * z * (xx - yy) * h(13));
+#endif
+  return max(mix(vec3(colours.x), vec3(colours.y), share) + sum, 0.0);
+}`;
+
+const splatVertex = (degree) => `#version 300 es
+#define DEGREE ${degree}
 precision highp float; precision highp int; precision highp usampler2D;
+${degree ? HARMONICS : ""}
 uniform usampler2D splats, order;
 uniform uint count;
 uniform mat3 camFromWorld;
@@ -39,6 +72,9 @@ void main() {
   colour = vec4(rgba & 255u, (rgba >> 8) & 255u, (rgba >> 16) & 255u, rgba >> 24) / 255.0;
   if (antialiased) colour.a *= sqrt(max((xx * yy - xy * xy) / (wideX * wideY - xy * xy), 1e-12));
   if (colour.a < 1.0 / 255.0) return;
+#if DEGREE > 0
+  colour.rgb = seen(colour.rgb, normalize(uintBitsToFloat(first.xyz) - eye), index);
+#endif
 
   float mean = 0.5 * (wideX + wideY), spread = length(vec2(0.5 * (wideX - wideY), xy));
   vec2 longAxis = spread < 1e-6 * mean ? vec2(1.0, 0.0) : normalize(
@@ -82,12 +118,13 @@ out vec4 result;
 void main() { result = ink; }`;
 
 class Renderer {
-  constructor(canvas, splats, antialiased) {
+  // `scene` says whether splats are antialiased, and degree, limits and range of their colours.
+  constructor(canvas, splats, scene) {
     const gl = canvas.getContext("webgl2", { antialias: false, depth: false, alpha: true, premultipliedAlpha: true });
     if (!gl) throw new Error("this browser has no WebGL 2");
     this.gl = gl;
-    this.antialiased = antialiased;
-    this.splatProgram = this.#program(SPLAT_VERTEX, SPLAT_FRAGMENT);
+    this.scene = scene;
+    this.splatProgram = this.#program(splatVertex(scene.degree), SPLAT_FRAGMENT);
     this.lineProgram = this.#program(LINE_VERTEX, LINE_FRAGMENT);
     this.drawn = 0;
     this.#upload(splats);
@@ -116,7 +153,12 @@ class Renderer {
     gl.uniform1i(this.splatProgram.uniform("splats"), 0);
     gl.uniform1i(this.splatProgram.uniform("order"), 1);
     gl.uniform1ui(this.splatProgram.uniform("count"), this.drawn);
-    gl.uniform1i(this.splatProgram.uniform("antialiased"), this.antialiased);
+    gl.uniform1i(this.splatProgram.uniform("antialiased"), this.scene.antialiased);
+    if (this.scene.degree) {
+      gl.uniform1i(this.splatProgram.uniform("harmonics"), 2);
+      gl.uniform2fv(this.splatProgram.uniform("colours"), this.scene.colours);
+      gl.uniform3fv(this.splatProgram.uniform("limits"), [...this.scene.limits, 0, 0].slice(0, 3));
+    }
     gl.bindVertexArray(this.quads);
     gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, Math.ceil(this.drawn / BATCH));
     if (!lines.length) return;
@@ -146,13 +188,18 @@ class Renderer {
     gl.uniform2f(program.uniform("size"), width, height);
   }
 
-  #upload({ count, rows, texels }) {
+  #upload({ count, rows, texels, harmonics }) {
     const gl = this.gl, orderRows = Math.ceil(count / BATCH);
     if (rows > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error("this graphics card cannot hold so many splats");
     this.padded = new Uint32Array(orderRows * BATCH);
     this.#texture(gl.TEXTURE0);
     const width = SPLATS_A_ROW * TEXELS;
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32UI, width, rows, 0, gl.RGBA_INTEGER, gl.UNSIGNED_INT, texels);
+    if (this.scene.degree) {
+      const across = SPLATS_A_ROW * this.scene.degree;
+      this.#texture(gl.TEXTURE2);
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32UI, across, rows, 0, gl.RGBA_INTEGER, gl.UNSIGNED_INT, harmonics);
+    }
     this.#texture(gl.TEXTURE1);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32UI, BATCH, orderRows, 0, gl.RED_INTEGER, gl.UNSIGNED_INT, this.padded);
   }

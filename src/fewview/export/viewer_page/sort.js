@@ -30,9 +30,11 @@ function farToNear(centres, eye, forward, near) {
   return order;
 }
 
-// sort(eye, forward) -> promise of the order; one at a time.
+// sort(eye, forward) -> promise of the order; one at a time. The page itself sorts until the worker has answered once:
+// some browsers have none for a page from disk, and those that take pictures by a clock of their own do not wait for it.
 function makeSorter(centres, near) {
   const here = (eye, forward) => Promise.resolve(farToNear(centres, eye, forward, near));
+  const sorter = { where: "page", sort: here };
   let worker;
   try {
     const listen = `let centres, near;
@@ -44,25 +46,18 @@ function makeSorter(centres, near) {
     const source = new Blob([`"use strict";\n${farToNear}\n${listen}`], { type: "text/javascript" });
     worker = new Worker(URL.createObjectURL(source));
   } catch {
-    return { sort: here, where: "page" };
+    return sorter;
   }
-  const sorter = { where: "worker" };
-  const started = new Promise((resolve) => {
-    worker.onmessage = () => resolve(true);
-    worker.onerror = (event) => { event.preventDefault(); resolve(false); };
-    worker.postMessage({ centres: new Float32Array(3), near: 0 });
-    worker.postMessage({ eye: [0, 0, -1], forward: [0, 0, 1] });
-  }).then((works) => {
-    if (works) worker.postMessage({ centres, near });
-    else sorter.where = "page";
-    return works;
+  const there = (eye, forward) => new Promise((resolve) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.postMessage({ eye, forward });
   });
-  sorter.sort = async (eye, forward) => {
-    if (!(await started)) return here(eye, forward);
-    return new Promise((resolve) => {
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.postMessage({ eye, forward });
-    });
+  worker.onerror = (event) => event.preventDefault();
+  worker.onmessage = () => {
+    worker.postMessage({ centres, near });
+    Object.assign(sorter, { where: "worker", sort: there });
   };
+  worker.postMessage({ centres: new Float32Array(3), near: 0 });
+  worker.postMessage({ eye: [0, 0, -1], forward: [0, 0, 1] });
   return sorter;
 }

@@ -17,6 +17,7 @@ from fewview.ggs.velocity import VelocityConfig
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
 from fewview.nn.multiview_unet import MultiViewUNetConfig
 from fewview.nn.svd import SVDUNet, load_svd, svd_config
+from fewview.processes import here
 from fewview.progress import Steps
 from fewview.sparsefusion.tasks import AutoencoderTask, Perceptual
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
@@ -106,7 +107,8 @@ def train_codec(
     """
     model = _autoencoder(autoencoder).requires_grad_(True)
     train(AutoencoderTask(model, images, held_out, perceptual=perceptual), training, directory, progress=progress)
-    save_model(directory / "model", model, unit_latents(model, held_out))
+    if here().first:
+        save_model(directory / "model", model, unit_latents(model, held_out))
     return directory / "model"
 
 

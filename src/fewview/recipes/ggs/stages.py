@@ -23,6 +23,7 @@ from fewview.ggs.clips import Batches, Clip
 from fewview.ggs.losses import LossConfig
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.tasks import DecoderTask, DenoiserTask
+from fewview.processes import here, own
 from fewview.progress import Steps
 from fewview.recipes import ggs
 from fewview.recipes.runs import Size, describe, fast_bfloat16
@@ -146,18 +147,21 @@ def run_stage(
     config, loss = configured(size, variant)
     if init is not None and stage != "denoiser":
         raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
+    if here().count > 1 and stage != "codec":
+        raise InputError(f"{stage} is trained by one process; of GGS, only the codec is trained by several.")
     directory = out / (stage if variant == "full" or stage == "codec" else f"{stage}-{variant}")
     shape = config.height, config.width
     sets = clips_of(data, "train", shape), clips_of(data, "test", shape)
     if stage == "codec":
         describe(directory, "ggs/codec", size, config.autoencoder, training)
         given = {} if autoencoder is None else {"autoencoder": autoencoder}
-        images, held_out = pictures(sets[0], device), spread(sets[1], 64).to(device)
+        images, held_out = pictures(sets[0], device, training.batch or PICTURES), spread(sets[1], 64).to(device)
         lpips = find_lpips("vgg", layers=4)
         how = {"perceptual": None if lpips is None else lpips.to(device), "progress": progress, **given}
         ggs.train_codec(images, held_out, training, directory, **how)
         return directory
     batching = PAPER if size == "paper" else ClipBatching()
+    batching = batching if training.batch is None else replace(batching, scenes=training.batch)
     everywhere = torch.linspace(0, len(sets[1]) - 1, min(HELD_OUT, len(sets[1]))).long()
     held_out = clip_of(sets[1], everywhere, 2, batching, torch.Generator().manual_seed(5)).to(device)
     draw = clip_batches(sets[0], batching, device)
@@ -180,13 +184,14 @@ def run_stage(
 
 
 def pictures(
-    data: RoomClips, device: torch.device | str = "cpu"
+    data: RoomClips, device: torch.device | str = "cpu", count: int = PICTURES
 ) -> Callable[[torch.Generator], Float[Tensor, "b 3 h w"]]:
     """Random frames, half of them mirrored."""
 
     def draw(generator: torch.Generator) -> Tensor:
-        images = data.images[torch.randint(len(data.images), (PICTURES,), generator=generator)].float() / 255
-        mirrored = torch.rand(PICTURES, generator=generator) < 0.5
+        index = own(torch.randint(len(data.images), (count,), generator=generator), generator)
+        mirrored = own(torch.rand(count, generator=generator) < 0.5, generator)
+        images = data.images[index].float() / 255
         return torch.where(mirrored[:, None, None, None], images.flip(-1), images).to(device)
 
     return draw

@@ -74,8 +74,10 @@ def run_stage(
     describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
     batching = (
-        Batching(scenes=2, queries=1) if size == "paper" else Batching(scenes=8, max_context=3)
-    )  # thesis A.2: batch size 2
+        Batching(scenes=training.batch or 2, queries=1)  # thesis A.2: batch size 2
+        if size == "paper"
+        else Batching(scenes=training.batch or 8, max_context=3)
+    )
     if model is None:
         how = {"perceptual": True, "device": device, "progress": progress}
         train_autoencoder(config.autoencoder, sets, training, directory, **how)

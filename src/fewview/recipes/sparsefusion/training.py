@@ -17,6 +17,7 @@ from fewview.data.co3d import open_co3d
 from fewview.data.packed import PackedScenes, load_packed, pack, recoloured, save_packed
 from fewview.evaluation.perceptual import find_lpips
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
+from fewview.processes import first_before_others, here, own
 from fewview.progress import Steps
 from fewview.sparsefusion.tasks import AutoencoderTask, EFTTask, JointTask, UNetTask, feature_cache
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
@@ -27,6 +28,8 @@ Sets = tuple[PackedScenes, PackedScenes]
 """Training and held-out frames."""
 
 Tell = Steps | None
+PICTURES = 16  # a batch of the autoencoder
+PAIRS = 8  # a batch of the UNet
 CACHED = 14_000  # pairs of latents and features that the UNet learns from
 VALIDATIONS = {"": None, "captured_": Capture()}  # the same held-out views, clean and as photographed
 
@@ -48,9 +51,11 @@ class Batching:
 def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable[[int, int], None] | None = None):
     """The training or held-out frames of a CO3D-layout folder, packed once into <root>/.packed/."""
     path = root / ".packed" / f"{split}-{config.size}.safetensors"
-    if not path.exists():
-        subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
-        save_packed(path, pack(open_co3d(root, None, subset, lists, size=config.size, crop=False), progress=progress))
+    with first_before_others():
+        if not path.exists():
+            subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
+            scenes = open_co3d(root, None, subset, lists, size=config.size, crop=False)
+            save_packed(path, pack(scenes, progress=progress))
     return load_packed(path)
 
 
@@ -65,6 +70,8 @@ def batches(packed: PackedScenes, batching: Batching, device: torch.device | str
         context_views, queries = recoloured(pair, generator)
         if batching.capture is not None:
             context_views = as_captured(context_views, batching.capture, generator)
+        rows = own(torch.arange(batching.scenes), generator)
+        context_views, queries = context_views[rows], queries[rows]
         return context_views.to(device), queries.to(device)
 
     return draw
@@ -93,13 +100,14 @@ def train_autoencoder(
 ) -> Autoencoder:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
     packed, held_out = data
+    pictures = training.batch or PICTURES
 
     def images(generator: torch.Generator) -> Tensor:
-        frames = torch.randint(len(packed.images), (16,), generator=generator)
+        frames = torch.randint(len(packed.images), (pictures,), generator=generator)
         views = packed.views(frames)
-        single = Views(views.images[:, None], views.cameras.reshape(16, 1))
+        single = Views(views.images[:, None], views.cameras.reshape(pictures, 1))
         tinted = recoloured([single], generator, strength=0.85)[0]  # strong tints, so that latents hold them
-        return tinted.images[:, 0].to(device)
+        return own(tinted.images[:, 0], generator).to(device)
 
     frames = torch.linspace(0, len(held_out.images) - 1, 64).long()
     lpips = find_lpips("vgg", layers=4) if perceptual else None
@@ -112,7 +120,9 @@ def train_autoencoder(
     with torch.no_grad():
         latents = model.encode(images(torch.Generator().manual_seed(1)))
     unit = round(config.scale / float(latents.std()), 5)
-    save_model(directory / "model", model, replace(config, scale=unit))
+    with first_before_others():
+        if here().first:
+            save_model(directory / "model", model, replace(config, scale=unit))
     return load_model(directory / "model", Autoencoder, AutoencoderConfig)
 
 
@@ -131,14 +141,16 @@ def train_eft(
 def train_unet(model: VLDM, data: Sets, training: TrainConfig, directory: Path, *, progress: Tell = None) -> VLDM:
     """Stage 3: the UNet on CACHED pairs of latents and features, computed once and kept in the run folder."""
     path, device = directory / "cache.safetensors", device_of(model)
-    if not path.exists():
-        draw = batches(data[0], Batching(scenes=4, queries=4, min_context=2, max_context=3), device)
-        latents, features = feature_cache(model, draw, CACHED, generator=torch.Generator().manual_seed(training.seed))
-        save_tensors(path, {"latents": latents, "features": features})
+    with first_before_others():
+        if not path.exists():
+            draw = batches(data[0], Batching(scenes=4, queries=4, min_context=2, max_context=3), device)
+            generator = torch.Generator().manual_seed(training.seed)
+            latents, features = feature_cache(model, draw, CACHED, generator=generator)
+            save_tensors(path, {"latents": latents, "features": features})
     cache = load_tensors(path)
     context, queries = held_out_pair(data[1], device=device)
     held_out = feature_cache(model, lambda _: (context, queries), 64, generator=torch.Generator())
-    task = UNetTask(model, (cache["latents"], cache["features"]), held_out)
+    task = UNetTask(model, (cache["latents"], cache["features"]), held_out, training.batch or PAIRS)
     train(task, training, directory, progress=progress)
     model.eft.requires_grad_(True)
     return model
@@ -152,7 +164,8 @@ def train_joint(
     held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
     task = JointTask(model, batches(data[0], batching, device), held_out)
     train(task, training, directory, progress=progress)
-    save_model(directory / "model", model, model.config)
+    if here().first:
+        save_model(directory / "model", model, model.config)
     return model
 
 

@@ -1,0 +1,115 @@
+"""The 3D-aware autoencoder: a photo and its depth to latents, latents to a box of planes that any camera can look at.
+
+After WildFusion (Schwarz et al., arXiv:2311.13570; the system figure of the project page). Sizes are ours.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fewview.cameras import Cameras
+from fewview.wildfusion.decoder import Decoder
+from fewview.wildfusion.encoder import Encoder, encoder_input
+from fewview.wildfusion.renderer import LowRes, PlaneField, SuperResolution, low_res
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """Planes of `channels` each to `features` at `size` pixels, `samples` a ray, then to the photo's size."""
+
+    channels: int = 32
+    hidden: int = 64
+    features: int = 32
+    size: int = 64
+    samples: int = 48
+    width: int = 128  # of the super-resolution
+    blocks: int = 3
+    factor: int = 4  # photo pixels for a rendered one, along a side
+
+
+@dataclass(frozen=True)
+class WildFusionConfig:
+    """Defaults are `recipes.wildfusion.paper()`."""
+
+    latents: int = 4  # channels
+    cells: int = 32  # a side
+    encoder: tuple[int, ...] = (128, 256, 512, 512)  # channels of the pyramid
+    patch: int = 2  # pixels that the first convolution takes together
+    level: int = 2  # of the pyramid, whose size the latents have
+    decoder: tuple[int, ...] = (512, 256, 256)  # channels; each further one doubles the size
+    layers: tuple[int, int] = (4, 4)  # of the transformers before and after the convolutions
+    heads: int = 8
+    groups: int = 32
+    render: RenderConfig = field(default_factory=RenderConfig)
+    scale: float = 1.0  # makes latents of unit variance
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of photos."""
+        return self.render.size * self.render.factor
+
+
+class WildAutoencoder(nn.Module):
+    """Encoder, decoder, field and super-resolution."""
+
+    def __init__(self, config: WildFusionConfig):
+        super().__init__()
+        self.config, c = config, config.render
+        if config.size != config.cells * config.patch * 2**config.level:
+            raise ValueError(f"photos of {config.size} pixels do not give {config.cells} cells")
+        how = {"groups": config.groups}
+        self.encoder = Encoder(config.encoder, config.latents, patch=config.patch, level=config.level, **how)
+        shape = {"cells": config.cells, "layers": config.layers, "heads": config.heads, **how}
+        self.decoder = Decoder(config.latents, c.channels, config.decoder, **shape)
+        self.field = PlaneField(c.channels, c.hidden, c.features)
+        self.upsample = SuperResolution(c.features, c.width, c.blocks, factor=c.factor, **how)
+
+    def posterior(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        masks: Float[Tensor, "b 1 h w"],
+        depth: Float[Tensor, "b 1 h w"],
+        *,
+        known: Float[Tensor, " b"],
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | photo), unscaled; see `encoder_input`."""
+        return self.encoder(encoder_input(images, masks, depth, known=known))
+
+    def encode(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        masks: Float[Tensor, "b 1 h w"],
+        depth: Float[Tensor, "b 1 h w"] | None = None,
+    ) -> Float[Tensor, "b channels cells cells"]:
+        """The posterior's mode, of about unit variance, with depth (z in view space) or without."""
+        known = images.new_full((len(images),), float(depth is not None))
+        return (
+            self.posterior(images, masks, torch.zeros_like(masks) if depth is None else depth, known=known)[0]
+            * self.unit
+        )
+
+    def planes(self, latents: Float[Tensor, "b channels cells cells"]) -> Float[Tensor, "b 3 planes rows columns"]:
+        """The boxes that latents of about unit variance stand for."""
+        return self.decoder(latents / self.unit)
+
+    def low_res(
+        self,
+        planes: Float[Tensor, "b 3 planes rows columns"],
+        cameras: Cameras,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> LowRes:
+        """Volume renderings by cameras of batch shape (b,) and any size; rendered at the field's own size."""
+        c = self.config.render
+        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
+
+    @property
+    def unit(self) -> float:
+        return self.config.scale
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images that it makes."""
+        return self.config.size

@@ -1,0 +1,66 @@
+"""Slips on the command line, and what is said of them."""
+
+import pytest
+import torch
+from test_cli import fewview, refused
+from worlds import ring, save_image
+
+from fewview.cli import COMMANDS
+from fewview.commands.generate import tell_window
+from fewview.commands.words import check_words
+from fewview.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("recontruct", "reconstruct"), ("Veiw", "view"), ("tabels", "tables"), ("licences", "licenses")],
+)
+def test_a_misspelt_command_gets_a_suggestion(wrong, meant, capsys):
+    assert f"did you mean `fewview {meant}`" in refused(capsys, wrong, "x")
+
+
+def test_a_word_that_is_like_no_command_gets_none(capsys):
+    assert "did you mean" not in refused(capsys, "qqqq")
+
+
+def test_every_command_is_one():
+    assert len(COMMANDS) == len(set(COMMANDS)) > 12
+    for command in COMMANDS:
+        check_words([command, "x"], COMMANDS)
+
+
+def test_the_help_tells_of_the_version(capsys):
+    assert fewview("--help") == 0
+    assert "--version" in capsys.readouterr().out
+
+
+def test_photos_that_are_named_one_by_one_are_asked_for_as_a_folder(tmp_path, capsys):
+    photos = [tmp_path / "a.png", tmp_path / "b.jpg"]
+    for photo in photos:
+        save_image(photo, torch.zeros(3, 4, 4))
+    for command in ("reconstruct", "inspect"):
+        text = refused(capsys, command, *photos, "-o", tmp_path / "out")
+        assert "2 photos are named" in text and "folder" in text
+    check_words(["inspect", str(photos[0]), "-o", str(photos[1])], COMMANDS)  # one photo, and a picture to write
+
+
+def test_photos_that_do_not_exist_are_left_to_others():
+    check_words(["reconstruct", "a.png", "b.png"], COMMANDS)
+    with pytest.raises(InputError, match="no command"):
+        check_words(["a.png", "b.png"], COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.xyz", "nothing.ply", "nothing/"])
+@pytest.mark.parametrize("more", [[], ["--page", "x.html"], ["--samples"]])
+def test_to_view_what_is_missing_says_that_it_is_missing(name, more, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [name, *more] if more != ["--samples"] else ["--samples", name, name]
+    assert f"{name.rstrip('/')} does not exist" in refused(capsys, "view", *words)
+
+
+def test_what_a_room_is_cropped_to_is_told(capsys):
+    wide = ring(2, size=90).resized(90, 160)
+    tell_window(wide, ring(2, size=64))
+    assert "160 x 90, the middle 90 x 90 are used (56 %)" in capsys.readouterr().out
+    tell_window(ring(2, size=90), ring(2, size=64))
+    assert capsys.readouterr().out == ""
