@@ -85,6 +85,7 @@ class Evaluate:
         from fewview.evaluation.objects.protocol import evaluate
         from fewview.evaluation.objects.splits import Protocol
         from fewview.evaluation.perceptual import find_lpips
+        from fewview.nn.lpips import LEAST
 
         if self.inception is not None:
             raise InputError("--inception is for KID and FID, which are taken of rooms; leave it out.")
@@ -94,7 +95,8 @@ class Evaluate:
         scenes = self.chosen(size)
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=find_lpips("alex"), progress=say)
+        alex = find_lpips("alex") if size >= LEAST["alex"] else None
+        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=alex, progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""
