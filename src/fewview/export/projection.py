@@ -87,6 +87,15 @@ class Projection:
             left = left * (1 - self._trust(photo, points, outward)[0])
         return left[:, 0]
 
+    def weight(self, i: int, points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 1"]:
+        """How much photo i counts at points of the mesh, in pixels a unit of surface; 0 where it does not show them."""
+        return self._trust(self.photos[i], points, outward)[1]
+
+    def image(self, i: int, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """What photo i shows where points, of the mesh or near it, lie in it."""
+        seen = self.photos[i]
+        return _sample(seen.bands[:3] + seen.bands[3:], _places(seen.camera, points)[0])
+
     def _trust(self, photo: _Seen, points: Tensor, outward: Tensor) -> tuple[Tensor, Tensor]:
         """How far, in [0, 1], a photo shows each point, and how much it counts, in pixels a unit of surface."""
         camera = photo.camera

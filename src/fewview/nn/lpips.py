@@ -13,7 +13,6 @@ Net = Literal["vgg", "alex"]
 
 SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation for images in [-1, 1]; lpips' ScalingLayer
 SCALE = (0.458, 0.448, 0.450)
-LEAST = {"vgg": 16, "alex": 31}  # px a side: of smaller images nothing is left before the last slice
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # a slice ends before each pooling
 
 

@@ -14,7 +14,7 @@ from fewview.data import open_scene
 from fewview.data.camera_file import read_cameras, read_origin
 from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
-from fewview.export.contours import fitted_to_masks
+from fewview.export.agreement import fitted
 from fewview.export.glb_mesh import read_mesh
 from fewview.export.mesh import Mesh, TexturedMesh
 from fewview.export.notebook import film_html
@@ -227,7 +227,7 @@ class Reconstruction:
         else:
             surface = products.surface(self.asset, splats, cameras, seen=seen)
             if self._solid_photos is not None:
-                surface = fitted_to_masks(surface, sized(self._solid_photos, OUTLINE_SIZE))
+                surface = fitted(surface, sized(self._solid_photos, OUTLINE_SIZE))
         self.report("taking the surface", 1)
         return surface, seen, cameras
 
