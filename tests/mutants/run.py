@@ -3,9 +3,10 @@
     python tests/mutants/run.py [FIRST [END]]
 
 `mutants.json` lists them: a file, the text that is changed (which stands in it once), what it becomes, and the tests.
-All of these are run once as things are, which also loads what they need. Then each mutant gets a process of its own,
-forked from this one, in which the functions of the file have the changed code; no file is touched. Survivors are told
-at the end, and the exit code is their number. The list takes some minutes of one core, and is not part of the suite.
+All of these are run once as things are. Then each mutant gets a process of its own, forked from this one, in which the
+functions of the file have the changed code; no file is touched. This process loads modules but runs no kernel, for
+numba's threads do not live through a fork. Survivors are told at the end, and the exit code is their number. The list
+takes some minutes of one core, and is not part of the suite.
 """
 
 import importlib
@@ -91,8 +92,8 @@ def mutate(mutant: dict[str, Any]) -> None:
             setattr(module, name, value)
 
 
-def killed(mutant: dict[str, Any]) -> bool:
-    """Whether a mutant's tests fail in a child process."""
+def outcome(tests: list[str], mutant: dict[str, Any] | None = None) -> str:
+    """What becomes of tests in a child process: "pass", "fail", or "crash" where they came to no end."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -100,15 +101,16 @@ def killed(mutant: dict[str, Any]) -> bool:
         os.dup2(null, 1)
         os.dup2(null, 2)
         try:
-            mutate(mutant)
+            if mutant is not None:
+                mutate(mutant)
         except BaseException:
             os._exit(3)  # a mutant that is no program proves nothing
-        os._exit(0 if passes(mutant["tests"]) else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        os._exit(0 if passes(tests) else 1)
+    return {0: "pass", 1: "fail"}.get(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "crash")
 
 
 def main(first: int, end: int | None) -> int:
-    """Number of survivors."""
+    """Number of mutants that no test noticed."""
     torch.set_num_threads(1)
     sys.path[:0] = [str(PACKAGE.parent), str(TESTS)]
     mutants = json.loads((Path(__file__).parent / "mutants.json").read_text())[first:end]
@@ -116,17 +118,18 @@ def main(first: int, end: int | None) -> int:
         count = (PACKAGE / mutant["file"]).read_text().count(mutant["old"])
         if count != 1:
             raise SystemExit(f"{mutant['file']} holds {count} times, not once: {mutant['old']}")
-    if not passes(list(dict.fromkeys(test for mutant in mutants for test in mutant["tests"]))):
+        for test in mutant["tests"]:
+            importlib.import_module(test.partition("::")[0].removesuffix(".py").replace("/", "."))
+    if outcome(list(dict.fromkeys(test for mutant in mutants for test in mutant["tests"]))) != "pass":
         raise SystemExit("The tests fail without any mutant.")
-    survivors = []
+    left = []
     for i, mutant in enumerate(mutants, first):
         began = time.monotonic()
-        dead = killed(mutant)
-        survivors += [] if dead else [i]
-        word = "killed" if dead else "SURVIVED"
+        word = {"fail": "killed", "pass": "SURVIVED", "crash": "CRASHED"}[outcome(mutant["tests"], mutant)]
+        left += [] if word == "killed" else [i]
         print(f"{i} {word} {time.monotonic() - began:.1f} s {mutant['file']}: {mutant['new']}", flush=True)
-    print(f"{len(mutants) - len(survivors)} of {len(mutants)} mutants killed; survivors: {survivors}")
-    return len(survivors)
+    print(f"{len(mutants) - len(left)} of {len(mutants)} mutants killed; left: {left}")
+    return len(left)
 
 
 if __name__ == "__main__":
