@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from viewer.browser import Clock, Page, chromium, intersection_over_union, until
+from viewer.browser import HANGING, Clock, Page, chromium, intersection_over_union, until
 from viewer.scenes import UP, ball, ring
 
 from fewview import cli
@@ -122,7 +122,7 @@ def test_a_page_for_the_disk_is_written_and_not_replaced_unasked(ply, tmp_path):
 def opened(page: Page, server) -> object:
     """Load the served page; what the server knows of this browser, once it looks from where it was asked to."""
     page.page.goto(f"http://127.0.0.1:{server.get_port()}")
-    page.page.get_by_role("button", name="Screenshot").wait_for()
+    until(page.page, page.page.get_by_role("button", name="Screenshot").is_visible)
     client = next(iter(server.get_clients().values()))
     seen(client)
     return client
@@ -138,7 +138,7 @@ def seen(client, camera=None) -> np.ndarray:
     if camera is not None:
         wxyz, position, fov, _ = pose_of(camera)
         pose = {"wxyz": wxyz, "position": position, "fov": fov}
-    pixels = client.get_render(240, 320, transport_format="png", timeout=60, **pose) / 255
+    pixels = client.get_render(240, 320, transport_format="png", timeout=HANGING, **pose) / 255
     return pixels[..., :3] * pixels[..., 3:]
 
 
