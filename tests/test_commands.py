@@ -184,7 +184,11 @@ def test_a_scene_is_exported_by_the_ending_of_the_file(world, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("frame", "words"),
-    [({}, "neither 'fl_x'"), ({"transform_matrix": "up"}, "4 x 4 numbers"), ({"fl_x": -1.0}, "positive")],
+    [
+        ({}, "has neither 'fl_x' nor 'camera_angle_x'"),
+        ({"transform_matrix": "up"}, "4 x 4 numbers"),
+        ({"fl_x": -1.0}, "positive"),
+    ],
 )
 def test_a_malformed_path_is_refused(world, tmp_path, capsys, frame, words):
     good = json.loads((world / "photos" / "transforms.json").read_text())["frames"][0]

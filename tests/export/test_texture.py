@@ -215,3 +215,11 @@ def test_surfaces_of_any_unit_of_length_are_simplified_alike(radius):
     assert 300 < len(small.faces) <= 520
     lengths = np.linalg.norm(small.vertices / radius, axis=1)
     assert (np.abs(lengths - 1) < 0.08).all()
+
+
+def test_the_kernel_of_fusion_sums_what_its_slow_twin_sums():
+    seen, cameras = seen_ball(12, 48)
+    fused = DepthFusion(seen, cameras, band=0.15)
+    points = 3 * torch.randn(3000, 3, generator=torch.Generator().manual_seed(0))  # some outside of pictures
+    for fast, slow in zip(fused.sums(points), fused.sums_slowly(points)):
+        assert ((fast - slow).abs() < 1e-3).float().mean() > 0.998  # a rounding error moves a pixel's border

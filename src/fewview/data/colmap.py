@@ -4,6 +4,7 @@ A pose maps the world to the camera, with OpenCV axes; quaternions are (w, x, y,
 (0.5, 0.5). All this is this package's own convention too.
 """
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -128,9 +129,11 @@ def _others(root: Path, models: Sequence[Path]) -> tuple[str, ...]:
 def _photos(folder: Path, model: ColmapModel, where: Path) -> tuple[list[Photo], tuple[int, ...], tuple[str, ...]]:
     """The photos that are there, with cameras in float64, numbers of those that are not, and notes."""
     finders, photos, missing = (Finder(folder), Finder(folder.parent)), [], {}
-    for i, image in enumerate(sorted(model.images, key=lambda i: i.name)):
+    images = sorted(model.images, key=lambda i: i.name)
+    turns = rotations(torch.tensor([image.pose[:4] for image in images], dtype=torch.float64)).numpy()
+    for i, (image, turn) in enumerate(zip(images, turns)):
         try:
-            photos.append(_photo(finders, model, image, where))
+            photos.append(_photo(finders, model, (image, turn), where=where))
         except MissingFile as error:
             missing[i] = error
     notes = check_enough(len(photos), list(missing.values()))
@@ -174,31 +177,34 @@ def write_colmap(
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _photo(finders: tuple[Finder, Finder], model: ColmapModel, image: ColmapImage, where: Path) -> Photo:
-    """`finders` are of the photos and of the folder above, which has the masks."""
-    finder, above = finders
+def _photo(
+    finders: tuple[Finder, Finder], model: ColmapModel, posed: tuple[ColmapImage, np.ndarray], *, where: Path
+) -> Photo:
+    """`finders` are of the photos and of the folder above, which has the masks; an image comes with its rotation."""
+    (finder, above), (image, turn) = finders, posed
     who = f"{where}: image {shown(image.name)}"
     camera = model.cameras.get(image.camera)
     path = finder.find(image.name, where=who)
     if camera is None:
         raise InputError(f"{who} has the camera {image.camera}, which the model lacks; export the model again.")
     lens = _lens(camera, f"{where}: camera {image.camera}")
-    pose = torch.tensor([image.pose], dtype=torch.float64)
-    if not bool(pose.isfinite().all()) or abs(float(pose[0, :4].norm()) - 1) > 1e-2:
+    if not all(map(math.isfinite, image.pose)) or abs(math.hypot(*image.pose[:4]) - 1) > 1e-2:
         raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); run COLMAP's mapper again.")
-    cam_from_world = np.column_stack([rotations(pose[:, :4])[0].numpy(), image.pose[4:]])
-    world_from_cam = np.linalg.inv(rigid(cam_from_world, where=who))
+    cam_from_world = rigid(np.column_stack([turn, image.pose[4:]]), where=who)
+    world_from_cam = np.eye(4)
+    world_from_cam[:3, :3] = cam_from_world[:3, :3].T
+    world_from_cam[:3, 3] = -world_from_cam[:3, :3] @ cam_from_world[:3, 3]
     size = calibrated = camera.height, camera.width
     stored = image_size(path)
     if calibrated not in (stored, stored[::-1]) and same_shape(stored, calibrated):
         size, lens = stored, lens.scaled(stored[1] / calibrated[1], stored[0] / calibrated[0])
     focal, centre = np.array(lens.focal), np.array(lens.centre)
-    posed = pinhole(world_from_cam, focal, centre, size, where=who, dtype=torch.float64)
+    pinhole_camera = pinhole(world_from_cam, focal, centre, size, where=who, dtype=torch.float64)
     mask = find_mask(above.root, f"images/{path.relative_to(finder.root).as_posix()}", above)
     scaled = size != calibrated
     if lens.straight:
-        return Photo(posed, path, mask, scaled=scaled)
-    return Photo(lens.pinhole(posed, where=who), path, mask, lens=lens, scaled=scaled)
+        return Photo(pinhole_camera, path, mask, scaled=scaled)
+    return Photo(lens.pinhole(pinhole_camera, where=who), path, mask, lens=lens, scaled=scaled)
 
 
 def _lens(camera: ColmapCamera, where: str) -> Lens:

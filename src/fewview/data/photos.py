@@ -1,5 +1,6 @@
 """Posed photographs in a folder: what the readers of transforms.json, COLMAP and CO3D share."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -235,9 +236,11 @@ def without_scale(matrix: np.ndarray) -> tuple[np.ndarray, float]:
 
     Where the camera stands does not change, for the factor is that of the camera's own axes.
     """
-    size = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
-    turn = matrix[:3, :3] / size if SMALLEST < size < 1 / SMALLEST else np.zeros((3, 3))
-    if abs(size - 1) < RIGID_TOLERANCE / 2 or np.abs(turn.T @ turn - np.eye(3)).max() > RIGID_TOLERANCE:
+    size = math.hypot(*matrix[:3, 0].tolist())
+    if abs(size - 1) < RIGID_TOLERANCE / 2 or not SMALLEST < size < 1 / SMALLEST:
+        return matrix, 1.0
+    turn = matrix[:3, :3] / size
+    if np.abs(turn.T @ turn - np.eye(3)).max() > RIGID_TOLERANCE or np.linalg.det(turn) < 0:
         return matrix, 1.0
     return np.column_stack([np.vstack([turn, matrix[3:, :3]]), matrix[:, 3]]), size
 
