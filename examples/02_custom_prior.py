@@ -1,6 +1,7 @@
 """A prior of ten lines that knows the true scene, distilled into a field: a test that every pipeline should pass."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -48,17 +49,8 @@ def main(steps: int = 300, size: int = 48) -> float:
     """Distills the oracle from one photo, and returns the PSNR of views that were neither input nor pseudo view."""
     photos, queries, unseen = photograph(ring(1, size)), ring(12, size), photograph(ring(4, size, start=0.2))
     first = Views(torch.zeros(12, 3, size, size), queries)  # for a bootstrap, which is left out here
-    config = DistillConfig(
-        steps,
-        grid_rate=1e-2,
-        mlp_rate=2e-3,
-        bootstrap_steps=0,
-        denoising="single",
-        distance="l1",
-        render_size=size,
-        asset=ASSET,
-        occupancy_every=4,
-    )
+    config = DistillConfig(steps, bootstrap_steps=0, denoising="single", distance="l1", grid_rate=1e-2, mlp_rate=2e-3)
+    config = replace(config, render_size=size, asset=ASSET, occupancy_every=4)
     asset = distill(Oracle(), Evidence(photos, photos, queries, first), config, generator=torch.Generator())
     quality = psnr(asset.render(unseen.cameras).image, unseen.images).mean().item()
     print(f"{quality:.1f} dB on unseen views")

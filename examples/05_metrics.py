@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
+from torch import Generator
 
 from fewview import Cameras, Protocol, Render, Views, evaluate
 from fewview.evaluation.objects.tables import summary
@@ -32,7 +33,7 @@ class Nearest:
     """A method: show the input photo whose camera looks most alike."""
 
     def reconstruct(
-        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+        self, views: Views, *, path: Cameras | None = None, generator: Generator | None = None
     ) -> "Nearest":
         self.views = views
         return self

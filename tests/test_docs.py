@@ -29,7 +29,12 @@ from fewview.training import last_checkpoint
 
 DOCS = ROOT / "docs"
 PLACES = (ROOT, DOCS, ROOT / "src" / "fewview", ROOT / "src" / "fewview" / "commands")
-FOREIGN = {"--depth-unit-scale-factor", "--no-deps", "--no-binary"}  # nerfstudio's, pip's
+FOREIGN = {  # nerfstudio's, pip's, torchrun's, SLURM's, and those of scripts beside the tests
+    "--depth-unit-scale-factor", "--no-deps", "--no-binary", "--nproc-per-node", "--array", "--cpus-per-task", "--mem",
+    "--time", "--requeue", "--nodes", "--ntasks", "--exclude", "--ntasks-per-node", "--head", "--port", "--block",
+    "--num-cpus", "--seconds",
+    "--tries",
+}  # fmt: skip
 
 
 def anchors(page: Path) -> set[str]:

@@ -34,6 +34,8 @@ FILE_CALLS = {
 IMPORTED_ALL_THE_SAME = {("ggs/grow.py", "json")}  # settings as bytes, beside the tensors of a stopped run: no file
 TESTED_BY = {  # modules that no test of their folder imports: the test that runs them, through what it imports
     "allocator": "test_cli.py",
+    "batch.index": "batch/test_batch.py",
+    "batch.pools": "batch/test_batch.py",
     "benchmarks.splatting": "viewer/test_packed_splats.py",
     "commands.batch": "batch/test_batch.py",
     "commands.console": "test_cli.py",
@@ -42,7 +44,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "commands.imagine": "test_imagine.py",
     "commands.importing": "recipes/test_published.py",
     "commands.look": "test_commands.py",
-    "commands.methods": "test_commands.py",
     "commands.photo_methods": "test_imagine.py",
     "commands.profile": "test_commands.py",
     "commands.room_methods": "test_evaluate_rooms.py",
@@ -64,12 +65,15 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "export.packed_splats": "viewer/test_packed_splats.py",
     "export.page": "viewer/test_page.py",
     "export.ply_points": "data/test_valid_transforms.py",
+    "export.smoothing": "export/test_contours.py",
+    "files": "test_checkpoint.py",
     "geometry.depths": "ggs/test_splats.py",
     "geometry.quaternions": "render/test_gaussians.py",
     "ggs.camera_encoder": "nn/test_multiview_unet.py",
     "ggs.filling": "ggs/test_grow.py",
     "nn.inception": "evaluation/test_trunks.py",
     "nn.lpips": "evaluation/test_perceptual.py",
+    "parallel": "test_parallel.py",
     "pipeline.coverage": "test_inspect.py",
     "pipeline.formats": "test_formats.py",
     "pipeline.overview": "test_inspect.py",
@@ -81,6 +85,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "poses.sift": "poses/test_estimate.py",
     "poses.two_view": "evaluation/test_tsed.py",
     "priors": "sparsefusion/test_distill.py",
+    "render.harmonics_numba": "render/test_harmonics_numba.py",
     "render.hashgrid_numba": "render/test_hashgrid.py",
     "render.mlp_numba": "render/test_field.py",
     "render.splatting_numba": "render/test_splatting.py",
@@ -102,7 +107,10 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "wildfusion.decoder": "wildfusion/test_renderer.py",
     "wildfusion.photos": "wildfusion/test_scene.py",
 }
-UNTESTED = {"benchmarks.kernels": "a measurement for people, which `fewview bench` prints"}
+UNTESTED = {
+    "__main__": "its one line, with which the workers of `fewview batch` and of torchrun are started",
+    "benchmarks.kernels": "a measurement for people, which `fewview bench` prints",
+}
 
 
 def sources() -> list[Path]:

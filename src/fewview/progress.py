@@ -1,5 +1,4 @@
-"""How long work tells of itself, and lets itself be looked at: the callbacks that everything here takes; and times in
-words."""
+"""How long work tells of itself, and lets itself be looked at: the callbacks that all take; and times in words."""
 
 import time
 from collections.abc import Callable

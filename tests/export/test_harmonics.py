@@ -14,7 +14,7 @@ from fewview.benchmarks.splatting import shell
 from fewview.cameras import Cameras
 from fewview.export.ply import read_ply, write_ply
 from fewview.export.scenes import load_scene
-from fewview.export.spz import read_spz, write_spz
+from fewview.export.spz import SpzLayout, read_spz, write_spz
 from fewview.geometry.harmonics import COUNTS, basis
 from fewview.geometry.transforms import normalise
 from fewview.render.gaussians import Gaussians
@@ -82,13 +82,15 @@ def test_gaussforge_copies_the_harmonics_of_our_ply(tmp_path, degree):
 
 
 @pytest.mark.parametrize("degree", DEGREES)
-def test_spz_keeps_harmonics_to_half_a_step_and_gsply_reads_the_same(tmp_path, degree):
+@pytest.mark.parametrize("version", [3, 4])
+def test_spz_keeps_harmonics_to_half_a_step_and_gsply_reads_the_same(tmp_path, degree, version):
     gsply = pytest.importorskip("gsply", reason="gsply is an independent reader of splat files, used in tests alone")
     splats = glossy(degree)
-    write_spz(tmp_path / "x.spz", splats)
+    write_spz(tmp_path / "x.spz", splats, layout=SpzLayout(version))
     again = read_spz(tmp_path / "x.spz").gaussians
     torch.testing.assert_close(again.harmonics, splats.harmonics, atol=STEP, rtol=0)
-    theirs = gsply.read_spz(str(tmp_path / "x.spz")).shN * half_turn(degree)  # it leaves the file's axes
+    signs = half_turn(degree) if version < 4 else 1  # it leaves the file's axes, which of version 4 are a PLY's
+    theirs = gsply.read_spz(str(tmp_path / "x.spz")).shN * signs
     np.testing.assert_allclose(theirs, splats.harmonics.numpy(), atol=STEP, rtol=0)
     write_spz(tmp_path / "y.spz", again)
     assert torch.equal(read_spz(tmp_path / "y.spz").gaussians.harmonics, again.harmonics)
@@ -121,12 +123,14 @@ def test_spz_of_gaussforge_is_read_with_its_harmonics(tmp_path, degree, version)
 
 
 @pytest.mark.parametrize("degree", DEGREES)
-def test_gaussforge_reads_the_harmonics_of_our_spz(tmp_path, degree):
+@pytest.mark.parametrize("version", [3, 4])
+def test_gaussforge_reads_the_harmonics_of_our_spz(tmp_path, degree, version):
     splats = glossy(degree)
-    write_spz(tmp_path / "x.spz", splats)
+    write_spz(tmp_path / "x.spz", splats, layout=SpzLayout(version))
     (tmp_path / "x.ply").write_bytes(forged((tmp_path / "x.spz").read_bytes(), "spz", "ply"))
     again = read_ply(tmp_path / "x.ply").gaussians.harmonics
-    torch.testing.assert_close(again * torch.from_numpy(half_turn(degree)), splats.harmonics, atol=STEP, rtol=0)
+    signs = torch.from_numpy(half_turn(degree)) if version < 4 else 1
+    torch.testing.assert_close(again * signs, splats.harmonics, atol=STEP, rtol=0)
 
 
 @pytest.mark.parametrize("ending", [".ply", ".spz"])

@@ -66,7 +66,7 @@ def in_processes(jobs: Iterable[Job], plan: Plan) -> Iterator[Outcome]:
                     elif outcome.state == "busy":  # another batch makes it; we come back when nothing else is left
                         left.append(replace(job, wait=True))
                         outcome = None
-                    _next(ready, chosen, plan, left)
+                    _next(ready, chosen, plan, left=left)
                     if outcome is not None:
                         yield outcome
         finally:
@@ -89,7 +89,7 @@ def _hire(ready: selectors.BaseSelector, plan: Plan, job: _Asked) -> None:
     ready.register(process.stdout, selectors.EVENT_READ, (process, job))
 
 
-def _next(ready: selectors.BaseSelector, chosen: selectors.SelectorKey, plan: Plan, left: deque[_Asked]) -> None:
+def _next(ready: selectors.BaseSelector, chosen: selectors.SelectorKey, plan: Plan, *, left: deque[_Asked]) -> None:
     """Another job for a worker that is free, or for one in place of a dead one; nothing once there is none."""
     process = chosen.data[0]
     ready.unregister(chosen.fileobj)

@@ -48,7 +48,7 @@ def work(job: Job, out: Path, make: str, *, wait: bool = True) -> Outcome:
         with _locked(out / WORK / f"{key}.lock", wait=wait):
             if (out / name).exists():
                 return Outcome(job, "there", name)
-            _make(job, out, (key, name), make)
+            _make(job, out, (key, name), make=make)
             seconds = round(time.monotonic() - start, 2)
             _append(out / JOURNAL, {"folder": name, "words": job.words, "seconds": seconds})
         return Outcome(job, "made", name, seconds)
@@ -61,7 +61,7 @@ def work(job: Job, out: Path, make: str, *, wait: bool = True) -> Outcome:
         return Outcome(job, "failed", sentence=" ".join(f"{type(error).__name__}: {error}".split())[:300])
 
 
-def _make(job: Job, out: Path, names: tuple[str, str], make: str) -> None:
+def _make(job: Job, out: Path, names: tuple[str, str], *, make: str) -> None:
     key, name = names
     folder = out / WORK / key
     again = folder.exists()

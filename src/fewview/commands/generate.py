@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from fewview.commands.console import Stages, say
 from fewview.errors import InputError
-from fewview.geometry.origin import Origin
 
 if TYPE_CHECKING:
     from fewview.cameras import Cameras
     from fewview.commands.reconstruct import Reconstruct
+    from fewview.geometry.origin import Origin
     from fewview.ggs.method import RoomInput
     from fewview.pipeline.methods import GenerativeGaussianSplatting
     from fewview.pipeline.photos import Photos
@@ -76,7 +76,7 @@ def tell_window(photos: "Cameras", given: "Cameras") -> None:
         )
 
 
-def cameras_of(path: Path, frames: int | None, origin: Origin) -> "Cameras":
+def cameras_of(path: Path, frames: int | None, origin: "Origin") -> "Cameras":
     """Cameras of a .json file (transforms.json), whose images need not exist, or of any posed photos.
 
     They count from `origin`. With `frames`, so many cameras on the way through them.

@@ -15,6 +15,7 @@ from fewview.commands.generate import check_options, generation
 from fewview.commands.methods import Preset, sparsefusion
 from fewview.commands.photo_methods import single
 from fewview.commands.preview import Preview, check_preview, standpoint
+from fewview.commands.targets import check_place
 from fewview.errors import InputError
 
 if TYPE_CHECKING:

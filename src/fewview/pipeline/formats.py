@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewview.errors import InputError
-from fewview.geometry.origin import Origin, written
 
 if TYPE_CHECKING:
     from fewview.export.spz import SpzLayout
+    from fewview.geometry.origin import Origin
     from fewview.pipeline.reconstruction import Reconstruction
     from fewview.views import Render
 
@@ -82,13 +82,15 @@ def choose(out: Path, name: str | None, spz: "SpzLayout | None" = None) -> Forma
     return chosen
 
 
-def far_note(chosen: Format, origin: Origin) -> str | None:
+def far_note(chosen: Format, origin: "Origin") -> str | None:
     """What a user should know of a file of a world that is far from its origin; None for other worlds, and films."""
     if not any(origin) or chosen.name in FILMS:
         return None
     if chosen.far == BACK:
         return "Its coordinates are those of the input's world, in double precision."
     how = chosen.far or "which its format has no place for"
+    from fewview.geometry.origin import written
+
     return f"Its coordinates are in single precision and count from {written(origin)} of the input's world, {how}."
 
 
