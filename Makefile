@@ -18,7 +18,7 @@ TORCH ?= torch==$(TORCH_VERSION)$(if $(NVIDIA),,$(if $(LINUX_PC),+cpu))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fmt lint check docs bench install install-dev clean
+.PHONY: help demo test quick fmt lint types check docs bench install install-dev clean
 
 help:
 	@echo "make demo [INPUT=folder] [OUT=out/demo]   reconstruct the bundled photos, or your own"
@@ -33,7 +33,7 @@ help:
 demo: install
 	@$(BIN)/fewview demo $(if $(INPUT),-i "$(INPUT)") -o "$(OUT)"
 
-test: check
+test: check types
 	$(BIN)/python -m pytest -n 2
 
 quick: install-dev
@@ -44,8 +44,11 @@ fmt: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/python docs/architecture.py
 
-lint: check
-	$(BIN)/pyright --pythonpath $(BIN)/python
+lint: check types
+
+types: install-dev
+	@if $(BIN)/pyright --version > /dev/null 2>&1; then $(BIN)/pyright --pythonpath $(BIN)/python; \
+	  else echo "pyright could not start (it fetches itself by npm): types are not checked"; fi
 
 docs: install
 	@$(PIP) -e ".[docs]"

@@ -97,6 +97,13 @@ def test_every_command_and_option_has_a_line_of_help(command, capsys):
     assert text.splitlines()[2].endswith(".")
 
 
+def test_python_m_fewview_is_the_command(monkeypatch, capsys):
+    from fewview.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["fewview", "--version"])
+    assert main() == 0 and capsys.readouterr().out.startswith("fewview ")
+
+
 def test_no_words_at_all_show_the_help(capsys):
     assert fewview() == 0
     assert "reconstruct" in capsys.readouterr().out

@@ -9,6 +9,9 @@ import worlds
 from PIL import Image
 from test_cli import fewview, refused
 
+from fewview.batch.index import write_index
+from fewview.batch.jobs import jobs_of
+from fewview.batch.work import work
 from fewview.checkpoint import load_tensors, save_model
 from fewview.commands import preview, reconstruct
 from fewview.commands.methods import reconstructors
@@ -120,6 +123,21 @@ def test_splats_of_the_photos_alone_are_results_too(world, tmp_path):
     assert fewview("export", out, "-o", tmp_path / "x.spz") == 0
 
 
+def test_a_batch_leaves_the_bits_of_a_single_run(world, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{world / 'photos'} --preset fast --weights {world / 'weights'}\n")
+    (job,) = jobs_of(tmp_path / "list.txt")
+    outcomes = [work(job, tmp_path / "out", "fewview.cli:run_words") for _ in range(2)]
+    assert [outcome.state for outcome in outcomes] == ["made", "there"]
+    made = tmp_path / "out" / outcomes[0].folder
+    first, again = tensors(world / "out"), tensors(made)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    for file in (path.relative_to(world / "out") for path in (world / "out").rglob("*") if path.is_file()):
+        assert file.name == "report.html" or (made / file).read_bytes() == (world / "out" / file).read_bytes(), file
+    write_index(tmp_path / "out", outcomes[:1], 1)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"{made.name}/report.html" in page and f"{made.name}/views/000.png" in page
+
+
 def test_a_profile_tells_stages_and_calls_and_changes_no_result(world, tmp_path, capsys):
     assert run(world, tmp_path / "out", "--profile") == 0
     told = capsys.readouterr().out
@@ -166,7 +184,7 @@ def test_a_scene_is_exported_by_the_ending_of_the_file(world, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("frame", "words"),
-    [({}, "lacks the key"), ({"transform_matrix": "up"}, "4 x 4 numbers"), ({"fl_x": -1.0}, "positive")],
+    [({}, "neither 'fl_x'"), ({"transform_matrix": "up"}, "4 x 4 numbers"), ({"fl_x": -1.0}, "positive")],
 )
 def test_a_malformed_path_is_refused(world, tmp_path, capsys, frame, words):
     good = json.loads((world / "photos" / "transforms.json").read_text())["frames"][0]

@@ -32,7 +32,7 @@ def test_work_in_another_frame_is_seen_through_it_and_told_of_alike():
     tell = steps_of(through(eye, lambda camera: camera + 10), "fitting", 4)
     tell(2, {"loss": 0.1})
     show(tell, lambda camera: 2 * camera)
-    assert eye.told == [("fitting", 0.5)] and eye.saw == [22]
+    assert eye.told == [("fitting", 0.0), ("fitting", 0.5)] and eye.saw == [22]
 
 
 def test_nobody_is_shown_nothing():

@@ -33,6 +33,7 @@ FILE_CALLS = {
 }
 IMPORTED_ALL_THE_SAME = {("ggs/grow.py", "json")}  # settings as bytes, beside the tensors of a stopped run: no file
 TESTED_BY = {  # modules that no test of their folder imports: the test that runs them, through what it imports
+    "__main__": "test_cli.py",
     "allocator": "test_cli.py",
     "batch.index": "batch/test_batch.py",
     "batch.pools": "batch/test_batch.py",
@@ -65,7 +66,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "export.packed_splats": "viewer/test_packed_splats.py",
     "export.page": "viewer/test_page.py",
     "export.ply_points": "data/test_valid_transforms.py",
-    "export.smoothing": "export/test_contours.py",
     "files": "test_checkpoint.py",
     "geometry.depths": "ggs/test_splats.py",
     "geometry.quaternions": "render/test_gaussians.py",
@@ -108,7 +108,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "wildfusion.photos": "wildfusion/test_scene.py",
 }
 UNTESTED = {
-    "__main__": "its one line, with which the workers of `fewview batch` and of torchrun are started",
     "benchmarks.kernels": "a measurement for people, which `fewview bench` prints",
 }
 

@@ -130,19 +130,18 @@ def resident() -> int:
 
 
 def _stack(frame: FrameType | None) -> list[str]:
-    """Functions from the outermost to the running one, which also says its line: kernels have no frames."""
-    names: list[str] = []
+    """Functions from the outermost to the running one, and the line of that: kernels have no frames of their own."""
+    names: list[str] = [] if frame is None else [f"line {frame.f_lineno}"]
     while frame is not None:
         code = frame.f_code
-        name = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
-        names.append(name if names else f"{name}:{frame.f_lineno}")
+        names.append(f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}")
         frame = frame.f_back
     return names[::-1]
 
 
 def _trimmed(samples: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
     """The samples from the last function on that was running in all of them: what led there tells nothing."""
-    columns = zip(*(stack[1:] for stack in samples))
+    columns = zip(*([name.partition(":")[0] for name in stack[1:]] for stack in samples))
     shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
     return {(stack[0], *stack[max(shared, 1) :]): seconds for stack, seconds in samples.items()}
 

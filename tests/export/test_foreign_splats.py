@@ -24,6 +24,7 @@ NAMES = [name for group in COLUMNS.values() for name in group]
 def table() -> dict[str, np.ndarray]:
     """Columns of a few plain splats, turned by 0.2 about x."""
     columns = {name: np.linspace(-0.5, 0.5, COUNT) for name in NAMES}
+    columns |= {name: np.zeros(COUNT) for name in COLUMNS["normals"]}
     columns |= {f"scale_{i}": np.full(COUNT, -3.0 + i) for i in range(3)}
     columns |= {name: np.zeros(COUNT) for name in ("nx", "ny", "nz")}
     turn = {"rot_0": math.cos(0.1), "rot_1": math.sin(0.1), "rot_2": 0.0, "rot_3": 0.0}

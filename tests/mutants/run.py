@@ -99,7 +99,10 @@ def killed(mutant: dict[str, Any]) -> bool:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        mutate(mutant)
+        try:
+            mutate(mutant)
+        except BaseException:
+            os._exit(3)  # a mutant that is no program proves nothing
         os._exit(0 if passes(mutant["tests"]) else 1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 

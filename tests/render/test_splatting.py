@@ -85,6 +85,10 @@ def test_an_anisotropic_splat_is_long_along_its_long_axis_after_rotation(backend
     assert flat[16, 20].item() == pytest.approx(0.8 * math.exp(-(4**2) / (2 * (4**2 + 0.3))), rel=1e-5)
     assert flat[18, 16].item() == pytest.approx(0.8 * math.exp(-(2**2) / (2 * (1**2 + 0.3))), rel=1e-5)
     torch.testing.assert_close(upright, flat.T)
+    slanted = replace(long, quaternions=torch.tensor([[math.cos(math.pi / 8), 0, 0, math.sin(math.pi / 8)]]))
+    image = splat(slanted, facing(), backend=backend).alpha[0, 0]  # long towards the lower right
+    assert image[18, 18].item() == pytest.approx(0.8 * math.exp(-8 / (2 * (4**2 + 0.3))), rel=1e-5)
+    assert image[18, 14].item() == pytest.approx(0.8 * math.exp(-8 / (2 * (1**2 + 0.3))), rel=1e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

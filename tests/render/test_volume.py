@@ -139,6 +139,7 @@ def test_importance_edges_follow_the_weights(generator):
     assert (new[0] < 1).float().mean().item() == pytest.approx(0.25, abs=1e-3)
     assert ((new[0] > 1) & (new[0] < 2)).float().mean().item() == pytest.approx(0.375, abs=1e-3)
     assert (new[1] >= 3).float().mean().item() == pytest.approx(1, abs=1e-3) and new.max() <= 4
+    assert (new.diff(dim=1) >= 0).all()  # ranks ascend, and so do their places
 
 
 def test_samples_lie_in_their_intervals_and_repeat_with_the_seed():

@@ -221,3 +221,16 @@ def test_features_are_dropped_as_often_as_configured(monkeypatch, generator):
 def test_the_joint_loss_is_the_sum_of_both_equations(model, generator):
     losses = joint_loss(model, *pair(generator), generator=generator)
     torch.testing.assert_close(losses["loss"], losses["colour"] + losses["diffusion"])
+
+
+def test_times_end_where_the_schedule_does(monkeypatch, generator):
+    """One image, one draw: its time is a uniform number of [0, 0.999)."""
+    model = VLDM(dataclasses.replace(MICRO, noise_draws=1))
+    told = []
+    forward = model.unet.forward
+    monkeypatch.setattr(model.unet, "forward", lambda x, logsnr, y: told.append(logsnr) or forward(x, logsnr, y))
+    diffusion_loss(model, torch.zeros(1, 4, 8, 8), torch.zeros(1, 8, 8, 8), generator=torch.Generator().manual_seed(2))
+    draws = torch.Generator().manual_seed(2)
+    torch.randperm(1, generator=draws)
+    time = torch.rand(1, generator=draws) * 0.999
+    torch.testing.assert_close(told[0], COSINE.logsnr(time), atol=1e-6, rtol=1e-6)

@@ -84,7 +84,7 @@ class Evaluate:
         """Scenes of one object each."""
         from fewview.evaluation.objects.protocol import evaluate
         from fewview.evaluation.objects.splits import Protocol
-        from fewview.evaluation.perceptual import find_lpips
+        from fewview.evaluation.perceptual import ALEX_LEAST, find_lpips
 
         if self.inception is not None:
             raise InputError("--inception is for KID and FID, which are taken of rooms; leave it out.")
@@ -94,7 +94,8 @@ class Evaluate:
         scenes = self.chosen(size)
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
-        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=find_lpips("alex"), progress=say)
+        alex = find_lpips("alex") if size >= ALEX_LEAST else None
+        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=alex, progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""

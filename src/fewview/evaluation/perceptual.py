@@ -8,6 +8,8 @@ from fewview.checkpoint import load_state
 from fewview.evaluation.weights import find_weights
 from fewview.nn.lpips import Lpips, Net
 
+ALEX_LEAST = 31  # pixels a side; of smaller pictures AlexNet's deeper layers have no cells
+
 
 def find_lpips(net: Net = "vgg", *, layers: int = 5, path: Path | None = None) -> Lpips | None:
     """LPIPS with its published weights (see `find_weights` for the places), or None where there are none.

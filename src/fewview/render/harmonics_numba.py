@@ -30,6 +30,7 @@ def shown(
     means: Float[Tensor, "n 3"],
     features: Float[Tensor, "n channels"],
     harmonics: Float[Tensor, "n k channels"],
+    *,
     eye: Float[Tensor, "3"],
     indices: Int[Tensor, " m"],
 ) -> Float[Tensor, "m channels"]:
@@ -51,7 +52,7 @@ class _Shown(torch.autograd.Function):
         follow_torch_threads()
         means, features, harmonics = ctx.saved_tensors[:3]
         made = tuple(np.zeros(tensor.shape, np.float32) for tensor in (means, features, harmonics))
-        _backward(_arrays(ctx.saved_tensors), degree_of(harmonics.shape[1]), _numpy(gradients[0]), made)
+        _backward(_arrays(ctx.saved_tensors), degree_of(harmonics.shape[1]), (_numpy(gradients[0]), *made))
         of_means, of_features, of_harmonics = (torch.from_numpy(array).to(features) for array in made)
         of_eye = -of_means.sum(0) if ctx.needs_input_grad[3] else None
         return of_means, of_features, of_harmonics, of_eye, None
@@ -77,8 +78,9 @@ def _direction(mean, eye):
 
 @_compile
 @no_type_check
-def _basis(x, y, z, degree, out):
+def _basis(direction, degree, out):
     """`harmonics.basis` of one direction."""
+    x, y, z = direction
     out[0], out[1], out[2] = -A * y, A * z, -A * x
     xx, yy, zz = x * x, y * y, z * z
     if degree > 1:
@@ -93,8 +95,9 @@ def _basis(x, y, z, degree, out):
 
 @_compile
 @no_type_check
-def _pull(x, y, z, degree, of):
+def _pull(direction, degree, of):
     """Gradient in (x, y, z) of the harmonics weighted by `of`, as if the direction had any length."""
+    x, y, z = direction
     dx, dy, dz = -A * of[2], -A * of[0], A * of[1]
     xx, yy, zz = x * x, y * y, z * z
     if degree > 1:
@@ -121,7 +124,7 @@ def _forward(splats, degree, colours):
         at = indices[i]
         x, y, z, _ = _direction(means[at], eye)
         weights = np.empty(15, np.float32)
-        _basis(x, y, z, degree, weights)
+        _basis((x, y, z), degree, weights)
         for c in range(channels):
             total = features[at, c]
             for k in range(count):
@@ -131,15 +134,15 @@ def _forward(splats, degree, colours):
 
 @_compile_parallel
 @no_type_check
-def _backward(splats, degree, of_colours, gradients):
+def _backward(splats, degree, gradients):
     means, features, harmonics, eye, indices = splats
-    of_means, of_features, of_harmonics = gradients
+    of_colours, of_means, of_features, of_harmonics = gradients
     count, channels = harmonics.shape[1], harmonics.shape[2]
     for i in numba.prange(len(indices)):
         at = indices[i]
         x, y, z, inverse = _direction(means[at], eye)
         weights, of = np.empty(15, np.float32), np.zeros(15, np.float32)
-        _basis(x, y, z, degree, weights)
+        _basis((x, y, z), degree, weights)
         for c in range(channels):
             total = features[at, c]
             for k in range(count):
@@ -149,7 +152,7 @@ def _backward(splats, degree, of_colours, gradients):
             for k in range(count):
                 of_harmonics[at, k, c] = weights[k] * gradient
                 of[k] += harmonics[at, k, c] * gradient
-        dx, dy, dz = _pull(x, y, z, degree, of)
+        dx, dy, dz = _pull((x, y, z), degree, of)
         along = x * dx + y * dy + z * dz
         of_means[at, 0] = (dx - along * x) * inverse
         of_means[at, 1] = (dy - along * y) * inverse

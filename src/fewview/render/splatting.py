@@ -100,7 +100,7 @@ def shown(
     if backend == "numba":
         from fewview.render.harmonics_numba import shown as shown_numba
 
-        return shown_numba(gaussians.means, gaussians.features, gaussians.harmonics, eye, indices)
+        return shown_numba(gaussians.means, gaussians.features, gaussians.harmonics, eye=eye, indices=indices)
     directions = normalise(gaussians.means[indices] - eye)
     return directional(gaussians.features[indices], gaussians.harmonics[indices], directions)
 
