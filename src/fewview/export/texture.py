@@ -18,7 +18,7 @@ from fewview.export.raster import rasterise
 from fewview.export.smoothing import smooth_normals
 from fewview.views import Render, Views
 
-MAX_FACES = 20_000  # the picture carries the detail
+MAX_FACES = 12_000  # the picture carries the detail
 PADDING = 3  # texels between charts
 RINGS = 8  # of neighbours, over which normals are averaged that choose between pictures
 DENSITY = 2.0  # texels for a pixel, of which charts leave some unused

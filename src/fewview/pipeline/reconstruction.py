@@ -220,6 +220,8 @@ class Reconstruction:
         sharp = self._solid_photos is not None  # then the splats are as sharp as the photos, and the field is not
         splats, asset = self.splats, self.splat_asset if sharp else self.asset
         cameras = self._around(FIELD_SIZE if sharp or isinstance(asset, FieldAsset) else SPLAT_SIZE)
+        if sharp and isinstance(self.asset, FieldAsset):
+            cameras = cameras[::2]  # they only colour what no photo shows
         self.report("taking the surface", 0)
         seen = products.renders(asset, cameras)
         if isinstance(self._kept_surface, Mesh):
