@@ -4,10 +4,13 @@ from dataclasses import fields
 
 import pytest
 import torch
+from several import Balls
 
 from fewview.cameras import Cameras
 from fewview.data.captured import Capture, as_captured, blurred, moved_edge
+from fewview.data.packed import pack
 from fewview.geometry.transforms import normalise
+from fewview.recipes.sparsefusion.training import Batching, batches
 from fewview.views import Views
 
 NONE = Capture(**{field.name: 0.0 for field in fields(Capture)})
@@ -82,3 +85,21 @@ def test_cameras_go_astray_by_about_the_angle_that_is_asked_and_still_look_at_th
 def test_the_same_generator_gives_the_same_capture(views):
     first, again = (as_captured(views, Capture(), torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(first.images, again.images)
+
+
+def test_as_many_batches_are_photographed_as_a_recipe_asks_and_queries_stay_clean():
+    packed = pack([Balls()])
+
+    def edges(captured: float) -> list[tuple[bool, bool]]:
+        """Of thirty batches, whether masks of the context and of the queries are those of the set, to the bit."""
+        draw = batches(packed, Batching(scenes=1, queries=1, max_context=2, captured=captured))
+        kept = packed.views(torch.arange(16)).masks
+        found = []
+        for seed in range(30):
+            pair = draw(torch.Generator().manual_seed(seed))
+            found.append(tuple(bool((kept == v.masks[0, :1]).flatten(1).all(1).any()) for v in pair))
+        return found
+
+    assert edges(0.0) == [(True, True)] * 30
+    assert edges(1.0) == [(False, True)] * 30
+    assert 5 < sum(context for context, _ in edges(0.5)) < 25

@@ -46,7 +46,7 @@ class DetailConfig:
     quaternion_rate: float = 0.01
     opacity_rate: float = 0.05  # of logits; the release's
     feature_rate: float = 0.01
-    sh_degree: int = 0  # of harmonics, 0 to 3; from few photos, held-out views do not gain (docs/design.md)
+    sh_degree: int = 0  # of harmonics, 0 to 3; what a higher one does: docs/design.md
     harmonic_share: float = 0.05  # of the features' rate, for harmonics; arXiv 2308.04079's release: 1/20
     final_rate: float = 0.05  # rates decay exponentially to this fraction
 

@@ -73,11 +73,12 @@ def run_stage(
     recipe = f"sparsefusion/{stage}"
     describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
-    batching = (
-        Batching(scenes=training.batch or 2, queries=1)  # thesis A.2: batch size 2
-        if size == "paper"
-        else Batching(scenes=training.batch or 8, max_context=3)
-    )
+    if size == "paper":
+        batching = Batching(scenes=training.batch or 2, queries=1)  # thesis A.2: batch size 2
+    elif stage == "joint":
+        batching = Batching(scenes=training.batch or 4, queries=1, max_context=3, captured=0.5)
+    else:
+        batching = Batching(scenes=training.batch or 8, max_context=3)
     if model is None:
         how = {"perceptual": True, "device": device, "progress": progress}
         train_autoencoder(config.autoencoder, sets, training, directory, **how)

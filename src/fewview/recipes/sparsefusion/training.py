@@ -38,14 +38,14 @@ VALIDATIONS = {"": None, "captured_": Capture()}  # the same held-out views, cle
 class Batching:
     """How examples are drawn: scenes of a batch, query views of each, context views between the two bounds.
 
-    With `capture` the context views are as somebody would have photographed them; queries stay clean.
+    In a share `captured` of the batches context views are as somebody would have photographed them; queries stay clean.
     """
 
     scenes: int = 4
     queries: int = 2
     min_context: int = 2  # thesis A.2: 2-5
     max_context: int = 5
-    capture: Capture | None = None
+    captured: float = 0.0
 
 
 def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable[[int, int], None] | None = None):
@@ -63,13 +63,14 @@ def batches(packed: PackedScenes, batching: Batching, device: torch.device | str
     """Random examples of a packed set, consistently recoloured, on a device."""
 
     def draw(generator: torch.Generator) -> tuple[Views, Views]:
+        photographed = batching.captured > 0 and float(torch.rand((), generator=generator)) < batching.captured
         scenes = torch.randint(len(packed), (batching.scenes,), generator=generator)
         span = batching.max_context - batching.min_context + 1
         context = batching.min_context + int(torch.randint(span, (), generator=generator))
         pair = packed.batch(scenes, context, batching.queries, generator=generator)
         context_views, queries = recoloured(pair, generator)
-        if batching.capture is not None:
-            context_views = as_captured(context_views, batching.capture, generator)
+        if photographed:
+            context_views = as_captured(context_views, Capture(), generator)
         rows = own(torch.arange(batching.scenes), generator)
         context_views, queries = context_views[rows], queries[rows]
         return context_views.to(device), queries.to(device)
