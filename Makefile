@@ -55,8 +55,8 @@ types: install-dev
 
 gpu-kit: install
 	$(BIN)/python papers/kit/pack.py -o kit $(if $(OBJECTS),--objects "$(OBJECTS)") $(if $(ROOMS),--rooms "$(ROOMS)")
-	for set in $(if $(OBJECTS),objects) $(if $(ROOMS),rooms); do \
-	  $(BIN)/python papers/kit/run.py kit/$$set -o out/kit/$$set --minutes 0.33 --batch 1 --device cpu || exit 1; done
+	for family in $(if $(OBJECTS),sparsefusion wildfusion) $(if $(ROOMS),ggs); do \
+	  $(BIN)/python papers/kit/run.py kit/$$family -o out/kit/$$family --minutes 0.33 --batch 2 --device cpu || exit 1; done
 
 docs: install
 	@$(PIP) -e ".[docs]"
