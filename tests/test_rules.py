@@ -53,7 +53,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "data.demo": "test_architecture.py",
     "data.fields": "data/test_nerfstudio.py",
     "data.meshes": "synthetic/test_rasterise.py",
-    "data.packed": "test_docs.py",
     "data.synthetic": "test_architecture.py",
     "data.wavefront": "synthetic/test_furniture.py",
     "detail.losses": "detail/test_stage.py",

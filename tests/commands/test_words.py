@@ -23,6 +23,10 @@ def test_a_word_that_is_like_no_command_gets_none(capsys):
     assert "did you mean" not in refused(capsys, "qqqq")
 
 
+def test_an_option_before_the_command_is_told_where_it_belongs(capsys):
+    assert "options come after" in refused(capsys, "--seed", "1", "reconstruct")
+
+
 def test_every_command_is_one():
     assert len(HOME) > 12
     for command in HOME:

@@ -51,20 +51,47 @@ class WildFusionConfig:
         return self.render.size * self.render.factor
 
 
-class WildAutoencoder(nn.Module):
+class PlaneModel(nn.Module):
+    """What makes images of planes: a decoder to them, a field in them, and super-resolution."""
+
+    shape: WildFusionConfig
+
+    def add_renderer(self, shape: WildFusionConfig) -> None:
+        """Makes the parts, after those that a model begins with."""
+        self.shape, c = shape, shape.render
+        how = {"cells": shape.cells, "layers": shape.layers, "heads": shape.heads, "groups": shape.groups}
+        self.decoder = Decoder(shape.latents, c.channels, shape.decoder, **how)
+        self.field = PlaneField(c.channels, c.hidden, c.features)
+        self.upsample = SuperResolution(c.features, c.width, c.blocks, factor=c.factor, groups=shape.groups)
+
+    def low_res(
+        self,
+        planes: Float[Tensor, "b 3 planes rows columns"],
+        cameras: Cameras,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> LowRes:
+        """Volume renderings by cameras of batch shape (b,) and any size; rendered at the field's own size."""
+        c = self.shape.render
+        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images that it makes."""
+        return self.shape.size
+
+
+class WildAutoencoder(PlaneModel):
     """Encoder, decoder, field and super-resolution."""
 
     def __init__(self, config: WildFusionConfig):
         super().__init__()
-        self.config, c = config, config.render
+        self.config = config
         if config.size != config.cells * config.patch * 2**config.level:
             raise ValueError(f"photos of {config.size} pixels do not give {config.cells} cells")
-        how = {"groups": config.groups}
-        self.encoder = Encoder(config.encoder, config.latents, patch=config.patch, level=config.level, **how)
-        shape = {"cells": config.cells, "layers": config.layers, "heads": config.heads, **how}
-        self.decoder = Decoder(config.latents, c.channels, config.decoder, **shape)
-        self.field = PlaneField(c.channels, c.hidden, c.features)
-        self.upsample = SuperResolution(c.features, c.width, c.blocks, factor=c.factor, **how)
+        how = {"patch": config.patch, "level": config.level, "groups": config.groups}
+        self.encoder = Encoder(config.encoder, config.latents, **how)
+        self.add_renderer(config)
 
     def posterior(
         self,
@@ -94,22 +121,6 @@ class WildAutoencoder(nn.Module):
         """The boxes that latents of about unit variance stand for."""
         return self.decoder(latents / self.unit)
 
-    def low_res(
-        self,
-        planes: Float[Tensor, "b 3 planes rows columns"],
-        cameras: Cameras,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> LowRes:
-        """Volume renderings by cameras of batch shape (b,) and any size; rendered at the field's own size."""
-        c = self.config.render
-        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
-
     @property
     def unit(self) -> float:
         return self.config.scale
-
-    @property
-    def size(self) -> int:
-        """Pixels a side of the images that it makes."""
-        return self.config.size
