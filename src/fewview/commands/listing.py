@@ -8,32 +8,32 @@ from textwrap import fill
 from typing import Annotated, Any, Union
 
 HOME = {  # of each command's class, in the order of the help
-    "reconstruct": "reconstruct.Reconstruct",
-    "generate": "imagine.Generate",
-    "interpolate": "imagine.Interpolate",
-    "resample": "imagine.Resample",
-    "render": "look.Render",
-    "export": "look.Export",
-    "view": "view.View",
-    "inspect": "inspect.Inspect",
-    "batch": "batch.Batch",
-    "evaluate": "evaluate.Evaluate",
-    "tables": "evaluate.Tables",
-    "train": "train.Train",
-    "data": "data.Data",
-    "import": "importing.Import",
-    "demo": "reconstruct.Demo",
-    "profile": "profile.Profile",
-    "bench": "bench.Bench",
-    "licenses": "licenses.Licenses",
+    "reconstruct": "fewview.commands.reconstruct.Reconstruct",
+    "generate": "fewview.commands.imagine.Generate",
+    "interpolate": "fewview.commands.imagine.Interpolate",
+    "resample": "fewview.commands.imagine.Resample",
+    "render": "fewview.commands.look.Render",
+    "export": "fewview.commands.look.Export",
+    "view": "fewview.commands.view.View",
+    "inspect": "fewview.commands.inspect.Inspect",
+    "batch": "fewview.commands.batch.Batch",
+    "evaluate": "fewview.commands.evaluate.Evaluate",
+    "tables": "fewview.commands.evaluate.Tables",
+    "train": "fewview.commands.train.Train",
+    "data": "fewview.commands.data.Data",
+    "import": "fewview.commands.importing.Import",
+    "demo": "fewview.commands.reconstruct.Demo",
+    "profile": "fewview.commands.profile.Profile",
+    "bench": "fewview.commands.bench.Bench",
+    "licenses": "fewview.commands.licenses.Licenses",
 }
 DESCRIPTION = "A few photographs in, a 3D scene out. More: `fewview COMMAND --help`, `fewview --version`."
 
 
 def command_class(name: str) -> type:
     """The dataclass whose fields are the command's options; this imports its module."""
-    module, kind = HOME[name].split(".")
-    return getattr(import_module(f"fewview.commands.{module}"), kind)
+    module, kind = HOME[name].rsplit(".", 1)
+    return getattr(import_module(module), kind)
 
 
 def any_command() -> Any:
@@ -45,7 +45,7 @@ def any_command() -> Any:
 
 def purpose(name: str) -> str:
     """The first paragraph of the class's docstring, read from the source: imports would take most of a second."""
-    module, kind = HOME[name].split(".")
+    *_, module, kind = HOME[name].split(".")
     source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
     found = re.search(rf'^class {kind}\b.*?"""(.+?)(?:\n\n|""")', source, re.DOTALL | re.MULTILINE)
     return " ".join(found[1].split()) if found else ""
