@@ -9,13 +9,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def ray_points(
-    origins: Float[Tensor, "*batch 3"], directions: Float[Tensor, "*batch 3"], distances: Float[Tensor, "*#batch n"]
-) -> Float[Tensor, "*batch n 3"]:
-    """Points at given multiples of `directions` along rays."""
-    return origins[..., None, :] + distances[..., None] * directions[..., None, :]
-
-
 def inside_image(
     pixels: Float[Tensor, "*batch 2"], depth: Float[Tensor, "*batch"], *, height: int, width: int, near: float = 1e-3
 ) -> Bool[Tensor, "*batch"]:
