@@ -59,21 +59,48 @@ class WildFusionConfig:
         return self.render.size * self.render.factor
 
 
-class WildAutoencoder(nn.Module):
+class PlaneModel(nn.Module):
+    """What makes images of planes: a decoder to them, a field in them, and super-resolution."""
+
+    shape: WildFusionConfig
+
+    def add_renderer(self, shape: WildFusionConfig) -> None:
+        """Makes the parts, after those that a model begins with."""
+        self.shape, c = shape, shape.render
+        how = {"cells": shape.cells, "layers": shape.layers, "heads": shape.heads, "groups": shape.groups}
+        chroma = shape.chroma_scale > 0
+        self.decoder = Decoder(shape.channels, c.channels, shape.decoder, **how)
+        self.field = PlaneField(c.channels + 2 * chroma, c.hidden, c.features, chroma=chroma)
+        self.upsample = SuperResolution(c.features, c.width, c.blocks, factor=c.factor, groups=shape.groups)
+
+    def low_res(
+        self,
+        planes: Float[Tensor, "b 3 planes rows columns"],
+        cameras: Cameras,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> LowRes:
+        """Volume renderings by cameras of batch shape (b,) and any size; rendered at the field's own size."""
+        c = self.shape.render
+        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images that it makes."""
+        return self.shape.size
+
+
+class WildAutoencoder(PlaneModel):
     """Encoder, decoder, field and super-resolution."""
 
     def __init__(self, config: WildFusionConfig):
         super().__init__()
-        self.config, c = config, config.render
+        self.config = config
         if config.size != config.cells * config.patch * 2**config.level:
             raise ValueError(f"photos of {config.size} pixels do not give {config.cells} cells")
-        how = {"groups": config.groups}
-        self.encoder = Encoder(config.encoder, config.latents, patch=config.patch, level=config.level, **how)
-        shape = {"cells": config.cells, "layers": config.layers, "heads": config.heads, **how}
-        self.decoder = Decoder(config.channels, c.channels, config.decoder, **shape)
-        chroma = config.chroma_scale > 0
-        self.field = PlaneField(c.channels + 2 * chroma, c.hidden, c.features, chroma=chroma)
-        self.upsample = SuperResolution(c.features, c.width, c.blocks, factor=c.factor, **how)
+        how = {"patch": config.patch, "level": config.level, "groups": config.groups}
+        self.encoder = Encoder(config.encoder, config.latents, **how)
+        self.add_renderer(config)
 
     def posterior(
         self,
@@ -119,22 +146,6 @@ class WildAutoencoder(nn.Module):
         front = F.interpolate(chroma / self.config.chroma_scale, size, mode="bilinear", align_corners=False)
         others = torch.zeros_like(front)  # of the three planes, the first lies on the photo
         return torch.cat([planes, torch.stack([front, others, others], dim=1)], dim=2)
-
-    def low_res(
-        self,
-        planes: Float[Tensor, "b 3 planes rows columns"],
-        cameras: Cameras,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> LowRes:
-        """Volume renderings by cameras of batch shape (b,) and any size; rendered at the field's own size."""
-        c = self.config.render
-        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
-
-    @property
-    def size(self) -> int:
-        """Pixels a side of the images that it makes."""
-        return self.config.size
 
 
 def foreground_chroma(

@@ -129,14 +129,18 @@ def train_autoencoder(
     return load_model(directory / "model", Autoencoder, AutoencoderConfig)
 
 
+def drawn(model: VLDM, data: Sets, batching: Batching):
+    """Random examples, and held-out ones by the names of VALIDATIONS, where the model is."""
+    device = device_of(model)
+    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
+    return batches(data[0], batching, device), held_out
+
+
 def train_eft(
     model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
 ) -> VLDM:
     """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
-    device = device_of(model)
-    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
-    task = EFTTask(model, batches(data[0], batching, device), held_out)
-    train(task, training, directory, progress=progress)
+    train(EFTTask(model, *drawn(model, data, batching)), training, directory, progress=progress)
     model.unet.requires_grad_(True)
     return model
 
@@ -163,10 +167,9 @@ def train_joint(
     model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
 ) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
-    device, config = device_of(model), model.config
-    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
+    config = model.config
     model.config = replace(config, noise_draws=batching.noise_draws or config.noise_draws)
-    train(JointTask(model, batches(data[0], batching, device), held_out), training, directory, progress=progress)
+    train(JointTask(model, *drawn(model, data, batching)), training, directory, progress=progress)
     model.config = config
     if here().first:
         save_model(directory / "model", model, config)
