@@ -87,7 +87,7 @@ def compressed(images: UInt8[Tensor, "n c h w"], **options) -> tuple[UInt8[Tenso
 
     def file(image: Tensor) -> np.ndarray:
         stream = io.BytesIO()
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(stream, "WEBP", method=6, **options)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(stream, "WEBP", **options)
         return np.frombuffer(stream.getvalue(), np.uint8)
 
     files = [file(image) for image in images]
