@@ -55,7 +55,7 @@ def _open(work, x, y, height, width):
 @no_type_check
 def _closed(work):
     """Whether no pixel lets anything through."""
-    for row in range(HIGH):
+    for row in range(HIGH):  # noqa: SIM110 (numba has no generators of lanes)
         if some(load(work, LEFT + row * WIDE) > ZERO):
             return False
     return True
@@ -84,7 +84,7 @@ def falloff(x):
 @no_type_check
 def forward(start, end, tiles, footprints, image, alpha, depth, like):
     """Pictures of the tiles [start, end); `like` has as many elements as there are channels, depth among them."""
-    shapes, starts, owners = tiles
+    starts = tiles[1]
     height, width = alpha.shape
     work = _memory(PICTURE + len(like) * PIXELS)
     for t in range(start, end):
@@ -140,7 +140,7 @@ def backward(start, end, tiles, footprints, seen, gradients, per_entry, like):
 
     `seen` and `gradients` are picture, alpha and depth and what a loss says of them; the depth is the last channel.
     """
-    shapes, starts, owners = tiles
+    starts = tiles[1]
     height, width = seen[1].shape
     work = _memory(SUMS + len(like) * (PIXELS + WIDE))
     for t in range(start, end):

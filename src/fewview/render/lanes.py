@@ -65,14 +65,15 @@ def _operation(symbol, result, emit):
 
     @intrinsic
     def apply(context, a, b):
-        def generate(context, builder, signature, arguments):
+        def generate(context, *call):
+            builder, signature, arguments = call
             return emit(builder, *(_spread(builder, v, kind) for v, kind in zip(arguments, signature.args)))
 
         return result(a, b), generate
 
     @overload(symbol, inline="always")
     def choose(a, b):
-        return (lambda a, b: apply(a, b)) if _mixes(a, b) else None
+        return (lambda a, b: apply(a, b)) if _mixes(a, b) else None  # pyright: ignore[reportCallIssue]
 
 
 _operation(operator.add, Lanes, lambda builder, a, b: builder.fadd(a, b, flags=_FAST))
@@ -90,14 +91,15 @@ def _both(context, a, b):
 
 @overload(operator.and_, inline="always")
 def _and(a, b):
-    return (lambda a, b: _both(a, b)) if a is Hits and b is Hits else None
+    return (lambda a, b: _both(a, b)) if a is Hits and b is Hits else None  # pyright: ignore[reportCallIssue]
 
 
 @intrinsic
 def where(context, hits, a, b):
     """The lanes of a that are hit, and of b that are not."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, *call):
+        builder, signature, arguments = call
         sides = (_spread(builder, v, kind) for v, kind in zip(arguments[1:], signature.args[1:]))
         return builder.select(arguments[0], *sides)
 
@@ -108,7 +110,8 @@ def where(context, hits, a, b):
 def smaller(context, a, b):
     """The smaller of two, lane by lane."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, *call):
+        builder, signature, arguments = call
         a, b = (_spread(builder, v, kind) for v, kind in zip(arguments, signature.args))
         return builder.select(builder.fcmp_ordered("<", a, b), a, b)
 
@@ -125,7 +128,8 @@ def lanes(context, value):
 def some(context, hits):
     """Whether any lane is hit."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, *call):
+        builder, _, arguments = call
         number = builder.bitcast(arguments[0], ir.IntType(COUNT))
         return builder.icmp_unsigned("!=", number, ir.Constant(number.type, 0))
 
@@ -136,7 +140,8 @@ def some(context, hits):
 def total(context, values):
     """The sum of all lanes."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context, *call):
+        builder, _, arguments = call
         kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
         add = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{COUNT}f32")
         return builder.call(add, [ir.Constant(_FLOAT, 0.0), arguments[0]], fastmath=_FAST)
@@ -144,18 +149,19 @@ def total(context, values):
     return types.float32(values), generate
 
 
-def _place(context, builder, kind, array, index):
-    """A pointer to the lanes that begin at an index of a flat float32 array."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+def _place(context, builder, *, kind, at):
+    """A pointer to the lanes that begin in a flat float32 array at an index."""
+    data = context.make_array(kind)(context, builder, at[0]).data
+    return builder.bitcast(builder.gep(data, [at[1]]), _VECTOR.as_pointer())
 
 
 @intrinsic
 def load(context, array, index):
     """Lanes from array[index:index + 16] of a contiguous float32 array; nothing checks that it is so long."""
 
-    def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature.args[0], *arguments)
+    def generate(context, *call):
+        builder, signature, arguments = call
+        place = _place(context, builder, kind=signature.args[0], at=arguments)
         return builder.load(place, align=4)
 
     return Lanes(array, types.intp), generate
@@ -165,8 +171,9 @@ def load(context, array, index):
 def store(context, array, index, values):
     """Write lanes to array[index:index + 16] of a contiguous float32 array; nothing checks that it is so long."""
 
-    def generate(context, builder, signature, arguments):
-        place = _place(context, builder, signature.args[0], *arguments[:2])
+    def generate(context, *call):
+        builder, signature, arguments = call
+        place = _place(context, builder, kind=signature.args[0], at=arguments[:2])
         builder.store(arguments[2], place, align=4)
         return context.get_dummy_value()
 

@@ -233,7 +233,7 @@ def _of_point(point, view, at, of_centre, of_first, of_second):
 @_njit
 @no_type_check
 def pull(start, end, view, splats, antialiased, footprints, of_footprints, made, like):
-    """Gradients of the splats [start, end), which begin as zeros, from those of their footprints; only of those seen."""
+    """Gradients (which begin as zeros) of those of the splats [start, end) that are seen, from their footprints'."""
     means, scales, quaternions, opacities, features, harmonics = splats
     of_means, of_scales, of_quaternions, of_opacities, of_features, of_harmonics = made
     weights, of_weights = np.empty(16, np.float32), np.empty(16, np.float32)

@@ -79,7 +79,9 @@ class _Blend(torch.autograd.Function):
         (footprints,) = ctx.saved_tensors
         tiles, seen, rows = ctx.tiles, ctx.seen, numpy_of(footprints)
         asked = rows.shape[1] - GEOMETRY - (gradients[2] is None)  # channels that have gradients
-        of = tuple(np.zeros_like(array) if g is None else numpy_of(g).reshape(array.shape) for g, array in zip(gradients, seen))
+        of = tuple(
+            np.zeros_like(array) if g is None else numpy_of(g).reshape(array.shape) for g, array in zip(gradients, seen)
+        )
         per_entry = np.empty((len(tiles.owners), GEOMETRY + asked), np.float32)
         lists = tiles.shapes, tiles.starts, tiles.owners
         share(kernels.backward, len(tiles.starts) - 1, lists, rows, seen, of, per_entry, (0,) * asked)

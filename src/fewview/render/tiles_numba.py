@@ -1,7 +1,9 @@
 """Which footprints touch which tile of an image, near to far: compiled for the CPU.
 
-A footprint is listed in the tiles in which a pixel's centre is inside its ellipse of alpha 1/255, and in no other. Its
-entries are the same in any number of threads.
+A footprint is listed in the tiles whose pixels' centres have its ellipse of alpha 1/255 among them. Entries are the
+same in any number of threads. Lists are made anew for each picture, which takes a tenth of the time of forward and backward:
+the next step of an optimiser mostly has another camera, and for the same one all but the order (1 ms of 50,000 splats)
+would have to be checked by making it again.
 """
 
 from typing import NamedTuple, no_type_check
@@ -108,7 +110,7 @@ def _shape(start, end, footprints, shapes, bands, down):
 @_njit
 @no_type_check
 def _span(start, end, footprints, shapes, bands, rows, spans, across):
-    """The tiles of each row that hold a pixel's centre inside the ellipse (end excluded)."""
+    """The tiles of each row of tiles that the ellipse reaches among centres of pixels (end excluded)."""
     for i in range(start, end):
         if bands[i, 0] == bands[i, 1]:
             continue
