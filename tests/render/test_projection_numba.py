@@ -43,6 +43,7 @@ def test_footprints_and_their_gradients_are_those_of_the_slow_twin(generator, ch
     (made * weights).sum().backward()
     for name, leaf in fast.items():
         exact = slow[name].grad
+        assert leaf.grad is not None and exact is not None
         torch.testing.assert_close(leaf.grad.double(), exact, atol=1e-5 * exact.abs().max().item(), rtol=1e-4)
 
 
@@ -55,6 +56,7 @@ def test_splats_that_are_not_seen_are_zeros_and_get_no_gradient(generator):
     made.sum().backward()
     assert not made[:20].any() and made[20:].any()
     for leaf in leaves.values():
+        assert leaf.grad is not None
         assert not leaf.grad[:20].any() and leaf.grad[20:].any()
 
 

@@ -1,9 +1,9 @@
 """Which footprints touch which tile of an image, near to far: compiled for the CPU.
 
 A footprint is listed in the tiles whose pixels' centres have its ellipse of alpha 1/255 among them. Entries are the
-same in any number of threads. Lists are made anew for each picture, which takes a tenth of the time of forward and backward:
-the next step of an optimiser mostly has another camera, and for the same one all but the order (1 ms of 50,000 splats)
-would have to be checked by making it again.
+same in any number of threads. Lists are made anew for each picture, which takes a tenth of the time of forward and
+backward: the next step of an optimiser mostly has another camera, and for the same one all but the order (1 ms of
+50,000 splats) would have to be checked by making it again.
 """
 
 from typing import NamedTuple, no_type_check
