@@ -84,10 +84,11 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "poses.sift": "poses/test_estimate.py",
     "poses.two_view": "evaluation/test_tsed.py",
     "priors": "sparsefusion/test_distill.py",
-    "render.harmonics_numba": "render/test_harmonics_numba.py",
+    "render.blending_numba": "render/test_splatting.py",
+    "render.harmonics_numba": "render/test_projection_numba.py",
+    "render.projection_numba": "render/test_projection_numba.py",
     "render.hashgrid_numba": "render/test_hashgrid.py",
     "render.mlp_numba": "render/test_field.py",
-    "render.splatting_numba": "render/test_splatting.py",
     "render.threads": "render/test_volume.py",
     "render.triplanes_numba": "render/test_triplanes.py",
     "render.volume_numba": "render/test_volume.py",
@@ -123,7 +124,8 @@ def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def compiled(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Kernels of numba: arrays are their parameters, for there is nothing to pack them in."""
-    return any("njit" in ast.unparse(decorator) for decorator in function.decorator_list)
+    decorators = " ".join(ast.unparse(decorator) for decorator in function.decorator_list)
+    return "njit" in decorators or "intrinsic" in decorators
 
 
 def test_files_have_at_most_400_lines():

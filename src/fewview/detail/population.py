@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fewview.detail.relocation import DEAD, chosen_sources, jitter, shared
+from fewview.detail.selective import SelectiveAdam
 from fewview.render.gaussians import Gaussians
 
 BETAS, TINY = (0.9, 0.999), 1e-15  # of Adam, as in the release of arXiv 2308.04079
@@ -16,10 +17,12 @@ LEAST_OPACITY, MOST_OPACITY = 1e-4, 1 - 1e-4
 class Population:
     """Unconstrained leaves behind a set of Gaussians, each with its rate of Adam.
 
-    `rates` are by name, in the order mean, scale, quaternion, opacity, feature, harmonic.
+    `rates` are by name, in the order mean, scale, quaternion, opacity, feature, harmonic. With `selective`, splats of
+    which a step's pictures show nothing stay as they are in that step.
     """
 
-    def __init__(self, init: Gaussians, rates: dict[str, float]):
+    def __init__(self, init: Gaussians, rates: dict[str, float], *, selective: bool = False):
+        self.selective = selective
         self.spacing = init.scales.amax(-1).median().item()
         self.rates = {**rates, "mean": rates["mean"] * self.spacing}
         init = init.detach()
@@ -33,7 +36,10 @@ class Population:
     def _optimise(self, state: dict[str, dict[str, Tensor]]) -> None:
         """A new optimiser of the leaves that goes on from the given moments."""
         groups = [{"params": [leaf], "lr": self.rates[name]} for name, leaf in self.leaves.items()]
-        self.optimiser = torch.optim.Adam(groups, betas=BETAS, eps=TINY, fused=True)
+        if self.selective:
+            self.optimiser = SelectiveAdam(groups, betas=BETAS, eps=TINY)
+        else:
+            self.optimiser = torch.optim.Adam(groups, betas=BETAS, eps=TINY, fused=True)
         for name, moments in state.items():
             self.optimiser.state[self.leaves[name]] = moments
 
@@ -61,7 +67,12 @@ class Population:
         """One step of Adam down a loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimiser.step()
+        if isinstance(self.optimiser, SelectiveAdam):
+            towards = self.leaves["mean"].grad
+            assert towards is not None
+            self.optimiser.descend((towards != 0).any(-1))
+        else:
+            self.optimiser.step()
 
     @torch.no_grad()
     def jitter(self, strength: float, generator: torch.Generator) -> None:

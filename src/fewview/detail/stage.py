@@ -48,6 +48,7 @@ class DetailConfig:
     feature_rate: float = 0.01
     sh_degree: int = 0  # of harmonics, 0 to 3; what a higher one does: docs/design.md
     harmonic_share: float = 0.05  # of the features' rate, for harmonics; arXiv 2308.04079's release: 1/20
+    selective: bool = False  # Adam leaves alone, in each step, the splats that its pictures do not show
     final_rate: float = 0.05  # rates decay exponentially to this fraction
 
     @staticmethod
@@ -116,7 +117,7 @@ class _Run:
             name: getattr(config, f"{name}_rate") for name in ("mean", "scale", "quaternion", "opacity", "feature")
         }
         rates["harmonic"] = config.harmonic_share * config.feature_rate
-        self.population = Population(init.of_degree(config.sh_degree), rates)
+        self.population = Population(init.of_degree(config.sh_degree), rates, selective=config.selective)
         events = max(1, round(config.settled * config.steps / config.relocate_every))
         self.growth = (self.budget / len(init)) ** (1 / events)
         self.order: list[int] = []

@@ -1,20 +1,12 @@
-"""CPU kernels of `splatting.shown`: colours of harmonics in the directions of splats, forward and backward.
-
-Threads share the splats, each of which is seen once by a camera, so that no sum crosses them: the bits are the same
-whatever the number of threads. Coefficients of splats that are not seen are not touched.
-"""
+"""Colours of harmonics in the directions of splats, for the kernels of `projection_numba`, forward and backward."""
 
 from typing import no_type_check
 
 import numba
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from fewview.geometry import harmonics as real
-from fewview.geometry.harmonics import degree_of
-from fewview.render.threads import follow_torch_threads
+from fewview.render.tiles_numba import GEOMETRY
 
 A, B, C, D, E, F, G, H, I = (np.float32(value) for value in (  # noqa: E741
     real.A, real.B, real.C, real.D, real.E, real.F, real.G, real.H, real.I
@@ -22,61 +14,19 @@ A, B, C, D, E, F, G, H, I = (np.float32(value) for value in (  # noqa: E741
 ZERO, ONE, TWO, THREE, FOUR, SIX, EIGHT = (np.float32(value) for value in (0, 1, 2, 3, 4, 6, 8))
 TINY = np.float32(1e-12)
 
-_compile = numba.njit(cache=True, error_model="numpy")
-_compile_parallel = numba.njit(cache=True, error_model="numpy", parallel=True)
+_njit_inside = numba.njit(error_model="numpy", fastmath={"contract", "reassoc"})
 
 
-def shown(
-    means: Float[Tensor, "n 3"],
-    features: Float[Tensor, "n channels"],
-    harmonics: Float[Tensor, "n k channels"],
-    *,
-    eye: Float[Tensor, "3"],
-    indices: Int[Tensor, " m"],
-) -> Float[Tensor, "m channels"]:
-    """Features and harmonics of the splats of some indices, seen from `eye` (world), not below 0."""
-    return _Shown.apply(means, features, harmonics, eye, indices)  # type: ignore[return-value]
-
-
-class _Shown(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, means, features, harmonics, eye, indices):
-        follow_torch_threads()
-        ctx.save_for_backward(means, features, harmonics, eye, indices)
-        colours = np.empty((len(indices), features.shape[1]), np.float32)
-        _forward(_arrays((means, features, harmonics, eye, indices)), degree_of(harmonics.shape[1]), colours)
-        return torch.from_numpy(colours).to(features)
-
-    @staticmethod
-    def backward(ctx, *gradients):
-        follow_torch_threads()
-        means, features, harmonics = ctx.saved_tensors[:3]
-        made = tuple(np.zeros(tensor.shape, np.float32) for tensor in (means, features, harmonics))
-        _backward(_arrays(ctx.saved_tensors), degree_of(harmonics.shape[1]), (_numpy(gradients[0]), *made))
-        of_means, of_features, of_harmonics = (torch.from_numpy(array).to(features) for array in made)
-        of_eye = -of_means.sum(0) if ctx.needs_input_grad[3] else None
-        return of_means, of_features, of_harmonics, of_eye, None
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-
-
-def _arrays(tensors) -> tuple[np.ndarray, ...]:
-    *values, indices = tensors
-    return (*(_numpy(tensor) for tensor in values), indices.cpu().numpy())
-
-
-@_compile
+@_njit_inside
 @no_type_check
-def _direction(mean, eye):
+def _direction(means, i, eye):
     """Unit vector from the eye to a mean, and one over the distance."""
-    x, y, z = mean[0] - eye[0], mean[1] - eye[1], mean[2] - eye[2]
+    x, y, z = np.float32(means[i, 0] - eye[0]), np.float32(means[i, 1] - eye[1]), np.float32(means[i, 2] - eye[2])
     inverse = ONE / max(np.sqrt(x * x + y * y + z * z), TINY)
     return x * inverse, y * inverse, z * inverse, inverse
 
 
-@_compile
+@_njit_inside
 @no_type_check
 def _basis(direction, degree, out):
     """`harmonics.basis` of one direction."""
@@ -93,7 +43,7 @@ def _basis(direction, degree, out):
         out[14] = -E * x * (xx - THREE * yy)
 
 
-@_compile
+@_njit_inside
 @no_type_check
 def _pull(direction, degree, of):
     """Gradient in (x, y, z) of the harmonics weighted by `of`, as if the direction had any length."""
@@ -115,45 +65,61 @@ def _pull(direction, degree, of):
     return dx, dy, dz
 
 
-@_compile_parallel
+@_njit_inside
 @no_type_check
-def _forward(splats, degree, colours):
-    means, features, harmonics, eye, indices = splats
-    count, channels = harmonics.shape[1], harmonics.shape[2]
-    for i in numba.prange(len(indices)):
-        at = indices[i]
-        x, y, z, _ = _direction(means[at], eye)
-        weights = np.empty(15, np.float32)
-        _basis((x, y, z), degree, weights)
-        for c in range(channels):
-            total = features[at, c]
-            for k in range(count):
-                total += weights[k] * harmonics[at, k, c]
-            colours[i, c] = max(total, ZERO)
+def _degree(count):
+    return 0 if count == 0 else 1 if count == 3 else 2 if count == 8 else 3
 
 
-@_compile_parallel
+@_njit_inside
 @no_type_check
-def _backward(splats, degree, gradients):
-    means, features, harmonics, eye, indices = splats
-    of_colours, of_means, of_features, of_harmonics = gradients
-    count, channels = harmonics.shape[1], harmonics.shape[2]
-    for i in numba.prange(len(indices)):
-        at = indices[i]
-        x, y, z, inverse = _direction(means[at], eye)
-        weights, of = np.empty(15, np.float32), np.zeros(15, np.float32)
-        _basis((x, y, z), degree, weights)
-        for c in range(channels):
-            total = features[at, c]
-            for k in range(count):
-                total += weights[k] * harmonics[at, k, c]
-            gradient = of_colours[i, c] if total >= ZERO else ZERO
-            of_features[at, c] = gradient
-            for k in range(count):
-                of_harmonics[at, k, c] = weights[k] * gradient
-                of[k] += harmonics[at, k, c] * gradient
-        dx, dy, dz = _pull((x, y, z), degree, of)
-        along = x * dx + y * dy + z * dz
-        of_means[at, 0] = (dx - along * x) * inverse
-        of_means[at, 1] = (dy - along * y) * inverse
-        of_means[at, 2] = (dz - along * z) * inverse
+def write_shown(splats, i, eye, weights, footprints, like):
+    """The channels of footprint i: features with their harmonics, if there are some, seen from the eye (world)."""
+    means, features, harmonics = splats
+    count = harmonics.shape[1]
+    if count == 0:
+        for c in range(len(like)):
+            footprints[i, GEOMETRY + c] = features[i, c]
+        return
+    x, y, z, _ = _direction(means, i, eye)
+    _basis((x, y, z), _degree(count), weights)
+    for c in range(len(like)):
+        total = features[i, c]
+        for k in range(count):
+            total += weights[k] * harmonics[i, k, c]
+        footprints[i, GEOMETRY + c] = max(total, ZERO)
+
+
+@_njit_inside
+@no_type_check
+def pull_shown(splats, i, eye, room, gradients, like):
+    """Gradients of splat i's features and harmonics, and what its mean gets through the direction.
+
+    `room` is for 16 weights and as many gradients of them.
+    """
+    means, features, harmonics = splats
+    of_footprints, of_means, of_features, of_harmonics = gradients
+    weights, of = room
+    count = harmonics.shape[1]
+    if count == 0:
+        for c in range(len(like)):
+            of_features[i, c] = of_footprints[i, GEOMETRY + c]
+        return
+    x, y, z, inverse = _direction(means, i, eye)
+    _basis((x, y, z), _degree(count), weights)
+    for k in range(count):
+        of[k] = ZERO
+    for c in range(len(like)):
+        total = features[i, c]
+        for k in range(count):
+            total += weights[k] * harmonics[i, k, c]
+        gradient = of_footprints[i, GEOMETRY + c] if total >= ZERO else ZERO
+        of_features[i, c] = gradient
+        for k in range(count):
+            of_harmonics[i, k, c] = weights[k] * gradient
+            of[k] += harmonics[i, k, c] * gradient
+    dx, dy, dz = _pull((x, y, z), _degree(count), of)
+    along = x * dx + y * dy + z * dz
+    of_means[i, 0] += (dx - along * x) * inverse
+    of_means[i, 1] += (dy - along * y) * inverse
+    of_means[i, 2] += (dz - along * z) * inverse

@@ -75,32 +75,32 @@ def default_backend(device: torch.device) -> Backend:
 def _splat_one(
     gaussians: Gaussians, camera: Cameras, antialiased: bool, backend: Backend
 ) -> tuple[Tensor, Tensor, Tensor]:
-    seen = project(gaussians, camera, antialiased=antialiased)
-    colours = shown(gaussians, camera, seen.indices, backend=backend)
-    channels = torch.cat([colours, seen.depths[:, None]], dim=-1)
     if backend == "numba":
-        from fewview.render.splatting_numba import blend as blend_numba  # numba takes a second to import
-
-        blended, alpha = blend_numba(
-            seen.centres, seen.conics, seen.opacities, channels, seen.reach, (camera.height, camera.width)
-        )
-    else:
-        blended, alpha = blend(seen, channels, camera.height, camera.width)
+        return _splat_compiled(gaussians, camera, antialiased)
+    seen = project(gaussians, camera, antialiased=antialiased)
+    channels = torch.cat([shown(gaussians, camera, seen.indices), seen.depths[:, None]], dim=-1)
+    blended, alpha = blend(seen, channels, camera.height, camera.width)
     image, depth = blended[:-1], blended[-1:]
     return image, alpha, torch.where(alpha > 0, depth / alpha.clamp(min=1e-10), torch.zeros_like(depth))
 
 
-def shown(
-    gaussians: Gaussians, camera: Cameras, indices: Int[Tensor, " m"], *, backend: Backend = "torch"
-) -> Float[Tensor, "m channels"]:
+def _splat_compiled(gaussians: Gaussians, camera: Cameras, antialiased: bool) -> tuple[Tensor, Tensor, Tensor]:
+    from fewview.render import splatting_numba as compiled  # numba takes a second to import
+
+    size = camera.height, camera.width
+    if not (camera.world_from_cam.requires_grad or camera.intrinsics.requires_grad):
+        return compiled.blend(compiled.project(gaussians, camera, antialiased=antialiased), size)
+    seen = project(gaussians, camera, antialiased=antialiased)  # which has gradients of cameras too
+    colours = shown(gaussians, camera, seen.indices)
+    columns = seen.centres, seen.conics, seen.opacities[:, None], colours, seen.depths[:, None]
+    return compiled.blend(torch.cat(columns, dim=-1), size)
+
+
+def shown(gaussians: Gaussians, camera: Cameras, indices: Int[Tensor, " m"]) -> Float[Tensor, "m channels"]:
     """What the Gaussians of some indices show a camera (batch shape ()): features, with their harmonics."""
     if gaussians.harmonics is None:
         return gaussians.features[indices]
     eye = camera.world_from_cam[:3, 3].to(gaussians.means)
-    if backend == "numba":
-        from fewview.render.harmonics_numba import shown as shown_numba
-
-        return shown_numba(gaussians.means, gaussians.features, gaussians.harmonics, eye=eye, indices=indices)
     directions = normalise(gaussians.means[indices] - eye)
     return directional(gaussians.features[indices], gaussians.harmonics[indices], directions)
 
