@@ -187,7 +187,7 @@ WRONG = {
     "a circle": lambda tree: tree.update(nodes=[{"children": [0]}]),
     "number 9": lambda tree: tree["scenes"][0].update(nodes=[9]),
     "reaches beyond": lambda tree: tree["accessors"][0].update(count=10**9),
-    "shears or mirrors": lambda tree: tree["nodes"][0].update(scale=[1, 2, 1]),
+    "flattens": lambda tree: tree["nodes"][0].update(scale=[1, 0, 1]),
     "mirrors": lambda tree: tree["nodes"][0].update(scale=[-1, 1, 1]),
     "no list of numbers": lambda tree: tree["nodes"][0].update(translation="far"),
     "not base64": lambda tree: tree["buffers"][0].update(uri="data:,%%%"),
@@ -244,9 +244,9 @@ def test_what_is_left_of_a_file_is_refused(tmp_path):
 
 
 def test_formats_that_are_not_read_name_a_tool_that_converts_them(tmp_path):
-    (tmp_path / "x.ksplat").write_bytes(bytes(4096))
-    with pytest.raises(InputError, match=r"`splat-transform .*x\.ksplat OUT\.ply` converts it"):
-        load_scene(tmp_path / "x.ksplat")
+    (tmp_path / "x.lcc").write_bytes(bytes(4096))
+    with pytest.raises(InputError, match=r"`splat-transform .*x\.lcc OUT\.ply` converts it"):
+        load_scene(tmp_path / "x.lcc")
 
 
 @pytest.mark.parametrize("suffix", [".compressed.ply", ".sog", ".spz"])
