@@ -113,7 +113,9 @@ def main() -> int:
             print(f"{tool}: harmonics of degree 3 differ by {off:.4f} at most (a step is {1 / 128:.4f})")
             if tool == "babylon":
                 places = np.frombuffer(bytes(found["rows"]), "<f4").reshape(COUNT, 8)
-                print(f"babylon: places differ by {np.abs(places[:, :3] - made.means.numpy() @ flip.numpy()).max():.1e}")
+                print(
+                    f"babylon: places differ by {np.abs(places[:, :3] - made.means.numpy() @ flip.numpy()).max():.1e}"
+                )
     return 1 if wrong else 0
 
 
