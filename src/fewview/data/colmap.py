@@ -29,6 +29,7 @@ from fewview.geometry.quaternions import quaternions_of, rotations
 MOST_PIXELS = 2**20  # along a side
 MOST_BYTES = 2**31  # of one file; a larger one is refused before it is read
 SOME = 16  # names by which the photos' folder is known
+WORDS = 9  # before the name of an image
 MOST_NAMED = 3  # of the models that are not taken
 MODELS = (  # in the order of their ids: name, parameters, of which focal lengths
     ("SIMPLE_PINHOLE", 3, 1),
@@ -236,15 +237,18 @@ def _text(numbers: Any) -> str:
     return " ".join(repr(float(number)) for number in numbers)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """(where, words) of every line that is not a comment; empty lines too, as images.txt counts them."""
+def _lines(path: Path, most: int = -1) -> Iterator[tuple[str, list[str]]]:
+    """(where, words) of every line that is not a comment; empty lines too, as images.txt counts them.
+
+    After `most` words the rest of a line is one, as it stands.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # names may hold what else splitlines ends lines at
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8; export the model again.") from None
     for i, line in enumerate(lines, start=1):
         if not line.lstrip().startswith("#"):
-            yield f"{path}, line {i}", line.split()
+            yield f"{path}, line {i}", line.strip().split(maxsplit=most)
 
 
 def _numbers(words: list[str], kind: type, where: str) -> tuple:
@@ -274,18 +278,18 @@ def _images(path: Path) -> list[ColmapImage]:
 
     The last line of points may be missing.
     """
-    images, lines = [], list(_lines(path))
+    images, lines = [], list(_lines(path, WORDS))
     i = 0
     while i < len(lines):
         where, words = lines[i]
         i += 1
         if not words:
             continue
-        if len(words) < 10:
+        if len(words) <= WORDS:
             raise InputError(f"{where} is no image (id, pose, camera, name), or its line of points is missing.")
         pose = _numbers(words[1:8], float, where)
         (camera,) = _numbers(words[8:9], int, where)
-        images.append(ColmapImage(pose, camera, " ".join(words[9:])))
+        images.append(ColmapImage(pose, camera, words[WORDS]))
         i += 1
     return images
 

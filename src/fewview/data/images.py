@@ -169,6 +169,7 @@ def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:
         colours = np.array(picture.convert("RGB"))
         grey = not np.ptp(colours.astype(np.int16), axis=-1).any()
         seen = colours[..., 0] if grey else None
+        values = seen if seen is not None and seen.any() else values
     else:
         seen = values
     some = values[values != 0]
@@ -237,6 +238,8 @@ def open_image(path: Path) -> Image.Image:
         raise InputError(f"{path} has {limit}.") from None
     except DECODING_ERRORS as error:
         raise InputError(f"{path} is not a readable image ({type(error).__name__}); export it again.") from None
+    if picture.format == "TIFF":
+        picture.filename = ""  # or Pillow 13 maps the file to memory as if its rows were those of the turned picture
     if picture.width * picture.height > MAX_PIXELS:
         picture.close()
         raise InputError(f"{path} has {picture.width} x {picture.height} pixels, {limit}.")
@@ -318,7 +321,9 @@ def _as_said(picture: Image.Image, tags: Mapping[int, object]) -> Image.Image:
 
 def _tensor(picture: Image.Image) -> Tensor:
     values = torch.from_numpy(np.array(picture))
-    return values.reshape(picture.height, picture.width, -1).permute(2, 0, 1).float().div_(255)  # in place: may be large
+    return (
+        values.reshape(picture.height, picture.width, -1).permute(2, 0, 1).float().div_(255)
+    )  # in place: may be large
 
 
 def _deep(picture: Image.Image) -> Float[Tensor, "1 height width"]:
