@@ -11,6 +11,7 @@ float64, and with it vertices are in the input's world, turned.
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from fewview.export.gltf import Gltf
 from fewview.export.mesh import Mesh, TexturedMesh
-from fewview.export.ply import arrays, harmonics_array
+from fewview.export.ply import arrays, harmonics_array, unit_quaternions
 from fewview.export.srgb import linear_of
 from fewview.geometry.harmonics import COUNTS, SH_DC
 from fewview.geometry.origin import NO_ORIGIN, Origin
@@ -65,7 +66,7 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *,
         raise ValueError("a file needs at least one splat")
     turn = torch.eye(4).to(gaussians.means)
     turn[:3, :3] = y_up(up)
-    turned = gaussians.transformed(turn)
+    turned = replace(gaussians, quaternions=unit_quaternions(gaussians.quaternions)).transformed(turn)
     means, scales, quaternions, opacities, features = arrays(turned)
     file = Gltf(SPLATTING)
     attributes = {
