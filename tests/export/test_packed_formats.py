@@ -233,6 +233,24 @@ def test_damaged_sog_is_refused_in_a_sentence(tmp_path, change, words):
         load_scene(sog(tmp_path / "x.sog", change))
 
 
+@pytest.mark.parametrize("side", [10_000, 16_000])
+def test_a_picture_of_sog_that_claims_to_be_huge_is_refused_without_a_warning(tmp_path, side, recwarn):
+    """The header of a lossless WebP: 14 bits each for width and height, less 1."""
+    path = sog(tmp_path / "x.sog", lambda meta: None)
+    with zipfile.ZipFile(path) as bundle:
+        parts = {name: bundle.read(name) for name in bundle.namelist()}
+    picture = bytearray(parts["quats.webp"])
+    at = picture.index(b"VP8L") + 9
+    word = int.from_bytes(picture[at : at + 4], "little") >> 28 << 28 | (side - 1) << 14 | (side - 1)
+    picture[at : at + 4] = word.to_bytes(4, "little")
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, data in (parts | {"quats.webp": bytes(picture)}).items():
+            bundle.writestr(name, data)
+    with pytest.raises(InputError, match=r"x\.sog"):
+        load_scene(path)
+    assert not recwarn
+
+
 def test_what_is_left_of_a_file_is_refused(tmp_path):
     for name, write in (("x.sog", write_sog), ("x.ply", write_compressed_ply), ("x.spz", write_spz)):
         write(tmp_path / name, ball(300))
