@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ COLUMNS = {"means": "POSITION"} | {
         ("scales", "SCALE"), ("quaternions", "ROTATION"), ("opacities", "OPACITY"), ("features", "SH_DEGREE_0_COEF_0"),
     )
 }  # fmt: skip
+T = TypeVar("T")
 DISPLAY, LINEAR = "srgb_rec709_display", "lin_rec709_display"
 SLOPE_STEP = 1e-6  # of linear light
 ALIKE = 1e-3  # largest entry of R^T R - 1 of a node that scales alike along all axes
@@ -143,21 +144,26 @@ class GltfFile:
             raise InputError(f"{self.path}: number {number} of its {kind} is no object; export it again.")
         return listed[number]
 
+    def perhaps(self, data: Any, key: str, default: T) -> T:
+        """data[key], which may lack, of the type of what stands for it then."""
+        lacks = isinstance(data, dict) and key not in data
+        return default if lacks else field(data, key, type(default), where=str(self.path))
+
     def primitives(self) -> Iterator[tuple[dict[str, Any], Float64[Tensor, "4 4"]]]:
         """Those of splats, with world_from_node."""
         scene = self.entry("scenes", self.tree.get("scene", 0) if isinstance(self.tree, dict) else 0)
-        waiting = [(number, torch.diag(Y_DOWN)) for number in scene.get("nodes", [])]
+        waiting = [(number, torch.diag(Y_DOWN)) for number in self.perhaps(scene, "nodes", [])]
         for _ in range(MOST_NODES):
             if not waiting:
                 return
             number, above = waiting.pop(0)
             node = self.entry("nodes", number)
             matrix = above @ self.matrix(node)
-            waiting += [(child, matrix) for child in node.get("children", [])]
-            if "mesh" in node:
-                for primitive in self.entry("meshes", node["mesh"]).get("primitives", []):
-                    if SPLATTING in primitive.get("extensions", {}):
-                        yield primitive, matrix
+            waiting += [(child, matrix) for child in self.perhaps(node, "children", [])]
+            mesh = self.entry("meshes", node["mesh"]) if "mesh" in node else {}
+            for primitive in self.perhaps(mesh, "primitives", []):
+                if SPLATTING in self.perhaps(primitive, "extensions", {}):
+                    yield primitive, matrix
         raise InputError(f"{self.path} has more than {MOST_NODES} nodes, or a circle of them; export it again.")
 
     def matrix(self, node: dict[str, Any]) -> Float64[Tensor, "4 4"]:
@@ -181,19 +187,22 @@ class GltfFile:
 
     def splats(self, primitive: dict[str, Any]) -> Gaussians:
         """The splats of one primitive, before its node moves them."""
-        extension = primitive["extensions"][SPLATTING]
-        inner = extension.get("extensions", {}) if isinstance(extension, dict) else {}
+        extension = self.perhaps(primitive["extensions"], SPLATTING, {})
+        inner = self.perhaps(extension, "extensions", {})
         packed = next((name for name in PACKED if name in inner or name in primitive["extensions"]), None)
         if packed is not None:
             raise InputError(f"{self.path} has splats packed by {packed}, which is not read; save them unpacked.")
-        space = extension.get("colorSpace", DISPLAY) if isinstance(extension, dict) else DISPLAY
+        space = extension.get("colorSpace", DISPLAY)
         if space != DISPLAY:
             done = "turned to" if space == LINEAR else "taken as"
             self.notes = (*self.notes, f"colours are of {shown(space)} and {done} sRGB")
         listed = field(primitive, "attributes", dict, where=f"{self.path}: its splats")
         column = {}
         for name, attribute in COLUMNS.items():
-            column[name] = torch.from_numpy(self.accessor(field(listed, attribute, int, where=str(self.path))))
+            values = self.accessor(field(listed, attribute, int, where=str(self.path)))
+            if values.shape[1] != {"quaternions": 4, "opacities": 1}.get(name, 3):
+                raise InputError(f"{self.path} has splats with attributes of other types; export it again.")
+            column[name] = torch.from_numpy(values)
         if len({len(values) for values in column.values()}) > 1:
             raise InputError(f"{self.path} has attributes of different lengths; export it again.")
         names = [f"{SPLATTING}:SH_DEGREE_{n}_COEF_{i}" for n in range(1, HIGHEST + 1) for i in range(2 * n + 1)]
@@ -201,8 +210,8 @@ class GltfFile:
         degree = max(n for n, count in enumerate(COUNTS) if count <= len(rest))
         try:
             quaternions = unit_quaternions(column["quaternions"][:, [3, 0, 1, 2]])
-            opacities = column["opacities"].reshape(len(quaternions)).clamp(0, 1)
-            means, scales, coefficients = (column[name].reshape(-1, 3) for name in ("means", "scales", "features"))
+            opacities = column["opacities"][:, 0].clamp(0, 1)
+            means, scales, coefficients = (column[name] for name in ("means", "scales", "features"))
             columns = [torch.from_numpy(self.accessor(field(listed, name, int, where=str(self.path)))) for name in rest]
             harmonics = torch.stack(columns[: COUNTS[degree]], 1).reshape(len(means), -1, 3) if degree else None
             if bool((scales < 0).any()):
