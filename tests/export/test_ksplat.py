@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fewview.errors import InputError
+from fewview.export.ksplat import read_ksplat
 from fewview.export.scenes import load_scene
 
 COUNT, BLOCK, STEPS = 7, 4.0, 32767
@@ -145,4 +146,4 @@ def test_what_is_left_of_a_file_is_refused(tmp_path, share):
 
 def test_a_header_that_says_no_splats_is_not_believed(tmp_path):
     with pytest.raises(InputError, match="has 7 splats, its header says 0"):
-        load_scene(ksplat(tmp_path / "x.ksplat", 0, section(0, 0, wanted(0)), count=0))
+        read_ksplat(ksplat(tmp_path / "x.ksplat", 0, section(0, 0, wanted(0)), count=0))

@@ -131,7 +131,7 @@ def open_clip(path: Path | str) -> ClipScene:
         depths = tuple(folder / f"{stamp}{DEPTH_SUFFIX}" for stamp in poses.timestamps)
         have = all(depth.is_file() for depth in depths)
         depths = tuple(path_inside(folder, depth.name, where=str(folder)) for depth in depths) if have else ()
-        return _scene(folder.name, photos, poses.url, depths)
+        return _scene(folder.name, photos, poses.url, depths=depths)
     film = path.with_suffix(".mp4")
     if not film.is_file():
         raise InputError(f"{path} has no frames: neither the folder {folder} nor {film} exists.")
@@ -146,7 +146,7 @@ def open_clip(path: Path | str) -> ClipScene:
     return _scene(folder.name, photos, poses.url)
 
 
-def _scene(name: str, photos: Sequence[Photo], url: str, depths: tuple[Path, ...] = ()) -> ClipScene:
+def _scene(name: str, photos: Sequence[Photo], url: str, *, depths: tuple[Path, ...] = ()) -> ClipScene:
     placed, origin = located(photos)
     return ClipScene(name, placed, url, depths, origin=origin, notes=origin_notes(origin))
 

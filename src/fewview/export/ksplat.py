@@ -77,7 +77,7 @@ def read_ksplat(path: Path) -> GaussianAsset:
     for number in range(most):
         section, row = _section(path, data, number, level=level, at=at)
         if section.count:
-            parts.append(_splats(path, data, section, row, limits))
+            parts.append(_splats(path, data, section, row=row, limits=limits))
         at = section.splats_at + section.room * row.itemsize
     found = sum(map(len, parts))
     if not count or found != count:
@@ -107,7 +107,7 @@ def _section(path: Path, data: bytes, number: int, *, level: int, at: int) -> tu
     return section, row
 
 
-def _splats(path: Path, data: bytes, section: _Section, row: np.dtype, limits: tuple[float, float]) -> Gaussians:
+def _splats(path: Path, data: bytes, section: _Section, *, row: np.dtype, limits: tuple[float, float]) -> Gaussians:
     rows = np.frombuffer(data, row, section.count, section.splats_at)
     means = rows["mean"].astype(np.float64)
     if row["mean"].base.kind == "u":
