@@ -43,8 +43,10 @@ def mutate(name: str, data: bytes, draw: Random) -> bytes:
 def _kind(name: str, data: bytes) -> Callable[[bytes, Random], bytes]:
     if data[:2] == b"\x1f\x8b":
         return _packed
-    if name.endswith((".json", ".txt", ".obj", ".mtl")):
-        return _json if name.endswith(".json") else _text
+    if name.endswith((".json", ".gltf", ".txt", ".obj", ".mtl")):
+        return _json if name.endswith((".json", ".gltf")) else _text
+    if data[:4] == b"glTF":
+        return _tree
     if name.endswith(".safetensors"):
         return _headed
     if data[:4] == b"\x89PNG":
@@ -154,6 +156,16 @@ def _text(data: bytes, draw: Random) -> bytes:
     if choice >= 3:
         lines[at] = b" ".join(words)
     return b"\n".join(lines)
+
+
+def _tree(data: bytes, draw: Random) -> bytes:
+    """A .glb file: its tree, with the length that belongs to it, or anything."""
+    size = int.from_bytes(data[12:16], "little")
+    if draw.random() < 0.3 or not 0 < size < len(data):
+        return _bytes(data, draw)
+    tree = _json(data[20 : 20 + size], draw)
+    tree += b" " * (-len(tree) % 4)
+    return data[:12] + len(tree).to_bytes(4, "little") + data[16:20] + tree + data[20 + size :]
 
 
 def _headed(data: bytes, draw: Random) -> bytes:

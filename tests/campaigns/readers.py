@@ -1,10 +1,12 @@
 """The readers of a campaign: a small valid input each, made as for the hostile suite, and what reads all of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from data.test_co3d import write_set
+from export.test_ksplat import COUNT, ksplat, section, wanted
 from hostile import clips, colmap, furniture, posed, scenes, sets
 from PIL import Image
 
@@ -16,8 +18,12 @@ from fewview.data.packed import load_packed
 from fewview.data.packed_rooms import load_rooms
 from fewview.data.realestate10k import open_clip
 from fewview.errors import InputError
+from fewview.export.compressed_ply import write_compressed_ply
+from fewview.export.glb import write_splat_glb
 from fewview.export.scenes import load_scene
+from fewview.export.sog import write_sog
 from fewview.pipeline.reconstruction import load_asset
+from fewview.render.gaussians import Gaussians
 from fewview.synthetic.objects.furniture import catalogue, load_piece
 
 SIDE = 16  # pixels
@@ -86,6 +92,26 @@ def furnished(root: Path) -> None:
         load_piece(piece)
 
 
+def bucketed(root: Path) -> None:
+    """A .ksplat file of the level that has buckets, and harmonics of bytes."""
+    ksplat(root / "scene.ksplat", 2, section(2, 2, wanted(2)), section(2, 1, wanted(1)), count=2 * COUNT)
+
+
+def shiny(root: Path, name: str, write: Callable[[Path, Gaussians], object]) -> None:
+    """A file of splats with harmonics of degree 1."""
+    plain = scenes.splats()
+    write(root / name, replace(plain, harmonics=plain.means[:, :, None].expand(-1, -1, 3).clamp(-0.9, 0.9)))
+
+
+def of_gltf(path: Path, splats: Gaussians) -> None:
+    write_splat_glb(path, splats, torch.tensor([0.0, -1, 0]))
+
+
+def splats_in(name: str, write: Callable[[Path, Gaussians], object]) -> Fuzzed:
+    """What reads a file of splats of this name."""
+    return Fuzzed(lambda root: shiny(root, name, write), lambda root: load_scene(root / name), (name,))
+
+
 READERS = {
     "transforms.json": Fuzzed(posed.transforms, photos_of, ("transforms.json",)),
     "Blender": Fuzzed(posed.blender, photos_of, ("*.json",)),
@@ -108,6 +134,11 @@ READERS = {
     "PLY": Fuzzed(scenes.PLY.make, lambda root: load_scene(root / scenes.FILE), ("*.ply",)),
     "SPZ": Fuzzed(scenes.SPZ.make, lambda root: load_scene(root / scenes.PACKED), ("*.spz",)),
     ".splat": Fuzzed(scenes.SPLAT.make, lambda root: load_scene(root / scenes.BARE), ("*.splat",)),
+    "compressed PLY": splats_in("scene.compressed.ply", write_compressed_ply),
+    "SOG": splats_in("scene.sog", write_sog),
+    ".gltf": splats_in("scene.gltf", of_gltf),
+    ".glb": splats_in("scene.glb", of_gltf),
+    ".ksplat": Fuzzed(bucketed, lambda root: load_scene(root / "scene.ksplat"), ("*.ksplat",)),
     "scene of splats": Fuzzed(scenes.gaussians, load_asset, ("*.json", "*.safetensors")),
     "scene of a field": Fuzzed(scenes.field, load_asset, ("*.json", "*.safetensors")),
     "camera path": Fuzzed(scenes.path_file, lambda root: read_cameras(root / "path.json"), ("path.json",)),

@@ -187,8 +187,14 @@ WRONG = {
     "a circle": lambda tree: tree.update(nodes=[{"children": [0]}]),
     "number 9": lambda tree: tree["scenes"][0].update(nodes=[9]),
     "reaches beyond": lambda tree: tree["accessors"][0].update(count=10**9),
-    "shears or mirrors": lambda tree: tree["nodes"][0].update(scale=[1, 2, 1]),
+    "flattens": lambda tree: tree["nodes"][0].update(scale=[1, 0, 1]),
     "mirrors": lambda tree: tree["nodes"][0].update(scale=[-1, 1, 1]),
+    "'nodes' is 7": lambda tree: tree["scenes"][0].update(nodes=7),
+    "'children' is 'x'": lambda tree: tree["nodes"][0].update(children="x"),
+    "'primitives' is 0.5": lambda tree: tree["meshes"][0].update(primitives=0.5),
+    "must be an object, not 3": lambda tree: tree["meshes"][0].update(primitives=[3]),
+    "'extensions' is 1": lambda tree: tree["meshes"][0]["primitives"][0].update(extensions=1),
+    "attributes of other types": lambda tree: tree["accessors"][0].update(type="VEC4", count=15),
     "no list of numbers": lambda tree: tree["nodes"][0].update(translation="far"),
     "not base64": lambda tree: tree["buffers"][0].update(uri="data:,%%%"),
     "lacks the key": lambda tree: tree["meshes"][0]["primitives"][0]["attributes"].pop("POSITION"),
@@ -233,6 +239,24 @@ def test_damaged_sog_is_refused_in_a_sentence(tmp_path, change, words):
         load_scene(sog(tmp_path / "x.sog", change))
 
 
+@pytest.mark.parametrize("side", [10_000, 16_000])
+def test_a_picture_of_sog_that_claims_to_be_huge_is_refused_without_a_warning(tmp_path, side, recwarn):
+    """The header of a lossless WebP: 14 bits each for width and height, less 1."""
+    path = sog(tmp_path / "x.sog", lambda meta: None)
+    with zipfile.ZipFile(path) as bundle:
+        parts = {name: bundle.read(name) for name in bundle.namelist()}
+    picture = bytearray(parts["quats.webp"])
+    at = picture.index(b"VP8L") + 9
+    word = int.from_bytes(picture[at : at + 4], "little") >> 28 << 28 | (side - 1) << 14 | (side - 1)
+    picture[at : at + 4] = word.to_bytes(4, "little")
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, data in (parts | {"quats.webp": bytes(picture)}).items():
+            bundle.writestr(name, data)
+    with pytest.raises(InputError, match=r"x\.sog"):
+        load_scene(path)
+    assert not recwarn
+
+
 def test_what_is_left_of_a_file_is_refused(tmp_path):
     for name, write in (("x.sog", write_sog), ("x.ply", write_compressed_ply), ("x.spz", write_spz)):
         write(tmp_path / name, ball(300))
@@ -244,9 +268,9 @@ def test_what_is_left_of_a_file_is_refused(tmp_path):
 
 
 def test_formats_that_are_not_read_name_a_tool_that_converts_them(tmp_path):
-    (tmp_path / "x.ksplat").write_bytes(bytes(4096))
-    with pytest.raises(InputError, match=r"`splat-transform .*x\.ksplat OUT\.ply` converts it"):
-        load_scene(tmp_path / "x.ksplat")
+    (tmp_path / "x.lcc").write_bytes(bytes(4096))
+    with pytest.raises(InputError, match=r"`splat-transform .*x\.lcc OUT\.ply` converts it"):
+        load_scene(tmp_path / "x.lcc")
 
 
 @pytest.mark.parametrize("suffix", [".compressed.ply", ".sog", ".spz"])

@@ -17,6 +17,7 @@ from fewview.export.glb import write_glb, write_splat_glb
 from fewview.export.mesh import Mesh, MeshConfig, TexturedMesh, cube, extract_mesh
 from fewview.export.obj import write_obj
 from fewview.export.ply import SH_DC
+from fewview.export.srgb import linear_of
 from fewview.geometry.harmonics import COUNTS, basis
 from fewview.geometry.quaternions import rotations
 from fewview.render.gaussians import Gaussians
@@ -116,7 +117,7 @@ def tree_and_arrays(path) -> tuple[dict, dict]:
         accessor = tree["accessors"][index]
         start = 28 + length + tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
         columns = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor["type"]]
-        kind = {5126: "<f4", 5121: "u1"}[accessor["componentType"]]
+        kind = {5126: "<f4", 5123: "<u2"}[accessor["componentType"]]
         values = np.frombuffer(data, kind, accessor["count"] * columns, start)
         arrays[name.rpartition(":")[2]] = values.reshape(-1, columns)
     return tree, arrays
@@ -141,7 +142,7 @@ def test_splats_in_gltf_hold_what_the_extension_asks_for(tmp_path, splats):
     np.testing.assert_allclose(arrays["SCALE"], splats.scales.numpy(), rtol=1e-5)
     np.testing.assert_allclose(arrays["OPACITY"][:, 0], splats.opacities.numpy(), atol=1e-6)
     np.testing.assert_allclose(arrays["SH_DEGREE_0_COEF_0"] * SH_DC + 0.5, splats.features.numpy(), atol=1e-5)
-    np.testing.assert_allclose(arrays["COLOR_0"][:, :3], splats.features.numpy() * 255, atol=0.51)
+    np.testing.assert_allclose(arrays["COLOR_0"][:, :3], linear_of(splats.features.numpy()) * 65535, atol=0.51)
     turned = rotations(torch.tensor(np.roll(arrays["ROTATION"], 1, axis=-1)))  # stored as x, y, z, w
     half = turned * torch.tensor(arrays["SCALE"])[:, None]
     turn = torch.tensor(Y_UP, dtype=torch.float32)

@@ -20,7 +20,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.data.fields import array, field, parse_json
 from fewview.data.images import is_file, path_inside, read_half_depth
-from fewview.data.photos import Photo, PhotoScene, pinhole, resampled, rigid
+from fewview.data.photos import Photo, PhotoScene, located, origin_notes, pinhole, resampled, rigid
 from fewview.errors import InputError
 from fewview.framing import crop_to_object
 from fewview.views import Views
@@ -121,7 +121,9 @@ def read_jgz(path: Path) -> Any:
     return parse_json(text, path)
 
 
-def camera_from_pytorch3d(viewpoint: Any, height: int, width: int, *, where: str) -> Cameras:
+def camera_from_pytorch3d(
+    viewpoint: Any, height: int, width: int, *, where: str, dtype: torch.dtype = torch.float32
+) -> Cameras:
     """The OpenCV camera of a CO3D viewpoint, in either of its NDC conventions.
 
     `ndc_isotropic` counts in halves of the shorter side, `ndc_norm_image_bounds` (the default of files that do not say)
@@ -140,7 +142,8 @@ def camera_from_pytorch3d(viewpoint: Any, height: int, width: int, *, where: str
     unit = np.full(2, half.min()) if convention == "ndc_isotropic" else half
     flip = np.array([-1.0, -1.0, 1.0])
     cam_from_world = rigid(np.column_stack([(rotation * flip).T, translation * flip]), where=f"{where}: the pose")
-    return pinhole(np.linalg.inv(cam_from_world), focal * unit, half - principal * unit, (height, width), where=where)
+    world_from_cam, centre = np.linalg.inv(cam_from_world), half - principal * unit
+    return pinhole(world_from_cam, focal * unit, centre, (height, width), where=where, dtype=dtype)
 
 
 def _categories(root: Path) -> list[str]:
@@ -151,8 +154,8 @@ def _categories(root: Path) -> list[str]:
 
 
 def _scene(category: str, sequence: str, photos: Sequence[Co3dPhoto], size: int, crop: bool) -> Co3dScene:
-    ordered = tuple(sorted(photos, key=lambda photo: photo.frame_number))
-    return Co3dScene(f"{category}/{sequence}", ordered, category, size, crop)
+    placed, origin = located(sorted(photos, key=lambda photo: photo.frame_number))
+    return Co3dScene(f"{category}/{sequence}", placed, category, size, crop, origin=origin, notes=origin_notes(origin))
 
 
 def _category_photos(
@@ -204,7 +207,8 @@ def _photo(root: Path, entry: dict[str, Any], where: str) -> Co3dPhoto | None:
     if "mask" not in files or _is_black(files["mask"], where):
         return None
     height, width = array(files["image"], "size", (2,), where=where).astype(int).tolist()
-    camera = camera_from_pytorch3d(field(entry, "viewpoint", dict, where=where), height, width, where=where)
+    viewpoint = field(entry, "viewpoint", dict, where=where)
+    camera = camera_from_pytorch3d(viewpoint, height, width, where=where, dtype=torch.float64)
     image, mask = (path_inside(root, paths[key], where=where) for key in ("image", "mask"))
     if "depth" not in files or not is_file(root / paths["depth"]):
         return Co3dPhoto(camera, image, mask, entry["frame_number"])

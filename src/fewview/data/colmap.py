@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
-from fewview.data.colmap_folders import count_images, find_models, photo_folder
+from fewview.data.colmap_folders import count_images, encoding_of, find_models, photo_folder
 from fewview.data.fields import shown
 from fewview.data.images import MissingFile, image_size
 from fewview.data.lens import Lens
@@ -28,6 +28,8 @@ from fewview.geometry.quaternions import quaternions_of, rotations
 
 MOST_PIXELS = 2**20  # along a side
 MOST_BYTES = 2**31  # of one file; a larger one is refused before it is read
+SOME = 16  # names by which the photos' folder is known
+WORDS = 9  # before the name of an image
 MOST_NAMED = 3  # of the models that are not taken
 MODELS = (  # in the order of their ids: name, parameters, of which focal lengths
     ("SIMPLE_PINHOLE", 3, 1),
@@ -107,10 +109,10 @@ def open_colmap(root: Path, model_folder: Path | None = None) -> PhotoScene:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{models[0]} has the image {shown(twice)} twice; run COLMAP's mapper again.")
-    folder = photo_folder(root, models[0])
+    folder = photo_folder(root, models[0], names[:SOME])
     photos, missing, notes = _photos(folder, model, models[0])
     placed, origin = located(photos)
-    encoding = "binary" if (models[0] / "cameras.bin").is_file() else "text"
+    encoding = "binary" if encoding_of(models[0]) == ".bin" else "text"
     kind = f"COLMAP model ({encoding})"
     notes = (*_others(root, models), *notes, *origin_notes(origin))
     return PhotoScene(root.resolve().name, placed, kind=kind, origin=origin, notes=notes, missing=missing)
@@ -144,7 +146,7 @@ def _photos(folder: Path, model: ColmapModel, where: Path) -> tuple[list[Photo],
 
 def read_model(folder: Path) -> ColmapModel:
     """cameras, images and (where there) points3D, all .bin or all .txt."""
-    suffix = ".bin" if (folder / "cameras.bin").is_file() else ".txt"
+    suffix = encoding_of(folder)
     readers = (_binary_cameras, _binary_images, _binary_points) if suffix == ".bin" else (_cameras, _images, _points)
     cameras = readers[0](_existing(folder / f"cameras{suffix}"))
     images = readers[1](_existing(folder / f"images{suffix}"))
@@ -235,15 +237,18 @@ def _text(numbers: Any) -> str:
     return " ".join(repr(float(number)) for number in numbers)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """(where, words) of every line that is not a comment; empty lines too, as images.txt counts them."""
+def _lines(path: Path, most: int = -1) -> Iterator[tuple[str, list[str]]]:
+    """(where, words) of every line that is not a comment; empty lines too, as images.txt counts them.
+
+    After `most` words the rest of a line is one, as it stands.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # names may hold what else splitlines ends lines at
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8; export the model again.") from None
     for i, line in enumerate(lines, start=1):
         if not line.lstrip().startswith("#"):
-            yield f"{path}, line {i}", line.split()
+            yield f"{path}, line {i}", line.strip().split(maxsplit=most)
 
 
 def _numbers(words: list[str], kind: type, where: str) -> tuple:
@@ -273,18 +278,18 @@ def _images(path: Path) -> list[ColmapImage]:
 
     The last line of points may be missing.
     """
-    images, lines = [], list(_lines(path))
+    images, lines = [], list(_lines(path, WORDS))
     i = 0
     while i < len(lines):
         where, words = lines[i]
         i += 1
         if not words:
             continue
-        if len(words) < 10:
+        if len(words) <= WORDS:
             raise InputError(f"{where} is no image (id, pose, camera, name), or its line of points is missing.")
         pose = _numbers(words[1:8], float, where)
         (camera,) = _numbers(words[8:9], int, where)
-        images.append(ColmapImage(pose, camera, " ".join(words[9:])))
+        images.append(ColmapImage(pose, camera, words[WORDS]))
         i += 1
     return images
 

@@ -1,9 +1,10 @@
 """Where COLMAP's models and their photos lie in a folder: its own layout, and those of programs that run it."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fewview.data.names import Finder
 from fewview.errors import InputError
 
 PLACES = (  # of a model, or of folders 0, 1, ... that each hold one; the first place that has any counts
@@ -40,6 +41,13 @@ def has_model(folder: Path) -> bool:
     return any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt"))
 
 
+def encoding_of(folder: Path) -> str:
+    """ ".bin" or ".txt": that of which cameras and images are both there, binary first."""
+    whole = lambda suffix: all((folder / f"{name}{suffix}").is_file() for name in ("cameras", "images"))
+    binary = whole(".bin") or ((folder / "cameras.bin").is_file() and not whole(".txt"))
+    return ".bin" if binary else ".txt"
+
+
 def _at(place: Path) -> list[Path]:
     """A place with its numbered folders, or alone."""
     if not place.is_dir():
@@ -68,7 +76,7 @@ def count_images(folder: Path) -> int:
     """How many images a model claims to have registered, 0 where it cannot be told; used to choose among models."""
     try:
         binary, text = folder / "images.bin", folder / "images.txt"
-        if (folder / "cameras.bin").is_file():
+        if encoding_of(folder) == ".bin":
             with binary.open("rb") as stream:
                 count = struct.unpack("<Q", stream.read(8))[0]
             return count if count * 73 <= binary.stat().st_size else 0
@@ -90,15 +98,20 @@ def _is_image(line: bytes) -> bool:
     return False
 
 
-def photo_folder(root: Path, model: Path) -> Path:
+def photo_folder(root: Path, model: Path, names: Sequence[str] = ()) -> Path:
     """The folder of a model's photos: images/ or the like beside the model or above it, up to `root`.
 
-    Where the model itself was named, the search goes on above it.
+    Where the model itself was named, the search goes on above it. Of several folders the first counts that has one of
+    `names`, the photos may also lie in a place itself, or be named from there.
     """
     inside = [place for place in (model, *model.parents) if place.is_relative_to(root)]
     above = [model.resolve(), *model.resolve().parents][1 : HIGHEST + 1] if root == model else []
-    for place in (*inside, *above):
-        found = next((place / name for name in PHOTOS if (place / name).is_dir()), None)
-        if found is not None:
-            return found
-    raise InputError(f"{root} has no folder 'images' beside its COLMAP model; put the photos there.")
+    places = (*inside, *above)
+    found = [place / name for place in places for name in PHOTOS if (place / name).is_dir()]
+    for folder in (*found, *places):
+        finder = Finder(folder)
+        if any(finder.has(name) is not None for name in names):
+            return folder
+    if not found:
+        raise InputError(f"{root} has no folder 'images' beside its COLMAP model; put the photos there.")
+    return found[0]

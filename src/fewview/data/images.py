@@ -3,6 +3,7 @@
 import math
 import struct
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ DECODING_ERRORS = (
 FULL_FRAME = math.hypot(36, 24)  # mm: the diagonal that "35 mm equivalent" focal lengths refer to (CIPA DCG-001)
 MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # EXIF FocalPlaneResolutionUnit: inch, cm, mm, µm
 EXIF_ORIENTATION, EXIF_IFD = 0x0112, 0x8769
-TIFF_WIDTH, TIFF_LENGTH = 256, 257
+TIFF_WIDTH, TIFF_LENGTH, TIFF_BITS, TIFF_WHITE, TIFF_SAMPLES = 256, 257, 258, 262, 339
+UNSIGNED, SIGNED = 1, 2  # kinds of TIFF's samples
 EXIF_FOCAL, EXIF_FOCAL_35, EXIF_WIDTH, EXIF_PLANE_RESOLUTION, EXIF_PLANE_UNIT = 0x920A, 0xA405, 0xA002, 0xA20E, 0xA210
 ON_SIDE = (5, 6, 7, 8)  # orientations that swap width and height
 UNTURN = {  # what leads from the upright picture to the stored pixels
@@ -140,8 +142,8 @@ def _colours(picture: Image.Image) -> tuple[Float[Tensor, "3 height width"], Flo
 def read_mask(path: Path, size: tuple[int, int]) -> Float[Tensor, "1 height width"]:
     """Foreground probability in [0, 1]: the alpha channel, where the file has one that varies, else the grey value.
 
-    Label masks are known by their few, low numbers (0 and 1, or numbers of objects), or by a palette of colours: all
-    but 0 is the object, as in COLMAP and Nerfstudio.
+    Label masks are known by their few, low numbers (0 and 1, or numbers of objects), or by a palette or a few colours:
+    all but 0, or black, is the object, as in COLMAP and Nerfstudio.
     """
     with open_image(path) as picture:
         lossy = picture.format in LOSSY
@@ -153,13 +155,21 @@ def read_mask(path: Path, size: tuple[int, int]) -> Float[Tensor, "1 height widt
 
 def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:
     """The object in a mask of labels; None where the grey values say more than the labels do."""
-    if "transparency" in picture.info or picture.mode not in ("P", "L", "I", "I;16", "I;16B", "I;16L", "F"):
+    if "transparency" in picture.info:
+        return None
+    if picture.mode in ("RGB", "RGBA", "LA"):
+        found = _without_colours(picture)
+        if found is None:
+            return None
+        picture = found
+    if picture.mode not in ("P", "L", "I", "I;16", "I;16B", "I;16L", "F"):
         return None
     values = np.array(picture)
     if picture.mode == "P":
         colours = np.array(picture.convert("RGB"))
         grey = not np.ptp(colours.astype(np.int16), axis=-1).any()
         seen = colours[..., 0] if grey else None
+        values = seen if seen is not None and seen.any() else values
     else:
         seen = values
     some = values[values != 0]
@@ -168,6 +178,22 @@ def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:
     if seen is not None and not _are_labels(seen):
         return None
     return torch.from_numpy((values != 0).astype(np.float32))[None]
+
+
+def _without_colours(picture: Image.Image) -> Image.Image | None:
+    """The grey of a picture of several channels that says no more; of few colours, numbers that are 0 for black alone.
+
+    None where the colours are many, or the alpha channel varies: that is the mask then.
+    """
+    if "A" in picture.getbands() and picture.getchannel("A").getextrema()[0] != 255:
+        return None
+    colours = np.array(picture.convert("RGB"))
+    if not np.ptp(colours.astype(np.int16), axis=-1).any():
+        return Image.fromarray(colours[..., 0])
+    numbers = np.unique(colours.reshape(-1, 3), axis=0)
+    if len(numbers) > MOST_LABELS or numbers[0].any():
+        return None
+    return Image.fromarray(colours.any(-1).astype(np.uint8))
 
 
 def _are_labels(values: np.ndarray) -> bool:
@@ -212,6 +238,8 @@ def open_image(path: Path) -> Image.Image:
         raise InputError(f"{path} has {limit}.") from None
     except DECODING_ERRORS as error:
         raise InputError(f"{path} is not a readable image ({type(error).__name__}); export it again.") from None
+    if picture.format == "TIFF":
+        picture.filename = ""  # or Pillow 13 maps the file to memory as if its rows were those of the turned picture
     if picture.width * picture.height > MAX_PIXELS:
         picture.close()
         raise InputError(f"{path} has {picture.width} x {picture.height} pixels, {limit}.")
@@ -261,19 +289,41 @@ def _decoded(picture: Image.Image, path: Path, *, upright: bool) -> Image.Image:
     """The pixels as they are seen, or as they are stored: Pillow turns TIFF upright by itself, which is undone then."""
     try:
         before = _tags(picture).get(EXIF_ORIENTATION, 1) if picture.format == "TIFF" else 1
+        tags = dict(getattr(picture, "tag_v2", {}))
         picture.load()
         if upright:
-            return ImageOps.exif_transpose(picture)
+            return _as_said(ImageOps.exif_transpose(picture), tags)
         turned = picture.format == "TIFF" and EXIF_ORIENTATION not in _tags(picture)
         back = UNTURN.get(before) if turned and isinstance(before, int) else None
-        return picture if back is None else picture.transpose(back)
+        return _as_said(picture if back is None else picture.transpose(back), tags)
     except DECODING_ERRORS as error:
         raise InputError(f"{path} is truncated or damaged ({type(error).__name__}); copy or export it again.") from None
 
 
+def _as_said(picture: Image.Image, tags: Mapping[int, object]) -> Image.Image:
+    """Deep grey by what TIFF's tags say of it, where Pillow does not: white that is 0, signs, and 32 bits without.
+
+    Signed 16 bits get the range of 16, and 32 unsigned ones lose the lowest.
+    """
+    sample = tags.get(TIFF_SAMPLES, (UNSIGNED,))
+    kind = sample[0] if isinstance(sample, tuple) and sample else sample
+    if picture.mode == "I;16" and tags.get(TIFF_WHITE) == 0:
+        return Image.fromarray(65535 - np.array(picture))
+    if picture.mode != "I" or not tags:
+        return picture
+    values = np.array(picture)
+    if kind == UNSIGNED and (values < 0).any():
+        return Image.fromarray((values.view(np.uint32) >> 1).astype(np.int32))
+    if kind == SIGNED and tags.get(TIFF_BITS) in (16, (16,)) and values.max() > 255:
+        return Image.fromarray(values.clip(0) * 65535 // 32767)
+    return picture
+
+
 def _tensor(picture: Image.Image) -> Tensor:
     values = torch.from_numpy(np.array(picture))
-    return values.reshape(picture.height, picture.width, -1).permute(2, 0, 1).float() / 255
+    return (
+        values.reshape(picture.height, picture.width, -1).permute(2, 0, 1).float().div_(255)
+    )  # in place: may be large
 
 
 def _deep(picture: Image.Image) -> Float[Tensor, "1 height width"]:

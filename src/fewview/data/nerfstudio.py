@@ -35,6 +35,8 @@ from fewview.errors import InputError
 OPENGL_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 SPLIT = (("train_filenames",), ("test_filenames", "val_filenames"))  # inputs, targets; the first that is there
 
+SHARES = (2, 4, 8)  # of downscaled copies of images/, which nerfstudio writes to images_2 and so on
+
 
 @dataclass(frozen=True, eq=False)
 class Listed:
@@ -149,15 +151,12 @@ def _plain(name: object) -> str:
 def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: str) -> tuple[Photo, float]:
     """The photo, and the factor that was taken off its camera's axes."""
     data, root = {**top, **frame}, finder.root
-    try:
-        image = finder.find(field(data, "file_path", str, where=where), where=where)
-    except MissingFile as error:
-        raise MissingPhoto(str(error)) from None
+    image, share = _image(finder, field(data, "file_path", str, where=where), where)
     if "mask_path" in data:
         mask = finder.find(field(data, "mask_path", str, where=where), where=where)
     else:
         mask = find_mask(root, image.relative_to(root).as_posix(), finder)
-    size, said = _size(data, image, where)
+    size, said = _size(data, image, where, share=share)
     focal, centre = intrinsics(top, frame, said, where)
     scale = np.array([size[1] / said[1], size[0] / said[0]])
     focal, centre = focal * scale, centre * scale
@@ -170,11 +169,27 @@ def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: st
     return Photo(camera, image, mask, lens=lens, scaled=said != size), scale
 
 
-def _size(data: dict[str, Any], image: Path, where: str) -> tuple[tuple[int, int], tuple[float, float]]:
-    """(height, width) of the photo, and those that the intrinsics are for: the file's words, if it says any."""
+def _image(finder: Finder, name: str, where: str) -> tuple[Path, int]:
+    """The photo of this name, or its copy in images_2, images_4 or images_8, and how many times smaller that is."""
+    try:
+        return finder.find(name, where=where), 1
+    except MissingFile as error:
+        folder, _, rest = _plain(name).partition("/")
+        for share in SHARES if folder == "images" else ():
+            found = finder.has(f"{folder}_{share}/{rest}")
+            if found is not None:
+                return finder.find(found, where=where), share
+        raise MissingPhoto(str(error)) from None
+
+
+def _size(data: dict[str, Any], image: Path, where: str, *, share: int) -> tuple[tuple[int, int], tuple[float, float]]:
+    """(height, width) of the photo, and those that the intrinsics are for: the file's words, if it says any.
+
+    `share`: how many times smaller the photo is than the one that the file names.
+    """
     stored = image_size(image)
     if "w" not in data or "h" not in data:
-        return stored, stored
+        return stored, (float(share * stored[0]), float(share * stored[1])) if share > 1 else stored
     said = height, width = field(data, "h", float, where=where), field(data, "w", float, where=where)
     if said in (stored, stored[::-1]):
         return (int(height), int(width)), said

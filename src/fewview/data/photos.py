@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no d
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
 SMALLEST = 1e-6  # factor of a pose's axes
 SAME_PHOTO = 0.05  # mean absolute difference
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
 
 
@@ -60,6 +60,9 @@ class Photo:
         size = (self.camera.height, self.camera.width)
         image, alpha = read_image(self.image, size, upright=self.upright)
         return image, alpha if self.mask is None else read_mask(self.mask, size)
+
+
+P = TypeVar("P", bound=Photo)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in paths]
 
 
-def located(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], Origin]:
+def located(photos: Sequence[P]) -> tuple[tuple[P, ...], Origin]:
     """The photos with cameras in single precision, and the origin (in the input's world) that these count from.
 
     Cameras that are far away are centred while they are in float64.

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_folder, atomic_path
-from fewview.data.images import DECODING_ERRORS, image_size, is_file, open_image, path_inside
-from fewview.data.photos import IMAGE_SUFFIXES, Photo, PhotoScene, cover, pinhole, resampled, rigid
+from fewview.data.images import DECODING_ERRORS, PHOTO_SUFFIXES, image_size, is_file, open_image, path_inside
+from fewview.data.photos import Photo, PhotoScene, cover, located, origin_notes, pinhole, resampled, rigid
 from fewview.errors import InputError
 from fewview.views import Views
 
@@ -40,10 +40,11 @@ class Poses:
     world_from_cam: Float[np.ndarray, "n 4 4"]
 
     def camera(self, i: int, size: tuple[int, int]) -> Cameras:
-        """Frame i as a picture of size (height, width)."""
+        """Frame i as a picture of size (height, width), in float64."""
         scale = np.array([size[1], size[0]])
         focal, centre = self.pinholes[i, :2] * scale, self.pinholes[i, 2:] * scale
-        return pinhole(self.world_from_cam[i], focal, centre, size, where=f"{self.path}, frame {i}")
+        where = f"{self.path}, frame {i}"
+        return pinhole(self.world_from_cam[i], focal, centre, size, where=where, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +127,11 @@ def open_clip(path: Path | str) -> ClipScene:
     if folder.is_dir():
         images = [_frame(folder, stamp) for stamp in poses.timestamps]
         sizes = [image_size(image) for image in images]
-        photos = tuple(Photo(poses.camera(i, sizes[i]), image) for i, image in enumerate(images))
+        photos = [Photo(poses.camera(i, sizes[i]), image) for i, image in enumerate(images)]
         depths = tuple(folder / f"{stamp}{DEPTH_SUFFIX}" for stamp in poses.timestamps)
         have = all(depth.is_file() for depth in depths)
         depths = tuple(path_inside(folder, depth.name, where=str(folder)) for depth in depths) if have else ()
-        return ClipScene(folder.name, photos, poses.url, depths)
+        return _scene(folder.name, photos, poses.url, depths=depths)
     film = path.with_suffix(".mp4")
     if not film.is_file():
         raise InputError(f"{path} has no frames: neither the folder {folder} nor {film} exists.")
@@ -138,11 +139,16 @@ def open_clip(path: Path | str) -> ClipScene:
     if len(video.frames) != video.count:
         found = len(video.frames) if len(video.frames) < video.count else "more"
         raise InputError(f"{film} has {found} frames, {path.name} {video.count} poses; fetch both again.")
-    photos = tuple(
+    photos = [
         VideoFrame(poses.camera(i, video.frames[i].shape[:2]), film / str(stamp), None, video, i)
         for i, stamp in enumerate(poses.timestamps)
-    )
-    return ClipScene(folder.name, photos, poses.url)
+    ]
+    return _scene(folder.name, photos, poses.url)
+
+
+def _scene(name: str, photos: Sequence[Photo], url: str, *, depths: tuple[Path, ...] = ()) -> ClipScene:
+    placed, origin = located(photos)
+    return ClipScene(name, placed, url, depths, origin=origin, notes=origin_notes(origin))
 
 
 def list_clips(root: Path | str, split: str | None = None) -> list[Path]:
@@ -216,7 +222,7 @@ def _row(line: str, where: str) -> list[float]:
 
 
 def _frame(folder: Path, stamp: int) -> Path:
-    for suffix in IMAGE_SUFFIXES:
+    for suffix in (each for known in PHOTO_SUFFIXES for each in (known, known.upper())):
         path = folder / f"{stamp}{suffix}"
         if is_file(path):
             return path_inside(folder, path.name, where=str(folder))

@@ -39,7 +39,8 @@ def is_compressed(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return any(f" {WORDS[0]}".encode() in line for line in file.read(HEADER_BYTES).split(b"\n") if b"uint" in line)
+        lines = file.read(HEADER_BYTES).partition(b"end_header\n")[0].split(b"\n")
+    return any(line.split()[::2] == [b"property", WORDS[0].encode()] for line in lines)
 
 
 def write_compressed_ply(path: Path, gaussians: Gaussians, *, origin: Origin = NO_ORIGIN) -> None:

@@ -3,24 +3,27 @@
 Meshes have the unlit material (KHR_materials_unlit), for a reconstruction's colours hold the light already. Vertex
 colours are linear, in 16 bits, for dark sRGB tones collapse in 8 linear bits; that is why this is not trimesh's
 exporter. Splats follow KHR_gaussian_splatting (Khronos, ratified): scales and opacities as they are, quaternions
-(x, y, z, w), colour as harmonics of degree 0 to 3, turned with the splats, display-referred sRGB.
+(x, y, z, w), colour as harmonics of degree 0 to 3, turned with the splats, display-referred sRGB. COLOR_0, which
+programs without splats show, is linear there too, as glTF has all vertex colours.
 
 Vertices are float32. The origin of a world that is far from its own is the translation of the node, which JSON has in
 float64, and with it vertices are in the input's world, turned.
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt16
 from PIL import Image
 from torch import Tensor
 
 from fewview.export.gltf import Gltf
 from fewview.export.mesh import Mesh, TexturedMesh
-from fewview.export.ply import arrays, harmonics_array
+from fewview.export.ply import arrays, harmonics_array, unit_quaternions
+from fewview.export.srgb import linear_of
 from fewview.geometry.harmonics import COUNTS, SH_DC
 from fewview.geometry.origin import NO_ORIGIN, Origin
 from fewview.render.gaussians import Gaussians
@@ -49,10 +52,7 @@ def write_glb(path: Path, mesh: Mesh | TexturedMesh, up: Float[Tensor, "3"], *, 
         parts["samplers"] = [{"magFilter": LINEAR, "minFilter": MIPMAPPED, "wrapS": CLAMPED, "wrapT": CLAMPED}]
         parts["textures"] = [{"source": 0, "sampler": 0}]
     else:
-        srgb = mesh.colours.astype(np.float64) / 255
-        linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
-        opaque = np.concatenate([linear, np.ones_like(linear[:, :1])], axis=-1)
-        attributes["COLOR_0"] = file.attribute(np.round(opaque * 65535).astype("<u2"))
+        attributes["COLOR_0"] = file.attribute(_vertex_colours(mesh.colours / 255, np.ones(len(mesh.colours))))
     parts["materials"] = [{"pbrMetallicRoughness": surface, "extensions": {UNLIT: {}}}]
     primitive = {"attributes": attributes, "indices": file.indices(mesh.faces), "material": 0}
     extras = {"extras": {"up": up.tolist()}}
@@ -66,13 +66,12 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *,
         raise ValueError("a file needs at least one splat")
     turn = torch.eye(4).to(gaussians.means)
     turn[:3, :3] = y_up(up)
-    turned = gaussians.transformed(turn)
+    turned = replace(gaussians, quaternions=unit_quaternions(gaussians.quaternions)).transformed(turn)
     means, scales, quaternions, opacities, features = arrays(turned)
     file = Gltf(SPLATTING)
-    colours = np.round(np.column_stack([features, opacities]).clip(0, 1) * 255).astype("u1")
     attributes = {
         "POSITION": file.attribute(means, limits=True),
-        "COLOR_0": file.attribute(colours),
+        "COLOR_0": file.attribute(_vertex_colours(features, opacities)),
         f"{SPLATTING}:ROTATION": file.attribute(np.roll(quaternions, -1, axis=-1)),
         f"{SPLATTING}:SCALE": file.attribute(scales),
         f"{SPLATTING}:OPACITY": file.attribute(opacities),
@@ -86,6 +85,12 @@ def write_splat_glb(path: Path, gaussians: Gaussians, up: Float[Tensor, "3"], *,
     kind = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
     primitive = {"attributes": attributes, "mode": POINTS, "extensions": {SPLATTING: kind}}
     file.save(path, primitive, _node(up, origin))
+
+
+def _vertex_colours(srgb: Float[np.ndarray, "n 3"], opacities: Float[np.ndarray, " n"]) -> UInt16[np.ndarray, "n 4"]:
+    """sRGB and opacities, clipped to [0, 1], as the linear colours of glTF."""
+    rgba = np.column_stack([linear_of(srgb.astype(np.float64).clip(0, 1)), opacities])
+    return np.round(rgba.clip(0, 1) * 65535).astype("<u2")
 
 
 def _node(up: Float[Tensor, "3"], origin: Origin) -> dict[str, object]:

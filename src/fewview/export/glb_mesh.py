@@ -13,6 +13,7 @@ from fewview.errors import InputError
 from fewview.export.glb import y_up
 from fewview.export.gltf_splats import GltfFile
 from fewview.export.mesh import Mesh, TexturedMesh
+from fewview.export.srgb import srgb_of
 
 
 def read_mesh(path: Path) -> Mesh | TexturedMesh | None:
@@ -37,8 +38,7 @@ def read_mesh(path: Path) -> Mesh | TexturedMesh | None:
         return TexturedMesh(vertices, faces, column(attributes, "TEXCOORD_0"), _picture(file))
     if "COLOR_0" not in attributes:
         return None
-    linear = column(attributes, "COLOR_0").astype(np.float64)[:, :3]
-    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    srgb = srgb_of(column(attributes, "COLOR_0").astype(np.float64)[:, :3])
     return Mesh(vertices, faces, np.round(srgb.clip(0, 1) * 255).astype(np.uint8))
 
 

@@ -7,23 +7,25 @@ away, as that of a world in map coordinates does, becomes the origin.
 import base64
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from fewview.data.fields import field, parse_json
+from fewview.data.fields import field, parse_json, shown
 from fewview.data.images import path_inside
 from fewview.errors import InputError
 from fewview.export.gltf import COMPONENTS, TYPES
 from fewview.export.ply import check_is_file, unit_quaternions, without_bad
-from fewview.geometry.harmonics import COUNTS, HIGHEST, SH_DC
+from fewview.export.srgb import srgb_of
+from fewview.geometry.harmonics import COUNTS, HIGHEST, SH_DC, turned
 from fewview.geometry.origin import Origin, origin_of, written
-from fewview.geometry.quaternions import rotations
+from fewview.geometry.quaternions import quaternions_of, rotations
 from fewview.geometry.transforms import scale_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
@@ -40,7 +42,10 @@ COLUMNS = {"means": "POSITION"} | {
         ("scales", "SCALE"), ("quaternions", "ROTATION"), ("opacities", "OPACITY"), ("features", "SH_DEGREE_0_COEF_0"),
     )
 }  # fmt: skip
-DISPLAY = "srgb_rec709_display"
+T = TypeVar("T")
+DISPLAY, LINEAR = "srgb_rec709_display", "lin_rec709_display"
+SLOPE_STEP = 1e-6  # of linear light
+ALIKE = 1e-3  # largest entry of R^T R - 1 of a node that scales alike along all axes
 Y_DOWN = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
 
 
@@ -56,13 +61,46 @@ def read_gltf_splats(path: Path) -> GaussianAsset:
     kept, notes = without_bad(Gaussians.cat(moved), path)
     if any(origin):
         notes = (*notes, f"coordinates count from {written(origin)} of the input's world")
-    return GaussianAsset(kept, notes=(*notes, *file.notes), origin=origin)
+    return GaussianAsset(kept, notes=(*notes, *dict.fromkeys(file.notes)), origin=origin)
 
 
 def _moved(part: Gaussians, matrix: Float64[Tensor, "4 4"], origin: Origin) -> Gaussians:
     near = matrix.clone()
     near[:3, 3] -= torch.tensor(origin, dtype=torch.float64)
-    return part if torch.equal(near, torch.eye(4, dtype=torch.float64)) else part.transformed(near.float())
+    if torch.equal(near, torch.eye(4, dtype=torch.float64)):
+        return part
+    turn = near[:3, :3] / scale_of(near)
+    if torch.allclose(turn.T @ turn, torch.eye(3, dtype=torch.float64), atol=ALIKE):
+        return part.transformed(near.float())
+    return _stretched(part, near)
+
+
+def _stretched(part: Gaussians, matrix: Float64[Tensor, "4 4"]) -> Gaussians:
+    """Splats that a node does not scale alike along all axes: those whose covariance is M C C^T M^T.
+
+    Harmonics turn with the rotation of M.
+    """
+    shapes = matrix[:3, :3] @ (rotations(part.quaternions) * part.scales[:, None]).double()
+    fine = shapes.isfinite().all(-1).all(-1)
+    axes, scales, _ = torch.linalg.svd(torch.where(fine[:, None, None], shapes, 0.0))
+    axes[:, :, 2] *= torch.linalg.det(axes)[:, None]
+    u, _, v = torch.linalg.svd(matrix[:3, :3])
+    means = part.means.double() @ matrix[:3, :3].T + matrix[:3, 3]
+    return replace(
+        part,
+        means=torch.where(fine[:, None], means, torch.nan).float(),
+        scales=scales.float(),
+        quaternions=quaternions_of(axes).float(),
+        harmonics=None if part.harmonics is None else turned(part.harmonics, (u @ v).float()),
+    )
+
+
+def _displayed(part: Gaussians) -> Gaussians:
+    """Splats of linear colours in sRGB: those of degree 0 exactly, and harmonics by the slope of the curve there."""
+    linear = part.features.double().numpy().clip(0)
+    slope = (srgb_of(linear + SLOPE_STEP) - srgb_of(linear)) / SLOPE_STEP
+    harmonics = None if part.harmonics is None else part.harmonics * torch.from_numpy(slope)[:, None].float()
+    return replace(part, features=torch.from_numpy(srgb_of(linear)).float(), harmonics=harmonics)
 
 
 def _opened(path: Path) -> tuple[Any, bytes | None]:
@@ -106,25 +144,30 @@ class GltfFile:
             raise InputError(f"{self.path}: number {number} of its {kind} is no object; export it again.")
         return listed[number]
 
+    def perhaps(self, data: Any, key: str, default: T) -> T:
+        """data[key], which may lack, of the type of what stands for it then."""
+        lacks = isinstance(data, dict) and key not in data
+        return default if lacks else field(data, key, type(default), where=str(self.path))
+
     def primitives(self) -> Iterator[tuple[dict[str, Any], Float64[Tensor, "4 4"]]]:
         """Those of splats, with world_from_node."""
         scene = self.entry("scenes", self.tree.get("scene", 0) if isinstance(self.tree, dict) else 0)
-        waiting = [(number, torch.diag(Y_DOWN)) for number in scene.get("nodes", [])]
+        waiting = [(number, torch.diag(Y_DOWN)) for number in self.perhaps(scene, "nodes", [])]
         for _ in range(MOST_NODES):
             if not waiting:
                 return
             number, above = waiting.pop(0)
             node = self.entry("nodes", number)
             matrix = above @ self.matrix(node)
-            waiting += [(child, matrix) for child in node.get("children", [])]
-            if "mesh" in node:
-                for primitive in self.entry("meshes", node["mesh"]).get("primitives", []):
-                    if SPLATTING in primitive.get("extensions", {}):
-                        yield primitive, matrix
+            waiting += [(child, matrix) for child in self.perhaps(node, "children", [])]
+            mesh = self.entry("meshes", node["mesh"]) if "mesh" in node else {}
+            for primitive in self.perhaps(mesh, "primitives", []):
+                if SPLATTING in self.perhaps(primitive, "extensions", {}):
+                    yield primitive, matrix
         raise InputError(f"{self.path} has more than {MOST_NODES} nodes, or a circle of them; export it again.")
 
     def matrix(self, node: dict[str, Any]) -> Float64[Tensor, "4 4"]:
-        """parent_from_node; InputError unless it moves, turns and scales alike along all axes."""
+        """parent_from_node; InputError where it mirrors, or is none."""
         numbers = lambda key, default: torch.tensor(node.get(key, default), dtype=torch.float64)
         try:
             if "matrix" in node:
@@ -138,26 +181,28 @@ class GltfFile:
             raise InputError(
                 f"{self.path} has a node whose transform is no list of numbers; export it again."
             ) from None
-        size = float(scale_of(found))
-        turn = found[:3, :3] / max(size, 1e-30)
-        alike = torch.allclose(turn.T @ turn, torch.eye(3, dtype=torch.float64), atol=1e-3) and torch.det(turn) > 0
-        if not bool(found.isfinite().all()) or not alike:
-            raise InputError(f"{self.path} has a node that shears or mirrors its splats; apply its transform first.")
+        if not bool(found.isfinite().all()) or not float(torch.det(found[:3, :3])) > 0:
+            raise InputError(f"{self.path} has a node that mirrors or flattens its splats; apply its transform first.")
         return found
 
     def splats(self, primitive: dict[str, Any]) -> Gaussians:
         """The splats of one primitive, before its node moves them."""
-        extension = primitive["extensions"][SPLATTING]
-        inner = extension.get("extensions", {}) if isinstance(extension, dict) else {}
+        extension = self.perhaps(primitive["extensions"], SPLATTING, {})
+        inner = self.perhaps(extension, "extensions", {})
         packed = next((name for name in PACKED if name in inner or name in primitive["extensions"]), None)
         if packed is not None:
             raise InputError(f"{self.path} has splats packed by {packed}, which is not read; save them unpacked.")
-        if isinstance(extension, dict) and extension.get("colorSpace", DISPLAY) != DISPLAY:
-            self.notes = (f"colours are of {extension['colorSpace']} and taken as sRGB",)
+        space = extension.get("colorSpace", DISPLAY)
+        if space != DISPLAY:
+            done = "turned to" if space == LINEAR else "taken as"
+            self.notes = (*self.notes, f"colours are of {shown(space)} and {done} sRGB")
         listed = field(primitive, "attributes", dict, where=f"{self.path}: its splats")
         column = {}
         for name, attribute in COLUMNS.items():
-            column[name] = torch.from_numpy(self.accessor(field(listed, attribute, int, where=str(self.path))))
+            values = self.accessor(field(listed, attribute, int, where=str(self.path)))
+            if values.shape[1] != {"quaternions": 4, "opacities": 1}.get(name, 3):
+                raise InputError(f"{self.path} has splats with attributes of other types; export it again.")
+            column[name] = torch.from_numpy(values)
         if len({len(values) for values in column.values()}) > 1:
             raise InputError(f"{self.path} has attributes of different lengths; export it again.")
         names = [f"{SPLATTING}:SH_DEGREE_{n}_COEF_{i}" for n in range(1, HIGHEST + 1) for i in range(2 * n + 1)]
@@ -165,11 +210,15 @@ class GltfFile:
         degree = max(n for n, count in enumerate(COUNTS) if count <= len(rest))
         try:
             quaternions = unit_quaternions(column["quaternions"][:, [3, 0, 1, 2]])
-            opacities = column["opacities"].reshape(len(quaternions)).clamp(0, 1)
-            means, scales, coefficients = (column[name].reshape(-1, 3) for name in ("means", "scales", "features"))
-            found = [torch.from_numpy(self.accessor(field(listed, name, int, where=str(self.path)))) for name in rest]
-            harmonics = torch.stack(found[: COUNTS[degree]], 1).reshape(len(means), -1, 3) if degree else None
-            return Gaussians(means, scales.abs(), quaternions, opacities, coefficients * SH_DC + 0.5, harmonics)
+            opacities = column["opacities"][:, 0].clamp(0, 1)
+            means, scales, coefficients = (column[name] for name in ("means", "scales", "features"))
+            columns = [torch.from_numpy(self.accessor(field(listed, name, int, where=str(self.path)))) for name in rest]
+            harmonics = torch.stack(columns[: COUNTS[degree]], 1).reshape(len(means), -1, 3) if degree else None
+            if bool((scales < 0).any()):
+                scales = scales.exp()
+                self.notes = (*self.notes, "some scales are negative, so all are logarithms (the extension's draft)")
+            found = Gaussians(means, scales, quaternions, opacities, coefficients * SH_DC + 0.5, harmonics)
+            return _displayed(found) if space == LINEAR else found
         except (RuntimeError, IndexError):
             raise InputError(f"{self.path} has splats with attributes of other types; export it again.") from None
 

@@ -1,14 +1,16 @@
 """The elements of a PLY file as tables, read with NumPy: ASCII, little and big endian."""
 
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice, takewhile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-HEADER_BYTES = 2**16
+HEADER_BYTES = 2**20  # of headers with long comments
 KEPT = ("chunk", "vertex", "sh")  # elements that splats and points are in
 MOST_ROWS, MOST_TEXT = 50_000_000, 2**30  # bytes
 FORMATS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -22,12 +24,16 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Element:
-    """So many rows of named numbers; `listed` where some are lists, whose rows differ in length."""
+    """So many rows of named numbers, in order; a list has the type of its length before that of its numbers."""
 
     name: str
     count: int
-    columns: tuple[tuple[str, str], ...]  # names and NumPy types
-    listed: bool
+    columns: tuple[tuple[str, ...], ...]  # names and NumPy types
+
+    @property
+    def listed(self) -> bool:
+        """Whether some are lists, whose rows differ in length."""
+        return any(len(column) > 2 for column in self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,25 +59,27 @@ def read_tables(path: Path) -> PlyTables:
             raise ValueError("it has no PLY header")
         lines = head[: end.start()].decode("utf-8", "replace").split("\n")
         order, elements = _parsed(lines)
-        plain = _without_lists(elements)
-        kinds = [np.dtype([(name, order + kind) for name, kind in each.columns]) for each in plain]
+        wanted = _wanted(elements)
         ascii_format = order == FORMATS["ascii"]
-        widths = [len(each.columns) if ascii_format else kind.itemsize for each, kind in zip(plain, kinds)]
-        least = sum(each.count * width for each, width in zip(plain, widths))
+        least = sum(each.count * _least(each, ascii_format) for each in wanted)
         if end.end() + least > size:
             raise ValueError("it ends before the values that its header announces")
-        if any(each.count > MOST_ROWS for each in plain) or (ascii_format and size > MOST_TEXT):
+        if any(each.count > MOST_ROWS for each in wanted) or (ascii_format and size > MOST_TEXT):
             raise ValueError(f"it has more than {MOST_ROWS} vertices, or {MOST_TEXT >> 20} MiB of text")
         file.seek(end.end())
         rows = iter(file.read().decode("ascii").splitlines()) if ascii_format else iter(())
         tables = {}
-        for each, kind in zip(plain, kinds):
+        for each in wanted:
+            if each.listed:
+                _pass_over(file, rows, each, order=None if ascii_format else order)
+                continue
+            kind = np.dtype([(name, order + kind) for name, kind in each.columns])
             if ascii_format:
                 tables[each.name] = _from_text(list(islice(rows, each.count)), each, kind)
             else:
                 tables[each.name] = np.frombuffer(file.read(each.count * kind.itemsize), kind)
-    if any(len(tables[each.name]) < each.count for each in plain):
-        raise ValueError("it ends before the values that its header announces")
+            if len(tables[each.name]) < each.count:
+                raise ValueError("it ends before the values that its header announces")
     comments = tuple(line.strip().partition(" ")[2].strip() for line in lines if line.startswith("comment"))
     return PlyTables(tables, tuple(each.name for each in elements), comments)
 
@@ -84,14 +92,11 @@ def _parsed(lines: Sequence[str]) -> tuple[str, list[Element]]:
             case ["format", name, _] if name in FORMATS:
                 order = FORMATS[name]
             case ["element", name, count] if count.isdecimal():
-                elements.append(Element(name, int(count), (), False))
-            case ["property", "list", length, kind, _] if elements and {length, kind} <= TYPES.keys():
-                last = elements[-1]
-                elements[-1] = Element(last.name, last.count, last.columns, True)
+                elements.append(Element(name, int(count), ()))
+            case ["property", "list", length, kind, name] if elements and {length, kind} <= TYPES.keys():
+                elements[-1] = _with(elements[-1], (name, TYPES[length], TYPES[kind]))
             case ["property", kind, name] if elements and kind in TYPES:
-                last = elements[-1]
-                columns = (*last.columns, (name, TYPES[kind]))
-                elements[-1] = Element(last.name, last.count, columns, last.listed)
+                elements[-1] = _with(elements[-1], (name, TYPES[kind]))
             case [] | ["comment" | "obj_info", *_]:
                 pass
             case _:
@@ -101,20 +106,48 @@ def _parsed(lines: Sequence[str]) -> tuple[str, list[Element]]:
     return order, elements
 
 
-def _without_lists(elements: Sequence[Element]) -> list[Element]:
-    """The elements to the last that is kept; none of them may have lists, whose length only reading tells."""
+def _with(element: Element, column: tuple[str, ...]) -> Element:
+    return replace(element, columns=(*element.columns, column))
+
+
+def _wanted(elements: Sequence[Element]) -> list[Element]:
+    """The elements to the last that is kept; none that is kept may have lists, whose length only reading tells."""
     if "vertex" not in [each.name for each in elements]:
         raise ValueError("it has no vertices")
-    plain = list(takewhile(lambda each: not each.listed, elements))
-    while plain and plain[-1].name not in KEPT:
-        plain.pop()
-    if "vertex" not in [each.name for each in plain]:
-        raise ValueError("it has lists among or before its vertices")
-    if any(len(dict(each.columns)) < len(each.columns) for each in plain):
+    wanted = list(elements)
+    while wanted[-1].name not in KEPT or (wanted[-1].listed and wanted[-1].name != "vertex"):
+        wanted.pop()
+    if any(each.listed for each in wanted if each.name == "vertex"):
+        raise ValueError("it has lists among its vertices")
+    if any(len({column[0] for column in each.columns}) < len(each.columns) for each in wanted):
         raise ValueError("its header names a property twice")
-    if len({each.name for each in plain}) < len(plain):
+    if len({each.name for each in wanted}) < len(wanted):
         raise ValueError("its header names an element twice")
-    return plain
+    return wanted
+
+
+def _least(element: Element, text: bool) -> int:
+    """The bytes that a row takes at least."""
+    return sum(1 if text else np.dtype(column[1]).itemsize for column in element.columns)
+
+
+def _pass_over(file: BinaryIO, rows: Iterator[str], element: Element, *, order: str | None) -> None:
+    """Leave out an element of lists before one that is kept; of text (`order` None) it is so many lines."""
+    if order is None:
+        if len(list(islice(rows, element.count))) < element.count:
+            raise ValueError("it ends before the values that its header announces")
+        return
+    for _ in range(element.count):
+        for _, first, *rest in element.columns:
+            one = np.dtype(order + first)
+            head = file.read(one.itemsize)
+            if len(head) < one.itemsize:
+                raise ValueError("it ends before the values that its header announces")
+            if rest:
+                length = int(np.frombuffer(head, one)[0])
+                if length < 0 or length > MOST_ROWS:
+                    raise ValueError(f"it has a list of {length} numbers")
+                file.seek(length * np.dtype(rest[0]).itemsize, os.SEEK_CUR)
 
 
 def _from_text(lines: Sequence[str], element: Element, kinds: np.dtype) -> np.ndarray:
@@ -124,5 +157,14 @@ def _from_text(lines: Sequence[str], element: Element, kinds: np.dtype) -> np.nd
         raise ValueError("its rows are not as its header announces")
     table = np.empty(element.count, kinds)
     for i, (name, _) in enumerate(element.columns):
-        table[name] = np.array([row[i] for row in rows], np.float64)
+        table[name] = _numbers([row[i] for row in rows])
     return table
+
+
+def _numbers(words: Sequence[str]) -> np.ndarray:
+    """Numbers in text; Windows' words for what is none (-nan(ind), 1.#INF) are read too."""
+    try:
+        return np.array(words, np.float64)
+    except ValueError:
+        plain = [re.sub(r"(?i)^([-+]?)(?:nan\(.*\)|1\.#(?:ind|qnan|snan)\w*)$", r"\1nan", word) for word in words]
+        return np.array([re.sub(r"(?i)^([-+]?)1\.#inf\w*$", r"\1inf", word) for word in plain], np.float64)

@@ -5,6 +5,7 @@ from pathlib import Path
 from fewview.errors import InputError
 from fewview.export.compressed_ply import is_compressed, read_compressed_ply
 from fewview.export.gltf_splats import read_gltf_splats
+from fewview.export.ksplat import read_ksplat
 from fewview.export.ply import read_ply
 from fewview.export.sog import read_sog
 from fewview.export.splat import read_splat
@@ -19,10 +20,11 @@ READERS = {
     ".spz": read_spz,
     ".sog": read_sog,
     ".splat": read_splat,
+    ".ksplat": read_ksplat,
     ".glb": read_gltf_splats,
     ".gltf": read_gltf_splats,
 }
-UNREAD = (".ksplat", ".lcc", ".lcc2", ".rad", ".meta.json")  # that another tool converts
+UNREAD = (".lcc", ".lcc2", ".rad", ".meta.json")  # that another tool converts
 
 
 def load_scene(path: Path, spz_axes: str | None = None) -> GaussianAsset:

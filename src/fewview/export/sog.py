@@ -9,6 +9,7 @@ splat-transform and GaussForge have them, though the page says right, up, back.
 
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image
 
 from fewview.checkpoint import atomic_path
 from fewview.data.fields import array, field, parse_json
+from fewview.data.images import DECODING_ERRORS
 from fewview.errors import InputError
 from fewview.export.ply import arrays, check_is_file, harmonics_array, without_bad
 from fewview.export.quantised import CODES, codebook, spatial_order, with_largest, without_largest
@@ -83,7 +85,7 @@ def read_sog(path: Path) -> GaussianAsset:
     try:
         with zipfile.ZipFile(path) as bundle:
             return _read(path, bundle)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *DECODING_ERRORS) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not a whole SOG file ({error}); export it again.") from None
@@ -192,7 +194,11 @@ def _pictures(
 
 def _pixels(path: Path, bundle: zipfile.ZipFile, name: object, *, count: int) -> UInt8[np.ndarray, "n 4"]:
     """The first `count` pixels of a picture, which is not much larger."""
-    with Image.open(io.BytesIO(_member(path, bundle, name))) as picture:
+    data = _member(path, bundle, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+        picture = Image.open(io.BytesIO(data))
+    with picture:
         width, height = picture.size
         if not count <= width * height <= max(4 * count, 2**16):
             raise InputError(f"{path}: {name} is {width} x {height} pixels for {count}; export it again.")

@@ -14,18 +14,22 @@ Origin = tuple[float, float, float]
 """What is added to coordinates to get those of the input's world, which has them in float64."""
 
 NO_ORIGIN: Origin = (0.0, 0.0, 0.0)
+MOST_SORTED = 100_000  # that a quantile between two points is taken of; of more it makes no difference
 FAR_OFF = 100.0  # times the spread of the points: farther from the origin, float32 loses what is between them
 
 
 def origin_of(points: Float[Tensor, "n 3"]) -> Origin:
     """Zero for points (float64) that float32 holds; else about their middle, a number of powers of two near the spread.
 
-    So float64 adds and subtracts it without rounding.
+    So float64 adds and subtracts it without rounding. Middle and spread are medians: a point that was left at zero, or
+    flew off, does not decide where the others are.
     """
     if not len(points):
         return NO_ORIGIN
-    middle = points.mean(0)
-    spread, away = float((points - middle).norm(dim=-1).max()), float(middle.norm())
+    middle = points.quantile(0.5, dim=0) if len(points) <= MOST_SORTED else points.median(0).values
+    distances = (points - middle).norm(dim=-1)
+    spread, away = float(distances.median()), float(middle.norm())
+    spread = spread if spread > 0 else float(distances.max())
     if not away > FAR_OFF * spread > 0:
         return NO_ORIGIN
     step = 2.0 ** math.floor(math.log2(spread))
