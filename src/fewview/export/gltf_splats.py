@@ -109,14 +109,16 @@ class GltfFile:
     def primitives(self) -> Iterator[tuple[dict[str, Any], Float64[Tensor, "4 4"]]]:
         """Those of splats, with world_from_node."""
         scene = self.entry("scenes", self.tree.get("scene", 0) if isinstance(self.tree, dict) else 0)
-        waiting = [(number, torch.diag(Y_DOWN)) for number in scene.get("nodes", [])]
+        waiting = [(number, torch.diag(Y_DOWN), ()) for number in scene.get("nodes", [])]
         for _ in range(MOST_NODES):
             if not waiting:
                 return
-            number, above = waiting.pop(0)
+            number, above, line = waiting.pop(0)
             node = self.entry("nodes", number)
+            if number in line:
+                break
             matrix = above @ self.matrix(node)
-            waiting += [(child, matrix) for child in node.get("children", [])]
+            waiting += [(child, matrix, (*line, number)) for child in node.get("children", [])]
             if "mesh" in node:
                 for primitive in self.entry("meshes", node["mesh"]).get("primitives", []):
                     if SPLATTING in primitive.get("extensions", {}):
