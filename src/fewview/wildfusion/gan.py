@@ -4,7 +4,7 @@ It shares decoder, field, super-resolution, discriminators and cameras with Wild
 encoder and diffusion stands a mapping of noise to what the decoder takes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -61,7 +61,7 @@ class PlaneGAN(PlaneModel):
         self.last = Modulated(config.widths[-1], c.latents, config.style, groups=c.groups)
         if FIRST * 2 ** (len(config.widths) - 1) != c.cells:
             raise ValueError(f"{len(config.widths)} levels from {FIRST} cells do not give {c.cells}")
-        self.add_renderer(c)
+        self.add_renderer(replace(c, chroma_scale=0.0))  # there is no photo whose chroma it could take
 
     def planes(
         self, noise: Float[Tensor, "b n"], labels: Int[Tensor, " b"]
