@@ -84,6 +84,10 @@ def test_the_package_imports_its_names_when_asked():
     fresh_python(code)
 
 
+def test_type_checkers_are_told_that_the_package_has_types():
+    assert Path(console.__file__).parents[1].joinpath("py.typed").exists()
+
+
 def test_public_names_exist_and_are_few():
     import fewview as package
 

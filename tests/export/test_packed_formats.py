@@ -21,7 +21,7 @@ from viewer.scenes import ball
 from fewview.errors import InputError
 from fewview.export.compressed_ply import is_compressed, write_compressed_ply
 from fewview.export.glb import write_splat_glb
-from fewview.export.gltf_splats import read_gltf_splats
+from fewview.export.gltf_splats import GltfFile, read_gltf_splats
 from fewview.export.ply import write_ply
 from fewview.export.quantised import codebook, spatial_order, with_largest, without_largest
 from fewview.export.scenes import load_scene
@@ -207,6 +207,14 @@ def test_damaged_gltf_is_refused_in_a_sentence(tmp_path, words):
     path = gltf(tmp_path / "x.gltf", WRONG[words])
     with pytest.raises(InputError, match=words if words != "leads out" else r"x\.gltf|x\.bin"):
         load_scene(path)
+
+
+def test_a_circle_of_nodes_is_refused_where_it_closes(tmp_path, monkeypatch):
+    asked, matrix = [], GltfFile.matrix
+    monkeypatch.setattr(GltfFile, "matrix", lambda file, node: asked.append(node) or matrix(file, node))
+    with pytest.raises(InputError, match="circle"):
+        load_scene(gltf(tmp_path / "x.gltf", WRONG["a circle"]))
+    assert len(asked) == 1
 
 
 def sog(path: Path, change) -> Path:

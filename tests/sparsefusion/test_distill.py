@@ -33,6 +33,7 @@ ASSET = FieldAssetConfig(
     volume=VolumeConfig(steps=128),
     occupancy=OccupancyConfig(resolution=32),
 )
+COARSE = dataclasses.replace(ASSET, volume=VolumeConfig(steps=48))  # for tests of many steps
 CONFIG = DistillConfig(
     asset=ASSET,
     steps=330,
@@ -96,9 +97,10 @@ def test_the_oracle_is_a_prior():
 
 @pytest.mark.parametrize("space", ["pixel", pytest.param("latent", marks=pytest.mark.slow)])
 def test_distilling_an_oracle_from_one_photo_gives_its_scene(space):
-    asset = distill(Oracle(), evidence(), dataclasses.replace(CONFIG, space=space), generator=seeded())
+    config = dataclasses.replace(CONFIG, space=space, steps=200, asset=COARSE)
+    asset = distill(Oracle(), evidence(), config, generator=seeded())
     unseen = ring(torch.tensor([0.5, 2.0, 3.5, 5.0]), height=1.0)
-    assert psnr(asset.render(unseen).image, ball(unseen).images).mean() > 28
+    assert psnr(asset.render(unseen).image, ball(unseen).images).mean() > 25
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():

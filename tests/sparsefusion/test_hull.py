@@ -2,7 +2,7 @@ import dataclasses
 import math
 
 import torch
-from sparsefusion.test_distill import ASSET, CONFIG, SIZE, Oracle, ball, evidence, ring, run, seeded
+from sparsefusion.test_distill import ASSET, COARSE, CONFIG, SIZE, Oracle, ball, evidence, ring, run, seeded
 
 from fewview.render.occupancy import Occupancy, OccupancyConfig
 from fewview.sparsefusion.distill import Evidence, _Run
@@ -51,7 +51,7 @@ def test_a_black_half_of_the_ball_is_not_carved_by_imagined_views():
 
 def test_distilling_grows_the_black_half_that_photos_and_prior_show():
     photos, queries = ball(ring(torch.tensor([0.0, 1.5]))), ring(torch.arange(8) * math.pi / 4)
-    config = dataclasses.replace(CONFIG, steps=160, occupancy_every=4)
+    config = dataclasses.replace(CONFIG, steps=160, occupancy_every=4, asset=COARSE)
     one = _Run(Oracle(), Evidence(photos, photos, queries, black_below(ball(queries))), config, seeded(), None)
     while one.step < config.steps:
         one.advance()

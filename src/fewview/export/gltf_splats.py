@@ -152,14 +152,16 @@ class GltfFile:
     def primitives(self) -> Iterator[tuple[dict[str, Any], Float64[Tensor, "4 4"]]]:
         """Those of splats, with world_from_node."""
         scene = self.entry("scenes", self.tree.get("scene", 0) if isinstance(self.tree, dict) else 0)
-        waiting = [(number, torch.diag(Y_DOWN)) for number in self.perhaps(scene, "nodes", [])]
+        waiting = [(number, torch.diag(Y_DOWN), ()) for number in self.perhaps(scene, "nodes", [])]
         for _ in range(MOST_NODES):
             if not waiting:
                 return
-            number, above = waiting.pop(0)
+            number, above, line = waiting.pop(0)
             node = self.entry("nodes", number)
+            if number in line:
+                break
             matrix = above @ self.matrix(node)
-            waiting += [(child, matrix) for child in self.perhaps(node, "children", [])]
+            waiting += [(child, matrix, (*line, number)) for child in self.perhaps(node, "children", [])]
             mesh = self.entry("meshes", node["mesh"]) if "mesh" in node else {}
             for primitive in self.perhaps(mesh, "primitives", []):
                 if SPLATTING in self.perhaps(primitive, "extensions", {}):
