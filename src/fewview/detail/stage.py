@@ -50,9 +50,9 @@ class DetailConfig:
     sh_degree: int = 0  # of harmonics, 0 to 3; what a higher one does: docs/design.md
     harmonic_share: float = 0.05  # of the features' rate, for harmonics; arXiv 2308.04079's release: 1/20
     colour_rate: float = 0.0  # of the photos' own affine colour transforms; 0 takes the photos as they are
-    colour_weight: float = 0.1  # of the squares of their difference from the identity
+    colour_weight: float = 0.01  # of the squares of their difference from the identity
     pose_rate: float = 0.0  # of turns (radians) and shifts (distances) of the photos' cameras; 0 trusts them
-    pose_weight: float = 10.0  # of the squares of these
+    pose_weight: float = 0.1  # of the squares of these
     final_rate: float = 0.05  # rates decay exponentially to this fraction
 
     @staticmethod
