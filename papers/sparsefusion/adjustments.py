@@ -2,9 +2,9 @@
 
     python papers/sparsefusion/adjustments.py data/objects/cup/0001_cup ... -o results/real/adjustments.jsonl
 
-Scenes are given as renders of objects (`fewview data build`), spoilt as a capture would be (`fewview.data.captured`),
-or as captures, which are taken as they are (`--spoilt none`). Of the photos at most `--count` are fitted, spread evenly,
-and up to eight of the others are judged: of renders against their truth, of captures as they are.
+Scenes are renders of objects (`fewview data build`), spoilt as a capture would be (`fewview.data.captured`), or
+captures, which are taken as they are (`--spoilt none`). Of the photos at most `--count` are fitted, spread evenly, and
+up to eight of the others are judged: of renders against their truth, of captures as they are.
 """
 
 import argparse
