@@ -8,6 +8,8 @@ VENV ?= .venv
 INPUT ?=
 BASE ?= HEAD
 OUT ?= out/demo
+OBJECTS ?=
+ROOMS ?=
 TORCH_VERSION ?= 2.13.0
 TORCH_INDEX ?=
 
@@ -18,7 +20,7 @@ TORCH ?= torch==$(TORCH_VERSION)$(if $(NVIDIA),,$(if $(LINUX_PC),+cpu))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test quick fmt lint types check docs bench install install-dev clean
+.PHONY: help demo test quick fmt lint types check docs bench gpu-kit install install-dev clean
 
 help:
 	@echo "make demo [INPUT=folder] [OUT=out/demo]   reconstruct the bundled photos, or your own"
@@ -28,6 +30,7 @@ help:
 	@echo "make lint                                 ruff, import-linter, pyright"
 	@echo "make docs                                 the pages and the reference as a site, in site/"
 	@echo "make bench                                the CPU kernels beside their PyTorch twins"
+	@echo "make gpu-kit OBJECTS=.. [ROOMS=..]         data and weights for some minutes of a GPU, packed, and a rehearsal"
 	@echo "make install / make install-dev           set up $(VENV) only"
 
 demo: install
@@ -49,6 +52,11 @@ lint: check types
 types: install-dev
 	@if $(BIN)/pyright --version > /dev/null 2>&1; then $(BIN)/pyright --pythonpath $(BIN)/python; \
 	  else echo "pyright could not start (it fetches itself by npm): types are not checked"; fi
+
+gpu-kit: install
+	$(BIN)/python papers/kit/pack.py -o kit $(if $(OBJECTS),--objects "$(OBJECTS)") $(if $(ROOMS),--rooms "$(ROOMS)")
+	for family in $(if $(OBJECTS),sparsefusion wildfusion) $(if $(ROOMS),ggs); do \
+	  $(BIN)/python papers/kit/run.py kit/$$family -o out/kit/$$family --minutes 0.33 --batch 2 --device cpu || exit 1; done
 
 docs: install
 	@$(PIP) -e ".[docs]"

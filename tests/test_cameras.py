@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from fewview.cameras import Cameras, Rays, pixel_centres
-from fewview.geometry.epipolar import ray_points
 from fewview.geometry.transforms import apply, axis_angle, normalise, similarity
 
 HEIGHT, WIDTH = 6, 8
@@ -32,9 +31,8 @@ def close(a: torch.Tensor, b: torch.Tensor, atol: float = 1e-4) -> None:
 
 def test_points_on_a_pixels_ray_project_to_its_centre(cameras):
     rays = cameras.rays()
-    distance = torch.tensor([2.5])
     for i in range(4):
-        points = ray_points(rays.origins[i], rays.directions[i], distance).reshape(-1, 3)
+        points = (rays.origins[i] + 2.5 * rays.directions[i]).reshape(-1, 3)
         pixels, depth = cameras[i].project(points)
         close(pixels, pixel_centres(HEIGHT, WIDTH).reshape(-1, 2))
         close(depth, 2.5 * rays.directions[i].reshape(-1, 3) @ cameras.forward[i])

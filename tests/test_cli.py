@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,29 +10,9 @@ import worlds
 
 from fewview import cli
 from fewview.commands import console, reconstruct
+from fewview.commands.listing import HOME, command_class, purpose
 from fewview.errors import InputError
 from fewview.pipeline.photos import choose, within
-
-COMMANDS = (
-    "reconstruct",
-    "generate",
-    "interpolate",
-    "resample",
-    "render",
-    "export",
-    "evaluate",
-    "tables",
-    "train",
-    "data",
-    "inspect",
-    "view",
-    "demo",
-    "bench",
-    "batch",
-    "profile",
-    "licenses",
-    "import",
-)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +44,34 @@ def fresh_python(code: str) -> str:
     return out.stdout
 
 
-def test_help_answers_without_importing_torch():
-    code = "import sys, fewview.cli\ntry: fewview.cli.main(['--help'])\nexcept SystemExit: pass\n"
-    text = fresh_python(code + "print([m for m in ('torch', 'numpy', 'numba', 'PIL.Image') if m in sys.modules])")
-    assert text.endswith("[]\n")
-    assert all(f"• {name} " in text for name in COMMANDS)
+HEAVY = ("torch", "numpy", "numba", "PIL.Image")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["recontruct"], ["--seed", "1"]])
+def test_help_version_and_slips_are_answered_before_anything_large_is_imported(words):
+    code = f"import sys, fewview.cli\nfewview.cli.main({words})\n"
+    assert fresh_python(code + f"print([m for m in {(*HEAVY, 'tyro', 'rich')} if m in sys.modules])").endswith("[]\n")
+
+
+def test_the_help_of_commands_needs_no_torch():
+    """All classes at once, as for the completion of a shell."""
+    code = "import sys\nfrom fewview.commands.listing import any_command\nany_command()\n"
+    assert fresh_python(code + f"print([m for m in {HEAVY} if m in sys.modules])") == "[]\n"
+
+
+def test_the_help_quotes_what_the_classes_say(capsys):
+    assert fewview("--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in HOME:
+        first = " ".join((command_class(name).__doc__ or "").partition("\n\n")[0].split())
+        assert purpose(name) == first and f" {name} {first}" in text
+
+
+def test_a_shell_can_complete_every_command(capsys):
+    with suppress(SystemExit):
+        cli.main(["--tyro-print-completion", "bash"])
+    text = capsys.readouterr().out
+    assert all(name in text for name in HOME)
 
 
 def test_importing_the_package_has_loaded_pillows_core():
@@ -89,7 +93,7 @@ def test_public_names_exist_and_are_few():
         package.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), ("data", "build"), ("data", "inspect")])
+@pytest.mark.parametrize("command", [*((name,) for name in HOME), ("data", "build"), ("data", "inspect")])
 def test_every_command_and_option_has_a_line_of_help(command, capsys):
     assert fewview(*command, "--help") == 0
     text = capsys.readouterr().out

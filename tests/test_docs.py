@@ -21,6 +21,7 @@ from test_readme import PAGES, ROOT, blocks
 import fewview
 from fewview import cli
 from fewview.checkpoint import write_json
+from fewview.commands.listing import HOME
 from fewview.data.co3d import camera_from_pytorch3d
 from fewview.data.packed import load_packed
 from fewview.evaluation.objects.splits import Protocol
@@ -61,9 +62,7 @@ def parser_help(command: str) -> None:
 
 
 def commands() -> list[str]:
-    from test_cli import COMMANDS
-
-    return list(COMMANDS)
+    return list(HOME)
 
 
 def code(page: Path) -> list[str]:

@@ -4,6 +4,7 @@ The valid input beside each of them is read, so that a refusal is due to the dam
 """
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,7 @@ def run(reader: Reader, folder: Path) -> int:
 
 def refusal(error: InputError) -> int:
     """What the command line makes of it."""
-    from fewview.commands.console import ERR
-
-    ERR.print(f"fewview: {error}")
+    print(f"fewview: {error}", file=sys.stderr)
     return 2
 
 

@@ -21,11 +21,12 @@ MICRO = WildFusionConfig(
     layers=(1, 1),
     heads=2,
     groups=4,
+    chroma_scale=10.0,
     render=RenderConfig(channels=8, hidden=8, features=8, size=8, samples=12, width=8, blocks=1, factor=2),
 )
 PRIOR = LatentConfig(
     UNetConfig(
-        channels=2,
+        channels=4,
         dim=8,
         dim_mults=(1, 2),
         num_resnet_blocks=(1, 1),

@@ -115,6 +115,13 @@ def save_model(folder: Path, model: nn.Module, config: Any, *, half: bool = Fals
             save_tensors(temporary / name, shard)
 
 
+def class_of(folder: Path) -> str | None:
+    """The class of a model folder of ours, as its config.json says; None of any other folder."""
+    path = folder / "config.json"
+    header = read_json(path) if path.exists() else None
+    return header.get("class") if isinstance(header, dict) else None
+
+
 def load_model(folder: Path, cls: type[M], config_cls: type) -> M:
     """The model `cls(config)` of a folder, float32, in eval mode. Every tensor must be there, and no other."""
     header = read_json(folder / "config.json")

@@ -67,13 +67,14 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
     trainable = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
     optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, betas=config.betas, fused=True)
     ema = {name: tensor.detach().clone() for name, tensor in task.model.state_dict().items()}
-    step = _resume(directory, task.model, ema, optimiser, trainable)
+    state = _State(directory, task.model, ema, optimiser, trainable)
+    step = state.resume()
     start = time.monotonic()
     directory.mkdir(parents=True, exist_ok=True)
     while step < config.steps:
         task.model.train()
         losses = _one_step(task, inside, optimiser, config, step)
-        _average(ema, task.model, min(config.ema, (1 + step) / (10 + step)))
+        state.average(min(config.ema, (1 + step) / (10 + step)))
         step += 1
         late = config.minutes is not None and agreed(time.monotonic() - start > 60 * config.minutes)
         row: dict[str, Any] = {}
@@ -88,7 +89,7 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
             if progress:
                 progress(step, row)
         if step % config.save_every == 0 or step == config.steps or late:
-            _save(directory, step, task.model, ema, optimiser, trainable)
+            state.save(step)
         if late:
             break
     task.model.load_state_dict(ema)
@@ -123,15 +124,6 @@ def _one_step(
     return losses
 
 
-def _average(ema: dict[str, Tensor], model: nn.Module, decay: float) -> None:
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if tensor.is_floating_point():
-                ema[name].lerp_(tensor, 1 - decay)
-            else:
-                ema[name].copy_(tensor)
-
-
 def _validated(task: Task, inside: Spread, ema: dict[str, Tensor]) -> dict[str, float]:
     """The task's own numbers for the averaged weights; the model gets its weights back."""
     kept = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
@@ -142,52 +134,60 @@ def _validated(task: Task, inside: Spread, ema: dict[str, Tensor]) -> dict[str, 
     return {name: round(value, 5) for name, value in numbers.items()}
 
 
-def _save(
-    directory: Path,
-    step: int,
-    model: nn.Module,
-    ema: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    trainable: dict[str, Any],
-) -> None:
-    states = {}
-    for name, parameter in trainable.items():
-        for key, value in optimiser.state[parameter].items():
-            states[f"{name}/{key}"] = full(value)
-    weights, means = ({n: full(t.detach()) for n, t in tensors.items()} for tensors in (model.state_dict(), ema))
-    if not here().first:
-        return
-    with atomic_folder(directory / "checkpoints" / f"{step:08d}") as folder:
-        save_tensors(folder / "model.safetensors", weights)
-        save_tensors(folder / "ema.safetensors", means)
-        save_tensors(folder / "optimizer.safetensors", states)
-        write_json(folder / "state.json", {"step": step})
-    for old in sorted((directory / "checkpoints").glob("[0-9]*"))[:-2]:
-        shutil.rmtree(old)
+@dataclass(frozen=True, eq=False)
+class _State:
+    """What a run keeps: weights, their moving average, and the optimiser of the trainable ones, by their names."""
 
+    directory: Path
+    model: nn.Module
+    ema: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    trainable: dict[str, Any]
 
-def _resume(
-    directory: Path,
-    model: nn.Module,
-    ema: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    trainable: dict[str, Any],
-) -> int:
-    folder = last_checkpoint(directory)
-    if folder is None:
-        return 0
-    with kept_state(folder):
-        state = load_tensors(folder / "model.safetensors")
-        check_state(model, state, where=str(folder))
+    def average(self, decay: float) -> None:
+        """One step of the moving average."""
         with torch.no_grad():
-            for name, tensor in model.state_dict().items():
-                tensor.copy_(cut_as(state[name], tensor))
-        for name, tensor in load_tensors(folder / "ema.safetensors").items():
-            ema[name].copy_(cut_as(tensor, ema[name]))
-        for name, value in load_tensors(folder / "optimizer.safetensors").items():
-            parameter, key = name.rsplit("/", 1)
-            optimiser.state[trainable[parameter]][key] = cut_as(value.clone(), trainable[parameter])
-        return int(read_json(folder / "state.json")["step"])
+            for name, tensor in self.model.state_dict().items():
+                if tensor.is_floating_point():
+                    self.ema[name].lerp_(tensor, 1 - decay)
+                else:
+                    self.ema[name].copy_(tensor)
+
+    def save(self, step: int) -> None:
+        """A checkpoint, whole or not at all; the last two are kept."""
+        states = {}
+        for name, parameter in self.trainable.items():
+            for key, value in self.optimiser.state[parameter].items():
+                states[f"{name}/{key}"] = full(value)
+        held = (self.model.state_dict(), self.ema)
+        weights, means = ({n: full(t.detach()) for n, t in tensors.items()} for tensors in held)
+        if not here().first:
+            return
+        with atomic_folder(self.directory / "checkpoints" / f"{step:08d}") as folder:
+            save_tensors(folder / "model.safetensors", weights)
+            save_tensors(folder / "ema.safetensors", means)
+            save_tensors(folder / "optimizer.safetensors", states)
+            write_json(folder / "state.json", {"step": step})
+        for old in sorted((self.directory / "checkpoints").glob("[0-9]*"))[:-2]:
+            shutil.rmtree(old)
+
+    def resume(self) -> int:
+        """Takes over the last checkpoint, if there is one, and returns its step."""
+        folder = last_checkpoint(self.directory)
+        if folder is None:
+            return 0
+        with kept_state(folder):
+            state = load_tensors(folder / "model.safetensors")
+            check_state(self.model, state, where=str(folder))
+            with torch.no_grad():
+                for name, tensor in self.model.state_dict().items():
+                    tensor.copy_(cut_as(state[name], tensor))
+            for name, tensor in load_tensors(folder / "ema.safetensors").items():
+                self.ema[name].copy_(cut_as(tensor, self.ema[name]))
+            for name, value in load_tensors(folder / "optimizer.safetensors").items():
+                parameter, key = name.rsplit("/", 1)
+                self.optimiser.state[self.trainable[parameter]][key] = cut_as(value.clone(), self.trainable[parameter])
+            return int(read_json(folder / "state.json")["step"])
 
 
 def last_checkpoint(directory: Path) -> Path | None:

@@ -15,7 +15,6 @@ from fewview.diffusion.denoiser import (
     noisy,
     velocity,
     weight_min_snr,
-    weight_noise,
     weight_one,
     weight_p2,
 )
@@ -152,11 +151,6 @@ def test_sparsefusions_p2_weight_is_the_vp_noise_level():
 def test_p2_weight_at_equal_signal_and_noise():
     even = torch.zeros(2)
     assert weight_p2(even, gamma=2.0, k=3.0).tolist() == [1 / 16, 1 / 16]
-
-
-def test_the_distillation_weight_is_one_minus_alphabar():
-    t = torch.linspace(0, 0.999, 50, dtype=torch.float64)
-    torch.testing.assert_close(weight_noise(COSINE.logsnr(t)), 1 - COSINE.alpha(t) ** 2)
 
 
 def test_no_weight_is_one():

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from fewview.errors import InputError
-from fewview.evaluation.trunks import find_trunk, vgg_trunk
+from fewview.evaluation.trunks import inception_trunk, vgg_trunk
 from fewview.nn.inception import Inception
 from fewview.nn.lpips import Lpips
 
@@ -36,8 +36,8 @@ def test_inception_has_the_numbers_of_its_paper(inception):
 def test_inception_comes_from_a_file_and_gives_2048_features_of_any_size(inception, tmp_path):
     old = {k: v for k, v in _state(inception).items() if not k.endswith("num_batches_tracked")}
     save_file(old | {"AuxLogits.fc.bias": torch.zeros(2)}, tmp_path / "inception.safetensors")
-    trunk = find_trunk(tmp_path / "inception.safetensors")
-    assert trunk is not None and trunk.name == "Inception"
+    trunk = inception_trunk(tmp_path / "inception.safetensors")
+    assert trunk.name == "Inception"
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     features = trunk(images)
     assert features.shape == (1, 2048) and features.isfinite().all()
@@ -48,12 +48,12 @@ def test_inception_comes_from_a_file_and_gives_2048_features_of_any_size(incepti
 def test_another_network_is_refused(inception, tmp_path):
     save_file(_state(inception, 1000), tmp_path / "torchvision.safetensors")
     with pytest.raises(InputError, match="pytorch-fid"):
-        find_trunk(tmp_path / "torchvision.safetensors")
+        inception_trunk(tmp_path / "torchvision.safetensors")
     state = _state(inception)
     state.pop("Mixed_7b.branch1x1.conv.weight")
     save_file(state, tmp_path / "part.safetensors")
     with pytest.raises(InputError, match="lacks the tensor 'Mixed_7b"):
-        find_trunk(tmp_path / "part.safetensors")
+        inception_trunk(tmp_path / "part.safetensors")
 
 
 def test_vgg_features_are_means_over_space():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fewview.cameras import Cameras, pixel_centres
-from fewview.geometry.epipolar import inside_image, ray_points, sample_bilinear, sample_epipolar
+from fewview.geometry.epipolar import inside_image, sample_bilinear, sample_epipolar
 
 
 def test_pixel_centres_return_the_pixels(generator):
@@ -60,7 +60,8 @@ def test_the_projection_of_a_point_finds_its_colour_in_every_view():
     centers = torch.tensor([[0.0, 0, -4], [3.0, 1, -3]])
     cameras = Cameras.look_at(centers, torch.zeros(3), torch.tensor([0.0, -1, 0]), focal=40, height=32, width=48)
     rays = cameras[0].rays_at(torch.tensor([[24.0, 16.0], [20.0, 10.0]]))
-    points = ray_points(rays.origins, rays.directions, torch.tensor([[3.0, 4.0], [3.0, 5.0]]))
+    distances = torch.tensor([[3.0, 4.0], [3.0, 5.0]])
+    points = rays.origins[:, None] + distances[..., None] * rays.directions[:, None]
     pixels, depth = cameras.project(points.reshape(1, -1, 3))
     maps = (pixel_centres(8, 12) * 4).permute(2, 0, 1).expand(1, 2, 2, 8, 12)
     sampled, seen = sample_epipolar(maps, pixels[None], depth[None], height=32, width=48)

@@ -152,8 +152,8 @@ def test_a_stopped_run_goes_on_to_the_same_scene(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        method(refine=2).reconstruct(photos, path=path, progress=stop, directory=tmp_path)
-    again = method(refine=2).reconstruct(photos, path=path, directory=tmp_path)
+        method(refine=2).generate(photos, path, progress=stop, directory=tmp_path)
+    again = method(refine=2).generate(photos, path, directory=tmp_path).scene
     assert all(torch.equal(getattr(again.gaussians, n), t) for n, t in whole.gaussians.tensors().items())
 
 

@@ -89,7 +89,7 @@ def test_references_are_told_unscaled_beside_scaled_noisy_latents(generator):
 def test_a_denoiser_starts_from_a_folder_of_diffusers_and_trains_on(tmp_path):
     unet = saved(tmp_path / "svd")
     save_model(tmp_path / "codec", Autoencoder(MICRO.autoencoder), MICRO.autoencoder)
-    model = start(replace(MICRO, scene=True), autoencoder=tmp_path / "codec", backbone=tmp_path / "svd")
+    model = start(replace(MICRO, scene=True), autoencoder=tmp_path / "codec", init=tmp_path / "svd")
     assert isinstance(model.backbone, SVDUNet) and replace(model.config.backbone, checkpointing=False) == TINY
     theirs, ours = unet.state_dict(), model.backbone.unet.state_dict()
     same = [name for name in ours if name != "conv_in.weight"]

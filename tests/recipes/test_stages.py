@@ -1,16 +1,18 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 pytest.importorskip("moderngl")
 
 from test_cli import refused
 from worlds import smallest
 
-from fewview.checkpoint import load_tensors, read_json
+from fewview.checkpoint import load_model, load_tensors, read_json
 from fewview.errors import InputError
 from fewview.recipes.sparsefusion.stages import SIZES, STAGES, run_stage, schedule
 from fewview.sparsefusion.method import SparseFusionMethod
+from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.synthetic.objects.build import build, tiny_build
 from fewview.synthetic.opengl.rasterise import Rasteriser
 from fewview.training import TrainConfig, last_checkpoint
@@ -57,6 +59,19 @@ def test_each_run_says_what_it_was(runs):
     for stage in STAGES:
         description = read_json(runs / stage / "config.json")
         assert description["recipe"] == f"sparsefusion/{stage}" and description["training"]["steps"] == 1
+
+
+def test_a_model_is_trained_further_at_another_size(runs, data, tmp_path, monkeypatch):
+    """Its networks and weights are taken as they are; --init wants no autoencoder and no stage before."""
+    given = runs / "joint" / "model"
+    monkeypatch.setitem(SIZES, "small", lambda: replace(smallest(), size=2 * smallest().size))
+    still = replace(BRIEF, learning_rate=1e-12)
+    run_stage("joint", data, tmp_path, size="small", training=still, init=given)
+    before, after = (load_model(folder, VLDM, VLDMConfig) for folder in (given, tmp_path / "joint" / "model"))
+    assert after.config == replace(before.config, size=2 * before.config.size)
+    weights = dict(after.named_parameters())
+    for name, tensor in before.named_parameters():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-6, rtol=0)
 
 
 def test_a_run_that_is_complete_is_left_as_it_is(runs, data, monkeypatch):

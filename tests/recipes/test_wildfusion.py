@@ -106,7 +106,8 @@ def test_each_stage_leaves_a_model_that_loads(runs):
 
 def test_latents_of_the_training_photos_have_unit_variance(runs):
     kept = load_tensors(runs / "wildfusion-latent" / "latents.safetensors")
-    assert float(kept["latents"].float().std()) == pytest.approx(1, rel=0.05)
+    detail = kept["latents"][:, : wild_balls.MICRO.latents].float()
+    assert float(detail.std()) == pytest.approx(1, rel=0.05)
     assert len(kept["latents"]) == 2 * 2 * FRAMES == len(kept["labels"])
 
 

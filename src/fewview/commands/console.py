@@ -25,7 +25,6 @@ class _Pipe(Console):
 
 
 OUT = _Pipe(highlight=False, soft_wrap=True)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def say(text: str) -> None:

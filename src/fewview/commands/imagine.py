@@ -20,12 +20,47 @@ if TYPE_CHECKING:
 MOST = 256  # objects of one call
 
 
-@dataclass(frozen=True)
-class Generate:
-    """New 3D objects of a class, or of any: splats of each, and a contact sheet."""
+@dataclass(frozen=True, kw_only=True)
+class _Making:
+    """What all three are asked."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results; it is written whole at the end, or not at all."""
+    weights: str = "tiny"
+    """Shipped weights by name, or a model folder of your own."""
+    device: Annotated[str, arg(metavar="cpu|cuda")] = "cpu"
+    """Where to compute."""
+
+    def ready(self) -> "WildFusionMethod":
+        """The networks on the device; InputError where they, the device or the folder do not serve."""
+        if self.device not in ("cpu", "cuda"):
+            raise InputError(f"--device is '{self.device}'; it is cpu or cuda.")
+        check_device(self.device)
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise InputError(f"{self.out} is there already; name a new folder for the results.")
+        method = loaded(self.weights)
+        method.model.to(self.device)
+        return method
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfPhotos(_Making):
+    """What those are asked that begin with photos."""
+
+    mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
+    """As for `fewview reconstruct`."""
+
+    def seen(self, path: Path) -> "Views":
+        """A photo in view space, on the device."""
+        from fewview.pipeline.single import in_view_space, read_single
+
+        return in_view_space(read_single(path, mask=self.mask, tell=say)).to(self.device)
+
+
+@dataclass(frozen=True)
+class Generate(_Making):
+    """New 3D objects of a class, or of any: splats of each, and a contact sheet."""
+
     category: Annotated[str, arg(name="class", metavar="CLASS")] = "any"
     """A class that the weights were trained on, or any."""
     count: Annotated[int, arg(metavar="N")] = 16
@@ -34,17 +69,13 @@ class Generate:
     """Above 1, objects are more typical of their class and less diverse."""
     steps: Annotated[int, arg(metavar="N")] = 50
     """Steps of the sampler."""
-    weights: str = "tiny"
-    """Shipped weights by name, or a model folder of your own."""
     seed: int = 0
     """The same seed gives the same objects on the same machine."""
-    device: Annotated[str, arg(metavar="cpu|cuda")] = "cpu"
-    """Where to compute."""
 
     def run(self) -> None:
         import torch
 
-        start, method = time.monotonic(), ready(self.out, self.weights, self.device)
+        start, method = time.monotonic(), self.ready()
         if not 1 <= self.count <= MOST:
             raise InputError(f"--count is {self.count}; ask for 1 to {MOST} objects.")
         method.model.prior.label(self.category)
@@ -62,31 +93,23 @@ class Generate:
 
 
 @dataclass(frozen=True)
-class Interpolate:
+class Interpolate(_OfPhotos):
     """3D objects on the way from one photo to another: splats of each, a contact sheet, and a film."""
 
     first: Annotated[Positional[Path], arg(metavar="A")]
     """A photo of an object."""
     second: Annotated[Positional[Path], arg(metavar="B")]
     """A photo of another."""
-    out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """Folder for the results."""
     count: Annotated[int, arg(metavar="N")] = 8
     """Objects on the way, both ends included."""
-    mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
-    """As for `fewview reconstruct`."""
     steps: Annotated[int, arg(metavar="N")] = 50
     """Steps to noise, and back."""
-    weights: str = "tiny"
-    """Shipped weights by name, or a model folder of your own."""
-    device: Annotated[str, arg(metavar="cpu|cuda")] = "cpu"
-    """Where to compute."""
 
     def run(self) -> None:
-        start, method = time.monotonic(), ready(self.out, self.weights, self.device)
+        start, method = time.monotonic(), self.ready()
         if not 2 <= self.count <= MOST:
             raise InputError(f"--count is {self.count}; ask for 2 to {MOST} objects.")
-        first, second = (photo_of(path, self.mask, self.device) for path in (self.first, self.second))
+        first, second = (self.seen(path) for path in (self.first, self.second))
         say("Finding the noise of both photos, and the objects between")
         made = method.between(first, second, self.count, steps=self.steps)
         write(self.out, made, {"first": self.first.name, "second": self.second.name, "steps": self.steps}, film=True)
@@ -95,37 +118,29 @@ class Interpolate:
 
 
 @dataclass(frozen=True)
-class Resample:
+class Resample(_OfPhotos):
     """Variations of a photo's object: noised by some of the way to noise, and generated again."""
 
     photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
     """A photo of an object."""
-    out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
-    """Folder for the results."""
     strengths: Annotated[str, arg(metavar="0.2,0.4,...")] = "0.2,0.4,0.6,0.8"
     """How far to noise, from 0 (the photo's object itself) to 1 (a new one)."""
     category: Annotated[str, arg(name="class", metavar="CLASS")] = "any"
     """What the object becomes."""
-    mask: Annotated[str, arg(metavar="auto|grabcut|none|FILE.onnx")] = "auto"
-    """As for `fewview reconstruct`."""
     steps: Annotated[int, arg(metavar="N")] = 50
     """Steps from full noise; fewer from less."""
-    weights: str = "tiny"
-    """Shipped weights by name, or a model folder of your own."""
     seed: int = 0
     """Of the noise, which is the same for all strengths."""
-    device: Annotated[str, arg(metavar="cpu|cuda")] = "cpu"
-    """Where to compute."""
 
     def run(self) -> None:
         import torch
 
         from fewview.pipeline.wildfusion import distance_to
 
-        start, method = time.monotonic(), ready(self.out, self.weights, self.device)
+        start, method = time.monotonic(), self.ready()
         strengths = strengths_of(self.strengths)
         method.model.prior.label(self.category)
-        photo = photo_of(self.photo, self.mask, self.device)
+        photo = self.seen(self.photo)
         how = {"name": self.category, "steps": self.steps, "generator": torch.Generator().manual_seed(self.seed)}
         made = method.resampled(photo, strengths, **how)
         distances = [round(distance_to(scene, photo), 4) for scene in made]
@@ -133,18 +148,6 @@ class Resample:
         write(self.out, made, facts)
         say("Mean difference from the photo: " + ", ".join(f"{s:g}: {d:.3f}" for s, d in zip(strengths, distances)))
         say(f"Took {effort(start)}.")
-
-
-def ready(out: Path, weights: str, device: str) -> "WildFusionMethod":
-    """The networks on the device; InputError where they, the device or the folder do not serve."""
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"--device is '{device}'; it is cpu or cuda.")
-    check_device(device)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already; name a new folder for the results.")
-    method = loaded(weights)
-    method.model.to(device)
-    return method
 
 
 def strengths_of(text: str) -> list[float]:
@@ -156,13 +159,6 @@ def strengths_of(text: str) -> list[float]:
     if not found or not all(0 <= number <= 1 for number in found):
         raise InputError(f"--strengths is '{text}'; write numbers from 0 to 1 with commas, such as 0.2,0.4.")
     return found
-
-
-def photo_of(path: Path, mask: str, device: str) -> "Views":
-    """A photo in view space, on the device."""
-    from fewview.pipeline.single import in_view_space, read_single
-
-    return in_view_space(read_single(path, mask=mask, tell=say)).to(device)
 
 
 def write(out: Path, scenes: Sequence["PlaneScene"], facts: dict, *, film: bool = False) -> None:

@@ -57,7 +57,8 @@ class Train:
     autoencoder: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """A trained autoencoder to take instead: a model folder, or Stable Diffusion's vae folder."""
     init: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Of GGS's denoiser: a folder of Stable Video Diffusion (diffusers), whose U-Net it takes and trains further."""
+    """A model to train further, at any --size: of SparseFusion for eft, unet and joint, of GGS for its denoiser, or
+    there a folder of Stable Video Diffusion (diffusers), whose U-Net it takes."""
     variant: Literal["full", "no-3d", "regressor", "no-novel", "no-depth"] = "full"
     """Of GGS: the paper's control without splats, a feed-forward regressor, or a loss left out."""
     batch: Annotated[int | None, arg(metavar="N")] = None
@@ -84,8 +85,8 @@ class Train:
         of_ggs = self.stage in ggs_stages.STAGES
         if self.variant != "full" and not of_ggs:
             raise InputError("--variant belongs to GGS; leave it out, or train its denoiser or decoder.")
-        if self.init is not None and self.stage != "denoiser":
-            raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
+        if self.init is not None and self.stage not in ("eft", "unet", "joint", "denoiser"):
+            raise InputError("--init belongs to eft, unet, joint and GGS's denoiser; leave it out, or train those.")
         families = ggs_stages, wildfusion_stages
         family = next((family for family in families if self.stage in family.STAGES), stages)
         options = ("steps", "minutes", "learning_rate", "seed", "batch", "shard")
@@ -100,7 +101,8 @@ class Train:
         tell_first = say if group.first else lambda text: None
         where = f"log and checkpoints in {self.out}"
         tell_first(f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}.")
-        more: dict[str, Any] = {"variant": self.variant, "init": self.init} if of_ggs else {}
+        more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
+        more |= {} if self.init is None else {"init": self.init}
         with counted(self.stage, training.steps) if group.first else nullcontext(lambda *_: None) as tell:
             folder = family.run_stage(
                 self.stage,  # type: ignore[arg-type]

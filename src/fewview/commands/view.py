@@ -1,6 +1,7 @@
 """`fewview view`: scenes in the browser."""
 
 import ipaddress
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from fewview.commands.console import ERR, say
+from fewview.commands.console import say
 from fewview.commands.targets import check_new, check_place
 from fewview.errors import InputError
 
@@ -64,9 +65,8 @@ class View:
         from fewview.viewer.server import Place, serve
 
         if not _is_this_machine(self.host):
-            ERR.print(
-                f"fewview: with --host {self.host}, whoever reaches that address sees the scenes and can save paths."
-            )
+            who = "whoever reaches that address sees the scenes and can save paths"
+            print(f"fewview: with --host {self.host}, {who}.", file=sys.stderr)
         say("Reading the scenes")
         opened = [self.open(scene, first=i == 0) for i, scene in enumerate(self.scenes)]
         samples = [self.open(scene, first=not opened and i == 0) for i, scene in enumerate(self.samples)]

@@ -1,19 +1,24 @@
 """Slips on the command line that are answered better than by a list of all options."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
+from fewview.commands.listing import HOME
 from fewview.errors import InputError
 
 OF_PHOTOS = ("reconstruct", "inspect", "demo")
+ALONE = ("--help", "-h", "--version", "--tyro-print-completion", "--tyro-write-completion")  # before any command
 
 
-def check_words(words: Sequence[str], commands: Sequence[str]) -> None:
-    """InputError for a misspelt command, and for photos that are named one by one."""
-    if words and not words[0].startswith("-") and words[0] not in commands:
-        near = get_close_matches(words[0].lower(), commands, 1)
+def check_words(words: Sequence[str]) -> None:
+    """InputError for a misspelt command or an option before it, and for photos that are named one by one."""
+    if words and words[0].startswith("-") and words[0].partition("=")[0] not in ALONE:
+        raise InputError(f"'{words[0]}' is no command; options come after one, and `fewview --help` lists all.")
+    if words and not words[0].startswith("-") and words[0] not in HOME:
+        from difflib import get_close_matches
+
+        near = get_close_matches(words[0].lower(), HOME, 1)
         meant = f"did you mean `fewview {near[0]}`? " if near else ""
         raise InputError(f"There is no command '{words[0]}'; {meant}`fewview --help` lists all.")
     if words and words[0] in OF_PHOTOS:

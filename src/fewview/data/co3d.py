@@ -72,12 +72,6 @@ class Co3dScene(PhotoScene):
             depths.append(resampled(depth, photo.camera, cameras[i]))
         return torch.stack(depths)
 
-    def read_valid(self, indices: Sequence[int], cameras: Cameras) -> Float[Tensor, "frames 1 height width"]:
-        """1 where the cameras that `read` returned look inside the photo, 0 in the padding."""
-        photos = [self.photos[j] for j in indices]
-        whole = [torch.ones(1, photo.camera.height, photo.camera.width) for photo in photos]
-        return torch.stack([resampled(w, photo.camera, cameras[i]) for i, (w, photo) in enumerate(zip(whole, photos))])
-
 
 def open_co3d(
     root: Path,

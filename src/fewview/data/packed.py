@@ -31,6 +31,11 @@ class PackedScenes:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def to(self, device: torch.device | str) -> "PackedScenes":
+        """Frames on a device; where scenes begin stays on the CPU, as the draws do."""
+        parts = {name: getattr(self, name).to(device) for name in ("images", "centroids", "deviations")}
+        return replace(self, cameras=self.cameras.to(device), **parts)
+
     def views(self, frames: Int[Tensor, "*batch"]) -> Views:
         """Frames by their number, in the scenes' own worlds."""
         pixels = self.images[frames].float() / 255
@@ -129,6 +134,6 @@ def recoloured(
     gain = 1 - strength * torch.rand(batch, 1, 3, 1, 1, generator=generator)
     result = []
     for view in views:
-        index = channels[:, None, :, None, None].expand_as(view.images)
-        result.append(replace(view, images=view.images.gather(2, index) * gain))
+        index = channels.to(view.images.device)[:, None, :, None, None].expand_as(view.images)
+        result.append(replace(view, images=view.images.gather(2, index) * gain.to(view.images)))
     return result

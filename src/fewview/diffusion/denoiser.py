@@ -125,8 +125,3 @@ def weight_min_snr(
     if target == "epsilon":
         return capped
     return logsnr.sigmoid() * capped if target == "v" else logsnr.exp().clamp(max=gamma)
-
-
-def weight_noise(logsnr: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """w_t = 1 - alphabar, of the distillation loss (SparseFusion section A.3)."""
-    return (-logsnr).sigmoid()

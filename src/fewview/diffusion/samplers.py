@@ -14,7 +14,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -40,15 +39,6 @@ ADAMS_BASHFORTH = (  # newest slope first; classical, for equal steps
     (23 / 12, -16 / 12, 5 / 12),
     (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 )
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """What every function below is."""
-
-    def __call__(
-        self, denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None
-    ) -> Batch: ...
 
 
 def euler(denoise: Denoiser, x: Batch, sigmas: Levels, *, generator: Random = None, callback: Watch = None) -> Batch:

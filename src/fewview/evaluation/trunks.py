@@ -8,7 +8,6 @@ from torch import Tensor
 from fewview.checkpoint import load_state
 from fewview.errors import InputError
 from fewview.evaluation.fidelity import Trunk
-from fewview.evaluation.perceptual import find_lpips
 from fewview.evaluation.weights import read_state
 from fewview.nn.lpips import SCALE, SHIFT, Lpips
 from fewview.views import resize
@@ -25,14 +24,6 @@ def vgg_trunk(net: Lpips) -> Trunk:
         return net.features((_at(images, VGG_SIZE) * 2 - 1 - shift) / scale).mean((-2, -1))
 
     return Trunk("VGG", features)
-
-
-def find_trunk(inception: Path | None = None) -> Trunk | None:
-    """Inception v3 from a file of its weights, else VGG16 where LPIPS has it, else None."""
-    if inception is not None:
-        return inception_trunk(inception)
-    net = find_lpips("vgg")
-    return None if net is None else vgg_trunk(net)
 
 
 def inception_trunk(path: Path) -> Trunk:

@@ -43,13 +43,6 @@ def write_png(path: Path, image: Float[Tensor, "channels height width"]) -> None
         picture(image).save(temporary, optimize=True)
 
 
-def data_uri(image: Float[Tensor, "channels height width"]) -> str:
-    """The image as a PNG in a data: URI."""
-    buffer = io.BytesIO()
-    picture(image).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 def webp_uri(image: Float[Tensor, "channels height width"], quality: int = 90) -> str:
     """The image as a WebP in a data: URI, a tenth of the PNG for photos; alpha stays exact."""
     buffer = io.BytesIO()

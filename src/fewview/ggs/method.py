@@ -59,29 +59,44 @@ class GGSMethod:
         save_model(folder, self.model, self.model.config)
 
     def reconstruct(
-        self,
-        views: Views,
-        *,
-        path: Cameras | None = None,
-        generator: torch.Generator | None = None,
-        progress: Progress | None = None,
-        directory: Path | None = None,
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> GaussianAsset:
         """The scene of `generate`."""
-        return self.generate(views, path, generator=generator, progress=progress, directory=directory).scene
+        return self.generate(views, path, generator=generator).scene
 
     def generate(
         self,
-        views: Views,
+        views: Views | RoomInput,
         path: Cameras | None = None,
         *,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
         directory: Path | None = None,
     ) -> Generated:
-        """A scene of one or more whole photos along a path in their world, or an automatic one; see `prepare`."""
-        room = self.prepare(views, path)
-        return self.generated(room, generator=generator, progress=progress, directory=directory)
+        """A scene of one or more whole photos along a path in their world, or an automatic one; or of what `prepare`
+        gave.
+
+        With a `directory` a killed run goes on behind its last whole chunk.
+        """
+        room = views if isinstance(views, RoomInput) else self.prepare(views, path)
+        generator = generator or torch.Generator().manual_seed(0)
+        given, cameras = room.given, room.path
+        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+        chunks = -(-len(cameras) // self.config.chunk)
+        pace = pace_of(given.cameras, cameras, chunks)
+        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else pace
+        frame = growth_frame(given.cameras, unit)
+        inside = torch.linalg.inv(frame)
+        report = through(progress or silent, lambda cameras: cameras.transformed(inside))
+        plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), pace / unit, seed)
+        if self.config.regressor:
+            scene, grown = self.regressed(plan), None
+        else:
+            grown = grow(self.model, plan, self.config, progress=report, directory=directory)
+            scene = self.finished(plan, grown, report)
+        images = given.images[:0] if grown is None else grown.images
+        made = Views(images, cameras[: len(images)])
+        return Generated(scene.transformed(frame), made, given, () if grown is None else grown.counts)
 
     def path(self, views: Views) -> Cameras:
         """The automatic path: `config.frames` cameras between the photos, or a stroll about the only one."""
@@ -105,37 +120,6 @@ class GGSMethod:
         else:
             cameras = checked_path(framed_cameras(path, *size).to(device), given.cameras)
         return RoomInput(views, given, cameras)
-
-    def generated(
-        self,
-        room: RoomInput,
-        *,
-        generator: torch.Generator | None = None,
-        progress: Progress | None = None,
-        directory: Path | None = None,
-    ) -> Generated:
-        """The scene, and the images generated on the way.
-
-        With a `directory` a killed run goes on behind its last whole chunk.
-        """
-        generator = generator or torch.Generator().manual_seed(0)
-        given, cameras = room.given, room.path
-        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-        chunks = -(-len(cameras) // self.config.chunk)
-        pace = pace_of(given.cameras, cameras, chunks)
-        unit = 1 / (self.config.metres or 1.0) if self.model.config.metric else pace
-        frame = growth_frame(given.cameras, unit)
-        inside = torch.linalg.inv(frame)
-        report = through(progress or silent, lambda cameras: cameras.transformed(inside))
-        plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), pace / unit, seed)
-        if self.config.regressor:
-            scene, grown = self.regressed(plan), None
-        else:
-            grown = grow(self.model, plan, self.config, progress=report, directory=directory)
-            scene = self.finished(plan, grown, report)
-        images = given.images[:0] if grown is None else grown.images
-        made = Views(images, cameras[: len(images)])
-        return Generated(scene.transformed(frame), made, given, () if grown is None else grown.counts)
 
     def check(self) -> None:
         """InputError where the config asks for what cannot be done, or not with this model."""

@@ -198,12 +198,16 @@ class Autoencoder(nn.Module):
         return grey + F.interpolate(colour, grey.shape[-2:], mode="bilinear", align_corners=False)
 
     def chroma(self, images: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b 2 h w"]:
-        """Red and blue less the mean channel, averaged over latent cells: JPEG's subsampling, which needs no learning.
+        """`chroma_of` latent cells, at about unit variance.
 
         A small network with few latents spends them all on luminance and takes very long to find colour by itself.
         """
-        difference = (images - images.mean(1, keepdim=True))[:, [0, 2]]
-        return F.avg_pool2d(difference, self.config.factor) * self.config.chroma_scale
+        return chroma_of(images, self.config.factor) * self.config.chroma_scale
+
+
+def chroma_of(images: Float[Tensor, "b 3 height width"], factor: int) -> Float[Tensor, "b 2 h w"]:
+    """Red and blue less the mean channel, averaged over cells: JPEG's subsampling, which needs no learning."""
+    return F.avg_pool2d((images - images.mean(1, keepdim=True))[:, [0, 2]], factor)
 
 
 def kl_divergence(mean: Float[Tensor, "b c h w"], logvar: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:

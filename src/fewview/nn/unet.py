@@ -91,16 +91,23 @@ class GlobalContext(nn.Module):
         return self.gate((x.flatten(2) @ weights.mT)[..., None])
 
 
-class TokenAttention(nn.Module):
-    """Queries from a map, keys and values from tokens and one learned null token; the output is normalised."""
+class NullAttention(nn.Module):
+    """What attention with queries of several heads and one learned null token begins with."""
 
-    def __init__(self, dim: int, context_dim: int, config: UNetConfig):
+    def __init__(self, dim: int, config: UNetConfig):
         super().__init__()
-        inner = config.heads * config.head_dim
         self.heads = config.heads
         self.norm = ChannelNorm(dim)
         self.null = nn.Parameter(torch.randn(2, config.head_dim))
-        self.to_q = nn.Linear(dim, inner, bias=False)
+        self.to_q = nn.Linear(dim, config.heads * config.head_dim, bias=False)
+
+
+class TokenAttention(NullAttention):
+    """Queries from a map, keys and values from tokens and one learned null token; the output is normalised."""
+
+    def __init__(self, dim: int, context_dim: int, config: UNetConfig):
+        super().__init__(dim, config)
+        inner = config.heads * config.head_dim
         self.to_kv = nn.Linear(context_dim, 2 * inner, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner, dim, bias=False), ChannelNorm(dim))
 
@@ -114,19 +121,15 @@ class TokenAttention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(NullAttention):
     """Multi-query self-attention (one key and value head) with a learned null token, then a feed-forward layer.
 
     With `tokens`, these are keys and values too, through a layer of their own.
     """
 
     def __init__(self, dim: int, config: UNetConfig, *, feed_forward: bool = True, tokens: bool = False):
-        super().__init__()
+        super().__init__(dim, config)
         inner = config.heads * config.head_dim
-        self.heads = config.heads
-        self.norm = ChannelNorm(dim)
-        self.null = nn.Parameter(torch.randn(2, config.head_dim))
-        self.to_q = nn.Linear(dim, inner, bias=False)
         self.to_kv = nn.Linear(dim, 2 * config.head_dim, bias=False)
         self.tokens_to_kv = None
         if tokens:

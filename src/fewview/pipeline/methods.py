@@ -119,7 +119,7 @@ class GenerativeGaussianSplatting(GGSMethod):
         directory: Path | None = None,
     ) -> Reconstruction:
         """The same of what `prepare` gave."""
-        asset = self.generated(room, generator=generator, progress=progress, directory=directory).scene
+        asset = self.generate(room, generator=generator, progress=progress, directory=directory).scene
         walk = room.path if len(room.path) > 1 else Cameras.cat([room.given.cameras, room.path])
         return Reconstruction.along(
             asset.to("cpu"), walk.to("cpu"), room.photos.to("cpu"), name=name, progress=progress

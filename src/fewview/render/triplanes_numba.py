@@ -32,17 +32,22 @@ def _corners(u, v, first, rows, columns):
     return (top + x, top + right, bottom + x, bottom + right), weights
 
 
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@no_type_check
+def _cells(point, box, p, size):
+    """`_corners` on plane p of a box (xy, xz, yz), of a point in it."""
+    u, v = point[1] if p == 2 else point[0], point[1] if p == 0 else point[2]
+    return _corners(u, v, (3 * box + p) * size[0] * size[1], size[0], size[1])
+
+
 @njit(cache=True, error_model="numpy", nogil=True, fastmath=True)
 @no_type_check
 def _sample(start, end, planes, size, points, offsets, out):
     """planes: a row for each cell of (box, plane, row, column)."""
-    rows, columns = size
     for box in range(start, end):
         for i in range(offsets[box], offsets[box + 1]):
-            x, y, z = points[i, 0], points[i, 1], points[i, 2]
             for p in range(3):
-                u, v = y if p == 2 else x, y if p == 0 else z
-                (k, m, n, o), (a, b, c, d) = _corners(u, v, (3 * box + p) * rows * columns, rows, columns)
+                (k, m, n, o), (a, b, c, d) = _cells(points[i], box, p, size)
                 for j in range(out.shape[1]):
                     out[i, j] += a * planes[k, j] + b * planes[m, j] + c * planes[n, j] + d * planes[o, j]
 
@@ -51,13 +56,10 @@ def _sample(start, end, planes, size, points, offsets, out):
 @no_type_check
 def _sample_backward(start, end, grad, size, points, offsets, planes):
     """Adds to the gradient of `planes`."""
-    rows, columns = size
     for box in range(start, end):
         for i in range(offsets[box], offsets[box + 1]):
-            x, y, z = points[i, 0], points[i, 1], points[i, 2]
             for p in range(3):
-                u, v = y if p == 2 else x, y if p == 0 else z
-                (k, m, n, o), (a, b, c, d) = _corners(u, v, (3 * box + p) * rows * columns, rows, columns)
+                (k, m, n, o), (a, b, c, d) = _cells(points[i], box, p, size)
                 for j in range(grad.shape[1]):
                     planes[k, j] += a * grad[i, j]
                 for j in range(grad.shape[1]):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
-from fewview.geometry.epipolar import sample_corners, sample_epipolar
+from fewview.geometry.epipolar import sample_epipolar
 from fewview.geometry.transforms import apply, normalise
 from fewview.nn.layers import TransformerLayer, harmonic, key_bias
 from fewview.nn.resnet import WIDTHS, ResNet18Pyramid, upsampled
@@ -191,9 +191,9 @@ class EFT(nn.Module):
         world = apply(targets.world_from_cam[..., None, :, :], points.flatten(2, 3)[:, :, None]).reshape(b, 1, -1, 3)
         pixels, depth = views.cameras.project(world.expand(-1, views.images.shape[1], -1, -1))
         size = dict(height=views.cameras.height, width=views.cameras.width)
-        look = sample_corners if self.config.sampling == "corners" else sample_epipolar
-        features, seen = look(context.features, pixels, depth, **size)
-        colours, _ = look(views.images, pixels, depth, **size)
+        corners = self.config.sampling == "corners"
+        features, seen = sample_epipolar(context.features, pixels, depth, corners=corners, **size)
+        colours, _ = sample_epipolar(views.images, pixels, depth, corners=corners, **size)
         features = features + colours @ self.across_views.embed.weight[:, -3:].mT
         shape = dict(q=q, n=n, d=d)
         seen = rearrange(seen, "b m (q n d) -> b q n m d", **shape)

@@ -45,6 +45,16 @@ def orbit(yaw: Float[Tensor, "*batch"], pitch: Float[Tensor, "*batch"], size: in
     return Cameras.look_at(centres, middle, up, focal=size * DISTANCE / 2, height=size, width=size)
 
 
+def in_box(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Coordinates in [-1, 1]^3 of the box that planes span, which is the part of P0's view around the middle.
+
+    The first two are where P0 sees the point, so that the plane (x, y) lies on the photo, pixel on pixel. Beyond the
+    photo's rim they leave [-1, 1].
+    """
+    away = points[:, 2:]
+    return torch.cat([points[:, :2] * (DISTANCE / (away + DISTANCE)), away / BOUND], dim=1)
+
+
 def novel_cameras(count: int, size: int, poses: Poses, *, generator: torch.Generator | None = None) -> Cameras:
     """Cameras P_nv drawn around P0."""
     angles = torch.randn(count, 2, generator=generator).clamp(-poses.most, poses.most)

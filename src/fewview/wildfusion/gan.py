@@ -4,20 +4,18 @@ It shares decoder, field, super-resolution, discriminators and cameras with Wild
 encoder and diffusion stands a mapping of noise to what the decoder takes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewview.cameras import Cameras
-from fewview.wildfusion.decoder import Decoder
 from fewview.wildfusion.frame import Poses, novel_cameras
 from fewview.wildfusion.losses import LossConfig
-from fewview.wildfusion.model import WildFusionConfig
+from fewview.wildfusion.model import PlaneModel, WildFusionConfig
 from fewview.wildfusion.photos import Draw, Photos
-from fewview.wildfusion.renderer import LowRes, PlaneField, SuperResolution, low_res
+from fewview.wildfusion.renderer import LowRes
 from fewview.wildfusion.tasks import Game
 
 FIRST = 4  # cells a side that the mapping starts from
@@ -48,12 +46,12 @@ class Modulated(nn.Module):
         return self.conv(F.leaky_relu(self.norm(x) * (1 + scale) + shift, 0.2))
 
 
-class PlaneGAN(nn.Module):
+class PlaneGAN(PlaneModel):
     """Noise and a class to planes, and to what cameras see of them."""
 
     def __init__(self, config: GANConfig):
         super().__init__()
-        self.config, c, r = config, config.shape, config.shape.render
+        self.config, c = config, config.shape
         self.classes = nn.Embedding(max(1, len(config.classes)), config.noise)
         layers = [nn.Linear(2 * config.noise, config.style), nn.LeakyReLU(0.2)]
         self.mapping = nn.Sequential(*layers, nn.Linear(config.style, config.style), nn.LeakyReLU(0.2))
@@ -63,10 +61,7 @@ class PlaneGAN(nn.Module):
         self.last = Modulated(config.widths[-1], c.latents, config.style, groups=c.groups)
         if FIRST * 2 ** (len(config.widths) - 1) != c.cells:
             raise ValueError(f"{len(config.widths)} levels from {FIRST} cells do not give {c.cells}")
-        shape = {"cells": c.cells, "layers": c.layers, "heads": c.heads, "groups": c.groups}
-        self.decoder = Decoder(c.latents, r.channels, c.decoder, **shape)
-        self.field = PlaneField(r.channels, r.hidden, r.features)
-        self.upsample = SuperResolution(r.features, r.width, r.blocks, factor=r.factor, groups=c.groups)
+        self.add_renderer(replace(c, chroma_scale=0.0))  # there is no photo whose chroma it could take
 
     def planes(
         self, noise: Float[Tensor, "b n"], labels: Int[Tensor, " b"]
@@ -77,22 +72,6 @@ class PlaneGAN(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(x if i == 0 else F.interpolate(x, scale_factor=2.0, mode="nearest"), style)
         return self.decoder(self.last(x, style))
-
-    def low_res(
-        self,
-        planes: Float[Tensor, "b 3 planes rows columns"],
-        cameras: Cameras,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> LowRes:
-        """Volume renderings by cameras of batch shape (b,)."""
-        c = self.config.shape.render
-        return low_res(self.field, planes, cameras.resized(c.size, c.size), samples=c.samples, generator=generator)
-
-    @property
-    def size(self) -> int:
-        """Pixels a side of the images that it makes."""
-        return self.config.shape.size
 
     def draw(
         self, labels: Int[Tensor, " b"], poses: Poses, *, generator: torch.Generator

@@ -12,7 +12,7 @@ from fewview.nn.autoencoder import ResBlock
 from fewview.render.sampling import near_far, pack, uniform_edges
 from fewview.render.triplanes import triplanes
 from fewview.render.volume import composite
-from fewview.wildfusion.frame import BOUND
+from fewview.wildfusion.frame import BOUND, in_box
 
 DENSITY, FAINT = 8.0, 3.0  # of softplus(x - FAINT) * DENSITY: a box that starts half transparent
 
@@ -41,15 +41,19 @@ class LowRes:
 class PlaneField(nn.Module):
     """Summed plane features to density and features through one hidden layer, as in EG3D (arXiv:2112.07945)."""
 
-    def __init__(self, planes: int, hidden: int, features: int):
+    def __init__(self, planes: int, hidden: int, features: int, *, chroma: bool = False):
         super().__init__()
+        self.chroma = chroma  # the last two features of planes are red and blue less the mean channel
         self.first = nn.Linear(planes, hidden)
         self.second = nn.Linear(hidden, 1 + features)
 
     def forward(self, x: Float[Tensor, "n planes"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n features"]]:
-        """Density per unit length (>= 0); colours in [0, 1], the other features are free."""
+        """Density per unit length (>= 0); colours in [0, 1] (but for chroma's part), the other features are free."""
         out = self.second(F.relu(self.first(x)))
         colours = out[:, 1:4].sigmoid()
+        if self.chroma:
+            red, blue = x[:, -2:].split(1, dim=1)
+            colours = colours + torch.cat([red, -red - blue, blue], dim=1)
         return F.softplus(out[:, 0] - FAINT) * DENSITY, torch.cat([colours, out[:, 4:]], dim=1)
 
 
@@ -70,7 +74,7 @@ def low_res(
     index = taken.rays
     points = torch.addcmul(rays.origins[index], taken.distances[:, None], rays.directions[index])
     offsets = taken.offsets[:: cameras.height * cameras.width]
-    density, features = field(triplanes(planes, points / BOUND, offsets))
+    density, features = field(triplanes(planes, in_box(points), offsets))
     blended, alpha, distance, _ = composite(density, features, taken)
     grid = (len(planes), cameras.height, cameras.width)
     cosine = (cameras.rays().directions * cameras.forward[:, None, None]).sum(-1)

@@ -77,7 +77,8 @@ class AutoencoderTask:
         dropped = torch.rand(len(photos), generator=generator) < c.depth_dropout
         known = photos.known * (~dropped).to(photos.known)
         mean, logvar = self.autoencoder.posterior(photos.images, photos.masks, photos.depth, known=known)
-        planes = self.autoencoder.decoder(gaussian_sample(mean, logvar, generator))
+        z = gaussian_sample(mean, logvar, generator)
+        planes = self.autoencoder.planes(self.autoencoder.latents(z, photos.images, photos.masks))
         low = self.autoencoder.low_res(planes, self._cameras(photos), generator=generator)
         losses = self.reconstruction(photos, low, generator)
         losses["kl"] = kl_divergence(mean, logvar)

@@ -41,7 +41,7 @@ class WildFusion(nn.Module):
     def shape(self) -> tuple[int, int, int]:
         """Of the latents of one object."""
         c = self.config.autoencoder
-        return c.latents, c.cells, c.cells
+        return c.channels, c.cells, c.cells
 
     def generate(
         self, labels: Int[Tensor, " b"], *, steps: int = 50, guidance: float = 1.0, generator: torch.Generator

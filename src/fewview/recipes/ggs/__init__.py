@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewview.checkpoint import load_model, read_json, save_model
+from fewview.checkpoint import class_of, load_model, save_model
 from fewview.ggs.decoder import DecoderConfig
 from fewview.ggs.epipolar import EpipolarConfig
 from fewview.ggs.model import GGS, GGSConfig
@@ -37,20 +37,6 @@ def paper() -> GGSConfig:
     )
 
 
-def small() -> GGSConfig:
-    """128 px, 32x32x4 latents, some 60 M parameters: a day on one GPU."""
-    return GGSConfig(
-        backbone=MultiViewUNetConfig((128, 256, 384, 512), blocks=2, attention=(False, True, True, True), heads=8),
-        autoencoder=AutoencoderConfig((64, 128, 256), blocks=2, scale=1.0),
-        epipolar=EpipolarConfig(dim=128, layers=2, depth_samples=32, octaves=6),
-        splats=SplatConfig(features=48),
-        decoder=DecoderConfig((128, 96, 64)),
-        height=128,
-        width=128,
-        render_scale=2,
-    )
-
-
 def tiny() -> GGSConfig:
     """64 px, 16x16x6 latents of the shipped autoencoder: what two CPU cores train in hours and run in seconds."""
     return GGSConfig(
@@ -67,26 +53,37 @@ def tiny() -> GGSConfig:
     )
 
 
+def small() -> GGSConfig:
+    """The networks of `tiny` at 128 px, 32x32x6 latents, so that they can begin with its weights (`--init`)."""
+    return replace(tiny(), height=128, width=128)
+
+
 def start(
     config: GGSConfig,
     *,
     seed: int = 0,
     autoencoder: Path = WEIGHTS / "sparsefusion-tiny",
-    backbone: Path | None = None,
+    init: Path | None = None,
 ) -> GGS:
     """The untrained model with a trained autoencoder, of a folder of ours (its own or SparseFusion's) or diffusers'.
 
-    `backbone` is a folder of Stable Video Diffusion (diffusers): the model then has its U-Net, with its weights.
+    `init` is a folder of Stable Video Diffusion (diffusers): the model then has its U-Net, with its weights. Or it is a
+    model of ours, which comes whole, for pictures of the config's size.
     """
+    if init is not None and class_of(init) is not None:
+        given = load_model(init, GGS, GGSConfig)
+        model = GGS(replace(given.config, height=config.height, width=config.width))
+        model.load_state_dict(given.state_dict())
+        return model
     codec = _autoencoder(autoencoder)
     torch.manual_seed(seed)
     config = replace(config, autoencoder=codec.config)
-    if backbone is None:
+    if init is None:
         model = GGS(config)
     else:
-        model = GGS(replace(config, backbone=svd_config(backbone)))
+        model = GGS(replace(config, backbone=svd_config(init)))
         assert isinstance(model.backbone, SVDUNet)
-        load_svd(model.backbone, backbone)
+        load_svd(model.backbone, init)
     model.codec.load_state_dict(codec.state_dict())
     return model
 
@@ -123,7 +120,7 @@ def unit_latents(model: Autoencoder, images: Float[Tensor, "n 3 h w"]) -> Autoen
 
 
 def _autoencoder(folder: Path) -> Autoencoder:
-    kind = read_json(folder / "config.json").get("class") if (folder / "config.json").exists() else None
+    kind = class_of(folder)
     if kind == "VLDM":
         return load_model(folder, VLDM, VLDMConfig).codec
     return (

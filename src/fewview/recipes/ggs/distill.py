@@ -1,7 +1,6 @@
 """SparseFusion's distillation with GGS as its prior: a room as a radiance field whose renderings GGS finds likely."""
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,6 @@ from fewview.geometry.transforms import similarity
 from fewview.ggs.model import GGS
 from fewview.ggs.walks import automatic_path, framed, framed_cameras
 from fewview.paths import interpolate
-from fewview.progress import Progress, silent, steps_of
 from fewview.render.asset import FieldAsset, GaussianAsset
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.method import SparseFusionConfig
@@ -56,18 +54,11 @@ class DistilledGGS:
         self.perceptual = perceptual
 
     def reconstruct(
-        self,
-        views: Views,
-        *,
-        path: Cameras | None = None,
-        generator: torch.Generator | None = None,
-        progress: Progress | None = None,
-        directory: Path | None = None,
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
     ) -> FieldAsset:
         """A field in the world of the views, distilled at the cameras of a path (or an automatic one)."""
         if self.model.splats is None:
             raise InputError("These weights make no splats (their config says no_3d); distill from others.")
-        report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
         size = self.model.config.height, self.model.config.width
         given = framed(views, *size)
@@ -84,8 +75,6 @@ class DistilledGGS:
             config,
             generator=generator,
             perceptual=self.perceptual,
-            progress=steps_of(report, "distilling the scene", config.steps),
-            directory=directory,
         )
         asset.norm_from_world.copy_(norm)
         return asset

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewview.checkpoint import load_model, save_model
+from fewview.checkpoint import class_of, load_model, save_model
 from fewview.data.packed_rooms import RoomClips, load_rooms, pack_rooms
 from fewview.data.realestate10k import list_clips, open_clip
 from fewview.errors import InputError
@@ -141,12 +141,13 @@ def run_stage(
     """Trains a stage on a folder in RealEstate10K's form, or goes on with it, and returns its run folder.
 
     `autoencoder` is what the codec starts from, or, for the denoiser, the codec itself; `init` is a folder of Stable
-    Video Diffusion, whose U-Net the denoiser then has, and starts from. InputError for stages that are not there yet.
+    Video Diffusion, whose U-Net the denoiser then has, and starts from, or a whole model of ours. InputError for stages
+    that are not there yet.
     """
     training = training or schedule(stage, size)
     config, loss = configured(size, variant)
     if init is not None and stage != "denoiser":
-        raise InputError("--init belongs to GGS's denoiser; leave it out, or train that.")
+        raise InputError("Of GGS, --init belongs to the denoiser; leave it out, or train that.")
     if here().count > 1 and stage != "codec":
         raise InputError(f"{stage} is trained by one process; of GGS, only the codec is trained by several.")
     directory = out / (stage if variant == "full" or stage == "codec" else f"{stage}-{variant}")
@@ -167,9 +168,9 @@ def run_stage(
     draw = clip_batches(sets[0], batching, device)
     if stage == "denoiser":
         codec = autoencoder or out / "codec" / "model"
-        if not codec.exists():
+        if not codec.exists() and (init is None or class_of(init) is None):
             raise InputError(f"{codec} does not exist; train the codec first, or name an autoencoder.")
-        model = ggs.start(config, seed=training.seed, autoencoder=codec, backbone=init)
+        model = ggs.start(config, seed=training.seed, autoencoder=codec, init=init)
         task = DenoiserTask(model.to(device), draw, held_out, loss)
     else:
         before = directory.with_name(directory.name.replace("decoder", "denoiser")) / "model"

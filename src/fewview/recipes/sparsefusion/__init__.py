@@ -1,5 +1,7 @@
 """SparseFusion at 256 px (`thesis`, `release`), 128 px (`small`, one GPU) and 64 px (`tiny`, two CPU cores)."""
 
+from dataclasses import replace
+
 from fewview.nn.autoencoder import AutoencoderConfig
 from fewview.nn.unet import UNetConfig
 from fewview.sparsefusion.eft import EFTConfig
@@ -17,33 +19,6 @@ def release() -> VLDMConfig:
     eft = EFTConfig(view_ray="middle", depth_centre="scene", sampling="corners", batch_statistics=True)
     unet = UNetConfig(token_keys=True)
     return VLDMConfig(eft, unet, frame="world", rays="corners", weighting="p2", noise_draws=12)
-
-
-def small() -> VLDMConfig:
-    """128 px, 32x32x4 latents, some 50 M parameters: a day on one consumer GPU."""
-    return VLDMConfig(
-        size=128,
-        autoencoder=AutoencoderConfig((64, 128, 256), blocks=2, scale=1.0),
-        eft=EFTConfig(
-            128,
-            (2, 4, 4),
-            heads=4,
-            hidden=256,
-            dropout=0.0,
-            norm_first=True,
-            unit_lengths=True,
-            alpha=True,
-            depth_range=3.0,
-            copy=True,
-            view_ray="average",
-        ),
-        unet=UNetConfig(
-            4, 128, (1, 2, 3), (2, 2, 2), (False, False, True), cond_images_channels=132, kernels=(3, 5, 7)
-        ),
-        see_colours=True,
-        prediction="v",
-        weighting="min_snr",
-    )
 
 
 def tiny() -> VLDMConfig:
@@ -83,3 +58,8 @@ def tiny() -> VLDMConfig:
         weighting="min_snr",
         noise_draws=2,
     )
+
+
+def small() -> VLDMConfig:
+    """The networks of `tiny` at 128 px, 32x32x6 latents, so that they can begin with its weights (`--init`)."""
+    return replace(tiny(), size=128)

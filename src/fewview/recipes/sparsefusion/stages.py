@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from fewview.checkpoint import load_model, read_json
+from fewview.checkpoint import class_of, load_model
 from fewview.errors import InputError
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
 from fewview.progress import Steps
@@ -60,23 +60,28 @@ def run_stage(
     size: Size = "tiny",
     training: TrainConfig | None = None,
     autoencoder: Path | None = None,
+    init: Path | None = None,
     device: torch.device | str = "cpu",
     progress: Steps | None = None,
 ) -> Path:
     """Trains a stage on a CO3D-layout folder, or goes on with it, and returns its run folder.
 
-    `autoencoder` names a folder of ours or of Stable Diffusion's (diffusers format) in place of the first stage.
+    `autoencoder` names a folder of ours or of Stable Diffusion's (diffusers format) in place of the first stage, and
+    `init` a whole model to train further: its networks at the pictures' size, where no stage comes before this one.
     """
     training = training or schedule(stage, size)
     config, directory = SIZES[size](), out / stage
-    model = None if stage == "autoencoder" else start(stage, config, out, seed=training.seed, autoencoder=autoencoder)
+    if stage == "autoencoder":
+        model = None
+    else:
+        model = start(stage, config, out, seed=training.seed, autoencoder=autoencoder, init=init)
     recipe = f"sparsefusion/{stage}"
     describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
     if size == "paper":
         batching = Batching(scenes=training.batch or 2, queries=1)  # thesis A.2: batch size 2
     elif stage == "joint":
-        batching = Batching(scenes=training.batch or 4, queries=1, max_context=3, captured=0.5)
+        batching = Batching(scenes=training.batch or 4, queries=1, max_context=3, captured=0.5, noise_draws=6)
     else:
         batching = Batching(scenes=training.batch or 8, max_context=3)
     if model is None:
@@ -91,23 +96,39 @@ def run_stage(
     return directory
 
 
-def start(stage: Stage, config: VLDMConfig, out: Path, *, seed: int = 0, autoencoder: Path | None = None) -> VLDM:
-    """The untrained model with its autoencoder, or the averaged weights of the newest stage before this one."""
-    codec = _autoencoder(autoencoder or out / "autoencoder" / "model")
-    torch.manual_seed(seed)
-    model = VLDM(replace(config, autoencoder=codec.config))
-    model.codec.load_state_dict(codec.state_dict())
+def start(
+    stage: Stage,
+    config: VLDMConfig,
+    out: Path,
+    *,
+    seed: int = 0,
+    autoencoder: Path | None = None,
+    init: Path | None = None,
+) -> VLDM:
+    """The averaged weights of the newest stage before this one, or else the untrained model with its autoencoder.
+
+    With `init` the networks, their autoencoder and, where there is no stage before, the weights are that model's.
+    """
+    if init is None:
+        codec = _autoencoder(autoencoder or out / "autoencoder" / "model")
+        torch.manual_seed(seed)
+        model = VLDM(replace(config, autoencoder=codec.config))
+        model.codec.load_state_dict(codec.state_dict())
+    else:
+        given = load_model(init, VLDM, VLDMConfig)
+        model = VLDM(replace(given.config, size=config.size))
+        model.load_state_dict(given.state_dict())
     for earlier in reversed(STAGES[1 : STAGES.index(stage)]):
         folder = last_checkpoint(out / earlier)
         if folder is not None:
             return resume_weights(model, folder)
-    if stage == "unet":
+    if stage == "unet" and init is None:
         raise InputError(f"{out} has no trained eft, whose features the UNet learns from; train that stage first.")
     return model
 
 
 def _autoencoder(folder: Path) -> Autoencoder:
-    if (folder / "config.json").exists() and "class" in read_json(folder / "config.json"):
+    if class_of(folder) is not None:
         return load_model(folder, Autoencoder, AutoencoderConfig)
     if not folder.exists():
         raise InputError(f"{folder} does not exist; train the autoencoder first, or name one.")

@@ -46,6 +46,7 @@ class Batching:
     min_context: int = 2  # thesis A.2: 2-5
     max_context: int = 5
     captured: float = 0.0
+    noise_draws: int | None = None  # noises of every latent in the joint stage; the model's own number unless given
 
 
 def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable[[int, int], None] | None = None):
@@ -62,6 +63,8 @@ def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable
 def batches(packed: PackedScenes, batching: Batching, device: torch.device | str = "cpu"):
     """Random examples of a packed set, consistently recoloured, on a device."""
 
+    packed = packed.to(device)
+
     def draw(generator: torch.Generator) -> tuple[Views, Views]:
         photographed = batching.captured > 0 and float(torch.rand((), generator=generator)) < batching.captured
         scenes = torch.randint(len(packed), (batching.scenes,), generator=generator)
@@ -72,8 +75,7 @@ def batches(packed: PackedScenes, batching: Batching, device: torch.device | str
         if photographed:
             context_views = as_captured(context_views, Capture(), generator)
         rows = own(torch.arange(batching.scenes), generator)
-        context_views, queries = context_views[rows], queries[rows]
-        return context_views.to(device), queries.to(device)
+        return context_views[rows], queries[rows]
 
     return draw
 
@@ -127,14 +129,18 @@ def train_autoencoder(
     return load_model(directory / "model", Autoencoder, AutoencoderConfig)
 
 
+def drawn(model: VLDM, data: Sets, batching: Batching):
+    """Random examples, and held-out ones by the names of VALIDATIONS, where the model is."""
+    device = device_of(model)
+    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
+    return batches(data[0], batching, device), held_out
+
+
 def train_eft(
     model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
 ) -> VLDM:
     """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
-    device = device_of(model)
-    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
-    task = EFTTask(model, batches(data[0], batching, device), held_out)
-    train(task, training, directory, progress=progress)
+    train(EFTTask(model, *drawn(model, data, batching)), training, directory, progress=progress)
     model.unet.requires_grad_(True)
     return model
 
@@ -161,12 +167,12 @@ def train_joint(
     model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
 ) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
-    device = device_of(model)
-    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
-    task = JointTask(model, batches(data[0], batching, device), held_out)
-    train(task, training, directory, progress=progress)
+    config = model.config
+    model.config = replace(config, noise_draws=batching.noise_draws or config.noise_draws)
+    train(JointTask(model, *drawn(model, data, batching)), training, directory, progress=progress)
+    model.config = config
     if here().first:
-        save_model(directory / "model", model, model.config)
+        save_model(directory / "model", model, config)
     return model
 
 

@@ -16,7 +16,7 @@ def paper() -> WildFusionConfig:
 
 
 def tiny() -> WildFusionConfig:
-    """64 px, 16x16x6 latents, planes of 32 cells with 16 features, rendered at 32 px with 20 samples a ray."""
+    """64 px, 16x16x8 latents (two of chroma), planes of 32 cells with 16 features, rendered at 32 px."""
     return WildFusionConfig(
         latents=6,
         cells=16,
@@ -27,6 +27,7 @@ def tiny() -> WildFusionConfig:
         layers=(2, 2),
         heads=4,
         groups=16,
+        chroma_scale=16.6,
         render=RenderConfig(channels=16, hidden=32, features=16, size=32, samples=20, width=48, blocks=2, factor=2),
     )
 
@@ -39,7 +40,7 @@ def paper_latent(classes: tuple[str, ...]) -> LatentConfig:
 def tiny_latent(classes: tuple[str, ...]) -> LatentConfig:
     """Three levels of up to 96 channels."""
     unet = UNetConfig(
-        channels=6,
+        channels=8,
         dim=48,
         dim_mults=(1, 2, 2),
         num_resnet_blocks=(1, 1, 2),

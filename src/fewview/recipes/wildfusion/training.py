@@ -56,7 +56,7 @@ def train_autoencoder(config: WildFusionConfig, setting: Setting) -> WildFusion:
     photos = spread(setting.sets[0], 128).to(setting.device)
     with torch.no_grad():
         latents = trained.encode(photos.images, photos.masks, photos.depth)
-    whole = WholeConfig(replace(config, scale=round(config.scale / float(latents.std()), 5)))
+    whole = WholeConfig(replace(config, scale=round(config.scale / float(latents[:, : config.latents].std()), 5)))
     model = WildFusion(whole).to(setting.device)
     model.autoencoder.load_state_dict(trained.state_dict())
     save_model(setting.directory / "model", model, whole)

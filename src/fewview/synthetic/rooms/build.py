@@ -49,11 +49,6 @@ class RoomsConfig:
     pieces: int = TRAIN_PIECES  # procedural training instances of each kind of furniture
 
 
-def tiny_rooms() -> RoomsConfig:
-    """Seconds: two rooms of few pieces, 32 pixels."""
-    return RoomsConfig(train=1, test=1, frames=4, size=32, pieces=2)
-
-
 @dataclass(frozen=True)
 class RoomName:
     """A room's side of the split and number."""
