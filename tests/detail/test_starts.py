@@ -8,7 +8,6 @@ from fewview.detail.prior import pseudo_views
 from fewview.detail.starts import lifted, on_points, start, swept
 from fewview.errors import InputError
 from fewview.geometry.quaternions import rotations
-from fewview.sweep import agreement
 from fewview.views import Render, Views
 
 
@@ -83,14 +82,3 @@ def test_where_optical_axes_part_the_sweep_looks_in_front_of_the_cameras(generat
     splats = swept(Views(images.movedim(-1, -3), cameras), 400, generator=generator)
     assert bool((splats.means[:, 2] > 0).all())
     assert ((splats.means[:, 2] / wall - 1).abs() < 0.1).float().mean() > 0.6
-
-
-def test_depth_maps_agree_where_they_show_one_surface_and_not_where_one_is_wrong():
-    centers = CENTRE + torch.tensor([[0.0, -6, 0], [0.8, -6, 0.2], [-0.7, -6, 0.4]])
-    cameras = Cameras.look_at(centers, CENTRE, torch.tensor([0.0, 0, 1]), focal=76.0, height=40, width=40)
-    depth = ball(cameras).depth[:, 0]
-    solid = ball(cameras).alpha[:, 0] > 0.99
-    right = agreement(cameras, depth)
-    wrong = agreement(cameras, torch.cat([1.2 * depth[:1], depth[1:]]))
-    assert right[solid].mean() > 0.5 > 0.1 > wrong[0][solid[0]].mean()
-    assert torch.equal(agreement(cameras[:1], depth[:1]), torch.ones(1, 40, 40))

@@ -14,7 +14,7 @@ from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
-from fewview.sweep import agreement, swept_depth
+from fewview.sweep import swept_depth
 from fewview.views import Render, Views
 
 THICKNESS = 0.3  # of a lifted splat, in its width
@@ -23,7 +23,6 @@ OPACITY, FAINT = 0.9, 0.5  # of splats on a surface that is known, and on points
 TURNED = 0.5  # weight of the direction to the camera in the normals of lifted splats: depth maps are rough
 OBJECT = 2.5  # half the depth that is swept around an object, in deviations of its silhouette (radius about 3)
 NEAREST, FARTHEST = 0.3, 4.0  # depths that are swept without masks, in distances to what the cameras look at
-DOUBTED = 0.1  # weight of a pixel whose depth no other view agrees with, where 1 is that of one with which all do
 SWEEP_SIZE = 128  # pixels
 FEWEST = 50  # points that are a start
 
@@ -132,11 +131,9 @@ def swept(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians
         depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], small)
         reach = OBJECT / scale_of(frame)
         near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
-    depths = swept_depth(small, near.item(), far.item())
-    weights = (DOUBTED + (1 - DOUBTED) * agreement(small.cameras, depths))[:, None]
-    alpha = torch.ones_like(weights) if small.masks is None else small.masks
-    seen = Render(small.images, alpha, depths[:, None])
-    return lifted(seen, small.cameras, count, weights=weights, generator=generator)
+    depths = swept_depth(small, near.item(), far.item())[:, None]
+    alpha = torch.ones_like(depths) if small.masks is None else small.masks
+    return lifted(Render(small.images, alpha, depths), small.cameras, count, generator=generator)
 
 
 def _depths_of(point: Float[Tensor, "3"], views: Views) -> Float[Tensor, "n 1"]:
