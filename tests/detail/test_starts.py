@@ -3,11 +3,12 @@ import torch
 from striped_ball import CENTRE, RADIUS, around, ball, known, photographed
 from torch.nn import functional as F
 
+from fewview.cameras import Cameras
 from fewview.detail.prior import pseudo_views
 from fewview.detail.starts import lifted, on_points, start, swept
 from fewview.errors import InputError
 from fewview.geometry.quaternions import rotations
-from fewview.views import Render
+from fewview.views import Render, Views
 
 
 def test_lifted_splats_lie_flat_on_the_surface_with_its_colours(generator):
@@ -65,3 +66,19 @@ def test_a_prior_has_as_many_views_as_cameras():
     prior = known(around(2, 40))
     seen, camera, weights = prior[3]
     assert len(prior) == 12 and seen.image.shape == (3, 40, 40) and camera.shape == () and weights.shape == (1, 40, 40)
+
+
+def test_where_optical_axes_part_the_sweep_looks_in_front_of_the_cameras(generator):
+    """A walk whose cameras turn apart, as in a room: their axes meet behind them, and nothing is to be put there."""
+    wall = 3.0
+    angles = torch.tensor([-0.12, -0.04, 0.04, 0.12])
+    centers = torch.stack([angles * 6, torch.zeros(4), torch.zeros(4)], dim=-1)
+    forward = torch.stack([angles.sin(), torch.zeros(4), angles.cos()], dim=-1)
+    up = torch.tensor([0.0, -1, 0])
+    cameras = Cameras.look_at(centers, centers + forward, up, focal=60.0, height=48, width=64)
+    rays = cameras.rays()
+    points = rays.origins + rays.directions * ((wall - rays.origins[..., 2:]) / rays.directions[..., 2:])
+    images = 0.5 + 0.4 * torch.sin(5 * points + torch.tensor([0.0, 1.0, 2.0]) + 3 * points.roll(1, -1))
+    splats = swept(Views(images.movedim(-1, -3), cameras), 400, generator=generator)
+    assert bool((splats.means[:, 2] > 0).all())
+    assert ((splats.means[:, 2] / wall - 1).abs() < 0.1).float().mean() > 0.6

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.detail.adjustments import Adjustments
 from fewview.detail.losses import photo_loss, prior_loss
 from fewview.detail.population import Population
 from fewview.detail.prior import PseudoViews
@@ -49,6 +50,10 @@ class DetailConfig:
     sh_degree: int = 0  # of harmonics, 0 to 3; what a higher one does: docs/design.md
     harmonic_share: float = 0.05  # of the features' rate, for harmonics; arXiv 2308.04079's release: 1/20
     selective: bool = False  # Adam leaves alone, in each step, the splats that its pictures do not show
+    colour_rate: float = 0.0  # of the photos' own affine colour transforms; 0 takes the photos as they are
+    colour_weight: float = 0.01  # of the squares of their difference from the identity
+    pose_rate: float = 0.0  # of turns (radians) and shifts (distances) of the photos' cameras; 0 trusts them
+    pose_weight: float = 0.1  # of the squares of these
     final_rate: float = 0.05  # rates decay exponentially to this fraction
 
     @staticmethod
@@ -121,16 +126,21 @@ class _Run:
         events = max(1, round(config.settled * config.steps / config.relocate_every))
         self.growth = (self.budget / len(init)) ** (1 / events)
         self.order: list[int] = []
+        self.adjustments = Adjustments(
+            len(photos),
+            colour_rate=config.colour_rate,
+            pose_rate=config.pose_rate,
+            distance=_distance(init, photos.cameras),
+        )
 
     def advance(self, step: int) -> dict[str, float]:
         """One optimiser step on one photo and, now and then, on one pseudo view."""
         config, splats = self.config, self.population
         splats.degree = degree_at(step, config)
-        splats.decay(config.final_rate ** (step / max(1, config.steps)))
-        image, mask, camera = self._photo(step)
+        share = config.final_rate ** (step / max(1, config.steps))
+        splats.decay(share)
         gaussians = splats.gaussians()
-        weights = {"similarity": config.similarity, "alpha": config.alpha_weight}
-        losses = {"photo": photo_loss(splat(gaussians, camera, antialiased=True), image, mask, **weights)}
+        losses = self._photo_losses(gaussians, step)
         if self.prior is not None and len(self.prior) and step % config.prior_every == 0:
             wanted, view, counts = self.prior[int(torch.randint(len(self.prior), (), generator=self.generator))]
             loss = prior_loss(splat(gaussians, view, antialiased=True), wanted, counts, alpha=config.alpha_weight)
@@ -138,15 +148,24 @@ class _Run:
         losses["opacity"] = config.opacity_weight * gaussians.opacities.mean()
         losses["scale"] = config.scale_weight * gaussians.scales.mean() / splats.spacing
         splats.descend(torch.stack(list(losses.values())).sum())
+        self.adjustments.descend(share)
         self._explore(step)
         return {name: loss.item() for name, loss in losses.items()}
 
-    def _photo(self, step: int) -> tuple[Tensor, Tensor | None, Cameras]:
-        """The next photo, in a random order that shows all of them, at the size of this step."""
+    def _photo_losses(self, gaussians: Gaussians, step: int) -> dict[str, Tensor]:
+        """Of the next photo, in a random order that shows all of them, at the size of this step."""
+        config, own = self.config, self.adjustments
         if not self.order:
             self.order = torch.randperm(len(self.levels[-1]), generator=self.generator).tolist()
-        view = self.levels[level_at(step, len(self.levels), self.config)][self.order.pop()]
-        return view.images, view.masks, view.cameras
+        photo = self.order.pop()
+        view = self.levels[level_at(step, len(self.levels), config)][photo]
+        seen = splat(own.moved(gaussians, photo, view.cameras), view.cameras, antialiased=True)
+        seen = own.recoloured(seen, photo)
+        weights = {"similarity": config.similarity, "alpha": config.alpha_weight}
+        return {
+            "photo": photo_loss(seen, view.images, view.masks, **weights),
+            "own": own.penalty(photo, colour=config.colour_weight, pose=config.pose_weight),
+        }
 
     def _explore(self, step: int) -> None:
         config = self.config
@@ -158,6 +177,13 @@ class _Run:
             self.population.relocate(self.generator)
             target = min(self.budget, round(len(self.population) * self.growth))
             self.population.grow(target - len(self.population), self.generator)
+
+
+def _distance(splats: Gaussians, cameras: Cameras) -> float:
+    """World units from the cameras to the splats: the median of their z-depths in front, over all cameras."""
+    depths = [cameras[i].project(splats.means)[1] for i in range(len(cameras))]
+    front = torch.cat([depth[depth > 0] for depth in depths])
+    return float(front.median()) if len(front) else 1.0
 
 
 def level_at(step: int, levels: int, config: DetailConfig) -> int:

@@ -12,6 +12,7 @@ from fewview.fitting import neighbours
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
+from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
 from fewview.sweep import swept_depth
 from fewview.views import Render, Views
@@ -119,21 +120,22 @@ def swept(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians
 
     Depths are tried around the object, where masks tell it, or else around what the cameras look at.
     """
-    frame = norm_from_world(photos)
-    if photos.masks is not None:
-        small = crop_to_object(photos, SWEEP_SIZE).on_black()
-        shares = None
-    else:
+    if photos.masks is None:
         shrink = min(1.0, SWEEP_SIZE / max(photos.images.shape[-2:]))
         small = photos.resized(*(max(1, round(side * shrink)) for side in photos.images.shape[-2:]))
-        shares = NEAREST, FARTHEST
-    centre = apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))
-    depth = small.cameras.project(centre[None].expand(len(small), -1, -1))[1].clamp(min=1e-6)
-    reach = OBJECT / scale_of(frame)
-    if shares is None:
-        near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
+        depth = _depths_of(look_at_point(photos.cameras), small)
+        near, far = NEAREST * depth.min(), FARTHEST * depth.max()
     else:
-        near, far = shares[0] * depth.min(), shares[1] * depth.max()
+        frame = norm_from_world(photos)
+        small = crop_to_object(photos, SWEEP_SIZE).on_black()
+        depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], small)
+        reach = OBJECT / scale_of(frame)
+        near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
     depths = swept_depth(small, near.item(), far.item())[:, None]
     alpha = torch.ones_like(depths) if small.masks is None else small.masks
     return lifted(Render(small.images, alpha, depths), small.cameras, count, generator=generator)
+
+
+def _depths_of(point: Float[Tensor, "3"], views: Views) -> Float[Tensor, "n 1"]:
+    """The z-depth of a point in each view, above 0."""
+    return views.cameras.project(point.expand(len(views), 1, 3))[1].clamp(min=1e-6)
