@@ -1,5 +1,7 @@
 """What a rendering is compared by: L1 and structural similarity with a photo, L1 with what a prior knows."""
 
+import importlib.util
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,11 +18,26 @@ def dissimilarity(a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"]) -> Float
 
     Beyond the border both images count as black.
     """
+    plain = all(image.device.type == "cpu" and image.dtype == torch.float32 for image in (a, b))
+    if not plain or b.requires_grad or importlib.util.find_spec("numba") is None:
+        return dissimilarity_torch(a, b)
+    from fewview.detail.similarity_numba import dissimilarity as compiled  # numba takes a second to import
+
+    return compiled(a, b, taps=window(a), stable=(C1, C2))
+
+
+def window(like: Tensor) -> Float[Tensor, " taps"]:
+    """Weights of a Gaussian window along one axis; their sum is 1."""
+    x = torch.arange(WINDOW, device=like.device, dtype=like.dtype) - WINDOW // 2
+    weights = torch.exp(-0.5 * (x / DEVIATION).square())
+    return weights / weights.sum()
+
+
+def dissimilarity_torch(a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"]) -> Float[Tensor, ""]:
+    """The slow twin of `dissimilarity`, differentiable in both images."""
     count = len(a)
     maps = torch.cat([a, b, a * a, b * b, a * b])[None]
-    x = torch.arange(WINDOW, device=a.device, dtype=a.dtype) - WINDOW // 2
-    weights = torch.exp(-0.5 * (x / DEVIATION).square())
-    weights = (weights / weights.sum()).expand(len(maps[0]), 1, 1, WINDOW)
+    weights = window(a).expand(len(maps[0]), 1, 1, WINDOW)
     maps = F.conv2d(maps, weights, padding=(0, WINDOW // 2), groups=len(maps[0]))
     maps = F.conv2d(maps, weights.mT, padding=(WINDOW // 2, 0), groups=len(maps[0]))[0]
     mean_a, mean_b, square_a, square_b, product = maps.split(count)
