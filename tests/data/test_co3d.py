@@ -137,9 +137,8 @@ def test_padding_is_black(root):
     views = scene.read([0])
     valid = (views.images[0].sum(0) > 0).float()
     assert valid[0, 0] == 0 and valid[-1, -1] == 1
-    assert (
-        22 / 26 <= valid.mean().sqrt() <= 23 / 26
-    )  # two of 13 pixels lie beside the photo, either way; one is blended
+    # two of 13 pixels lie beside the photo, either way; one is blended
+    assert 22 / 26 <= valid.mean().sqrt() <= 23 / 26
 
 
 def test_depth_is_float16_bits_times_the_adjustment_seen_through_the_crop(root):

@@ -137,10 +137,11 @@ class EpipolarTransformer(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):
             lines = epipolar_lines(cameras, h, w, log_depths(self.config.near, self.config.far, steps))
             sources = maps.float()[:, other_views(m)].flatten(1, 2)  # b (m s) c h w
-            size = {"height": lines.height, "width": lines.width}
-            seen = inside_image(lines.pixels, lines.depth, **size)
+            height, width = lines.height, lines.width
+            seen = inside_image(lines.pixels, lines.depth, height=height, width=width)
             pixels = torch.where(seen[..., None], lines.pixels, torch.zeros_like(lines.pixels))
-            samples = sample_bilinear(sources.flatten(0, 1), pixels.flatten(3, 4).flatten(0, 2), **size)
+            pixels = pixels.flatten(3, 4).flatten(0, 2)
+            samples = sample_bilinear(sources.flatten(0, 1), pixels, height=height, width=width)
         shape = {"b": b, "m": m, "n": h * w}
         samples = rearrange(samples, "(b m s) (n d) c -> b m n s d c", **shape).to(maps.dtype)
         return samples, rearrange(seen, "b m s n d -> b m n s d"), places

@@ -49,8 +49,8 @@ def visual_hull(photos: Views, occupancy: Occupancy, *, threshold: float = 0.08)
     cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 3)
     pixels, depth = photos.cameras.project(cells.expand(len(photos), -1, -1))
     spread = _blur(photos, 2 * bound / r)
-    size = dict(height=photos.cameras.height, width=photos.cameras.width)
-    found, seen = sample_epipolar(spread[:, None], pixels[:, None], depth[:, None], **size)
+    height, width = photos.cameras.height, photos.cameras.width
+    found, seen = sample_epipolar(spread[:, None], pixels[:, None], depth[:, None], height=height, width=width)
     edges = [photos.masks[..., i, :] for i in (0, -1)] + [photos.masks[..., i] for i in (0, -1)]
     cut = torch.stack([edge.flatten(1).amax(1) for edge in edges]).amax(0) > 0.5  # the object may go on outside
     inside = (found[:, 0, :, 0] > threshold) | (cut[:, None] & ~seen[:, 0])
