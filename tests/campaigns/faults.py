@@ -20,11 +20,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from random import Random
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # OpenMP ends processes that fork
 
 import torch
 from ggs.test_grow import MICRO, QUICK, model_of, task_of
@@ -40,7 +42,7 @@ from fewview.ggs.grow import grow
 from fewview.sparsefusion.distill import distill
 from fewview.training import train
 
-Step = Callable[[int], object]
+Step = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,13 @@ def training(folder: Path, step: Step) -> dict[str, Tensor]:
 
 
 def distilling(folder: Path, step: Step) -> dict[str, Tensor]:
-    config = replace(DISTILL, steps=16, bootstrap_steps=4, reuse=3)
+    config = replace(DISTILL, steps=10, bootstrap_steps=2, reuse=3, save_every=2)
     told = lambda n, _: step(n)
-    found = distill(Oracle(), evidence(), config, generator=seeded(), progress=told, directory=folder / "run")
+    found = distill(Oracle(), photos(), config, generator=seeded(), progress=told, directory=folder / "run")
     return found.state_dict()
+
+
+photos = cache(evidence)  # of all children, which find it made
 
 
 def growing(folder: Path, step: Step) -> dict[str, Tensor]:
@@ -68,14 +73,21 @@ def growing(folder: Path, step: Step) -> dict[str, Tensor]:
     found = grow(
         model_of(replace(MICRO, scene=True)),
         task_of(),
-        replace(QUICK, steps=8),
-        progress=lambda _, share: step(round(24 * share)),
+        replace(QUICK, steps=4),
+        progress=lambda _, share: step(round(12 * share)),
         directory=folder / "run",
     )
     return {"images": found.images, **found.scene.tensors()}
 
 
-JOBS = {"train": Job(training, 5), "distil": Job(distilling, 5), "grow": Job(growing, 8)}
+JOBS = {"train": Job(training, 5), "distil": Job(distilling, 2), "grow": Job(growing, 4)}
+
+
+def warm() -> None:
+    """Kernels are compiled once, for all children."""
+    for job in JOBS.values():
+        with tempfile.TemporaryDirectory() as folder:
+            job.run(Path(folder), lambda step: None)
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -103,7 +115,10 @@ def attempt(job: Job, folder: Path, seconds: float = 1e9, before: Callable[[], o
     if child == 0:
         os.close(read)
         os.setpgid(0, 0)
-        tell = lambda text: os.write(write, f"{text}\n".encode())
+
+        def tell(text: object) -> None:
+            os.write(write, f"{text}\n".encode())
+
         try:
             before()
             tell(f"= {digest(job.run(folder, tell))}")
@@ -253,6 +268,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    warm()
     draw, wrong = Random(given.seed), []
     shares = [given.kills // 4 + (i < given.kills % 4) for i in range(4)]
     for what, number, run in (

@@ -40,6 +40,7 @@ UNTURN = {  # what leads from the upright picture to the stored pixels
     8: Image.Transpose.ROTATE_270,
 }
 LOSSY = ("JPEG", "WEBP", "HEIF")  # formats whose low values are noise, not labels
+SAMPLED = 1024  # pixels, of which a photo has more colours than labels have
 HALF_GREY, MOST_LABELS = 128, 64  # values of masks below which they may be labels; and how many of them
 PLAUSIBLE_FOCAL = (0.2, 30.0)  # in longer sides of the picture; anything else is a wrong tag
 
@@ -172,10 +173,10 @@ def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:
         values = seen if seen is not None and seen.any() else values
     else:
         seen = values
+    if seen is not None and not _are_labels(seen):
+        return None
     some = values[values != 0]
     if not len(some) or not np.isfinite(some).all():
-        return None
-    if seen is not None and not _are_labels(seen):
         return None
     return torch.from_numpy((values != 0).astype(np.float32))[None]
 
@@ -188,10 +189,12 @@ def _without_colours(picture: Image.Image) -> Image.Image | None:
     if "A" in picture.getbands() and picture.getchannel("A").getextrema()[0] != 255:
         return None
     colours = np.array(picture.convert("RGB"))
-    if not np.ptp(colours.astype(np.int16), axis=-1).any():
-        return Image.fromarray(colours[..., 0])
-    numbers = np.unique(colours.reshape(-1, 3), axis=0)
-    if len(numbers) > MOST_LABELS or numbers[0].any():
+    red, green, blue = np.moveaxis(colours, -1, 0)
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return Image.fromarray(red.copy())
+    numbers = (red.astype(np.int32) << 16 | green.astype(np.int32) << 8 | blue).ravel()
+    some = numbers[:: max(1, len(numbers) // SAMPLED)]
+    if len(np.unique(some)) > MOST_LABELS or len(np.unique(numbers)) > MOST_LABELS or numbers.all():
         return None
     return Image.fromarray(colours.any(-1).astype(np.uint8))
 
