@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fewview.detail.relocation import DEAD, chosen_sources, jitter, shared
-from fewview.detail.selective import SelectiveAdam
+from fewview.detail.selective_numba import SelectiveAdam
 from fewview.render.gaussians import Gaussians
 
 BETAS, TINY = (0.9, 0.999), 1e-15  # of Adam, as in the release of arXiv 2308.04079

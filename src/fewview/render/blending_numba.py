@@ -12,13 +12,14 @@ from typing import no_type_check
 import numba
 import numpy as np
 
-from fewview.render.lanes import lanes, load, smaller, some, store, total, where
+from fewview.render.lanes import lanes, load, prefetch, smaller, some, store, total, where
 from fewview.render.tiles_numba import GEOMETRY, HIGH, WIDE
 
 ALPHA_MAX, TRANSMITTANCE_MIN = np.float32(0.999), np.float32(1e-4)
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 E1, E2, E3, E4, E5 = (np.float32(e) for e in (0.99999476, 0.49989978, 0.16602840, 0.03984831, 0.00588525))
 PIXELS = WIDE * HIGH
+AHEAD = 6  # entries whose footprints are asked of memory before their turn
 OFTEN = 16  # entries between two looks at whether a tile is closed
 
 # Sections of a tile's memory. LEFT is the transmittance, negative once a pixel is closed.
@@ -108,7 +109,9 @@ def forward(start, end, tiles, footprints, image, alpha, depth, like):
 def _blend(work, x, y, tiles, footprints, first_entry, end_entry, like):
     shapes, _, owners = tiles
     for entry in range(first_entry, end_entry):
-        i = owners[entry]
+        i, soon = owners[entry], owners[min(entry + AHEAD, end_entry - 1)]
+        prefetch(shapes, soon * shapes.shape[1])
+        prefetch(footprints, soon * footprints.shape[1] + GEOMETRY)
         shape = shapes[i]
         dx = load(work, COLUMN) + (np.float32(x) - shape[0])
         square = shape[2] * dx * dx
@@ -182,7 +185,9 @@ def _pull(work, x, y, tiles, footprints, first_entry, end_entry, per_entry, like
     shapes, _, owners = tiles
     channels = SUMS + len(like) * WIDE
     for entry in range(first_entry, end_entry):
-        i = owners[entry]
+        i, soon = owners[entry], owners[min(entry + AHEAD, end_entry - 1)]
+        prefetch(shapes, soon * shapes.shape[1])
+        prefetch(footprints, soon * footprints.shape[1] + GEOMETRY)
         shape = shapes[i]
         dx = load(work, COLUMN) + (np.float32(x) - shape[0])
         square = shape[2] * dx * dx
@@ -249,5 +254,6 @@ def gather(start, end, firsts, entries, per_entry, summed):
     for i in range(start, end):
         for at in range(firsts[i], firsts[i + 1]):
             entry = entries[at]
+            prefetch(per_entry, entries[min(at + 2 * AHEAD, len(entries) - 1)] * per_entry.shape[1])
             for j in range(per_entry.shape[1]):
                 summed[i, j] += per_entry[entry, j]

@@ -178,3 +178,20 @@ def store(context, array, index, values):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, Lanes), generate
+
+
+@intrinsic
+def prefetch(context, array, index):
+    """Ask for the line of the cache that holds the element at a flat index of a contiguous array."""
+
+    def generate(context, *call):
+        builder, signature, arguments = call
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(ask, [place, *(ir.Constant(number, value) for value in (0, 3, 1))])  # to read, to keep, of data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate

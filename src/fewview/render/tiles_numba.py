@@ -11,6 +11,7 @@ from typing import NamedTuple, no_type_check
 import numba
 import numpy as np
 
+from fewview.render.lanes import prefetch
 from fewview.render.threads import share
 
 WIDE, HIGH = 16, 16  # pixels of a tile
@@ -19,6 +20,7 @@ ALPHA_MIN = 1 / 255
 SCALE = 8  # exponents are kept divided by this: `blending_numba.falloff`
 SLACK = 1e-3  # pixels that an ellipse is taken larger by, against rounding
 DIGIT = 11  # bits
+AHEAD = 16  # footprints that are asked of memory before their turn
 
 _njit = numba.njit(cache=True, error_model="numpy", nogil=True)
 
@@ -153,7 +155,12 @@ def _fill(order, lists, owners, entries, across):
     """A counting sort by tile that keeps the order of the footprints."""
     bands, rows, spans, firsts, starts = lists
     cursor = starts[:-1].copy()
-    for i in order:
+    for j in range(len(order)):
+        i, soon = order[j], order[min(j + AHEAD, len(order) - 1)]
+        prefetch(bands, 2 * soon)
+        prefetch(rows, soon)
+        prefetch(firsts, soon)
+        prefetch(spans, 2 * rows[order[min(j + AHEAD // 2, len(order) - 1)]])
         at = firsts[i]
         for k in range(rows[i], rows[i + 1]):
             base = (bands[i, 0] + k - rows[i]) * across

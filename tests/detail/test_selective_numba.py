@@ -4,7 +4,7 @@ import pytest
 import torch
 from striped_ball import around, first, known, photographed
 
-from fewview.detail.selective import SelectiveAdam
+from fewview.detail.selective_numba import SelectiveAdam
 from fewview.detail.stage import DetailConfig, detail
 from fewview.render.gaussians import Gaussians
 
