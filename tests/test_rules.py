@@ -55,7 +55,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "data.meshes": "synthetic/test_rasterise.py",
     "data.synthetic": "test_architecture.py",
     "data.wavefront": "synthetic/test_furniture.py",
-    "detail.losses": "detail/test_stage.py",
+    "detail.similarity_numba": "detail/test_losses.py",
     "errors": "test_cli.py",
     "evaluation.rooms.fidelity": "evaluation/test_room_protocol.py",
     "evaluation.runner": "evaluation/test_protocol.py",

@@ -1,16 +1,19 @@
-"""How long splatting takes here: the fast backend beside the slow PyTorch twin, forward and backward."""
+"""How long splatting takes here, forward and backward, beside the slow PyTorch twin, and a step of the detail stage."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
+from fewview.detail.stage import DetailConfig, detail
+from fewview.geometry.harmonics import COUNTS
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import Backend, default_backend, splat
+from fewview.views import Views
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class SplatTiming:
     forward_ms: float
     backward_ms: float
     twin_ms: float | None
+    degree: int = 0
 
     @property
     def speedup(self) -> float | None:
@@ -40,20 +44,47 @@ def bench_splat(
     repeats: int = 3,
     twin: bool = True,
     device: str = "cpu",
+    degree: int = 0,
 ) -> list[SplatTiming]:
-    """A row for each number of splats and channels: a shell of splats seen from outside, filling the image."""
+    """A row for each number of splats and channels: a shell of splats seen from outside, filling the image.
+
+    `degree` is of their harmonics, 0 to 3.
+    """
     backend = default_backend(torch.device(device))
-    eye, up = torch.tensor([[0.0, 0.5, -3.0]]), torch.tensor([0.0, 1, 0])
-    camera = Cameras.look_at(eye, torch.zeros(3), up, focal=1.2 * size, height=size, width=size).to(device)
+    camera = before(torch.tensor([[0.0, 0.5, -3.0]]), size).to(device)
     rows = []
     for n in counts:
         for count in channels:
-            gaussians = shell(n, count, generator=torch.Generator().manual_seed(0)).to(device)
+            generator = torch.Generator().manual_seed(0)
+            gaussians = shell(n, count, generator=generator)
+            harmonics = 0.1 * torch.randn(n, COUNTS[3], count, generator=generator)
+            gaussians = replace(gaussians, harmonics=harmonics).of_degree(degree).to(device)
             _measure(gaussians, camera, backend)  # compile, warm up
             forward, backward = min((_measure(gaussians, camera, backend) for _ in range(repeats)), key=sum)
             slow = sum(_measure(gaussians, camera, "torch")) if twin else None
-            rows.append(SplatTiming(n, count, size, backend, torch.get_num_threads(), forward, backward, slow))
+            rows.append(SplatTiming(n, count, size, backend, torch.get_num_threads(), forward, backward, slow, degree))
     return rows
+
+
+def bench_detail(n: int = 25_000, *, size: int = 256, steps: int = 10) -> float:
+    """Milliseconds of a step of the detail stage: so many splats, three photos at full size, without a prior."""
+    generator = torch.Generator().manual_seed(0)
+    gaussians = shell(n, 3, generator=generator)
+    cameras = before(torch.tensor([[0.0, 0.5, -3.0], [2.0, 0.5, -2.2], [-2.0, -0.5, -2.2]]), size)
+    photos = Views(splat(gaussians, cameras).image, cameras)
+    started = replace(gaussians, features=1 - gaussians.features)
+    taken = []
+    for count in (1, 1, 1 + steps):  # compiled, then what is done once, and the steps besides
+        config = DetailConfig(photo_size=size, coarsest=size, steps=count, relocate_every=1 << 30, budget=n)
+        start = time.perf_counter()
+        detail(started, photos, config, generator=generator)
+        taken.append(time.perf_counter() - start)
+    return 1e3 * (taken[2] - taken[1]) / steps
+
+
+def before(eyes: Float[Tensor, "n 3"], size: int) -> Cameras:
+    """Cameras that look from these places at the origin, which a unit ball fills."""
+    return Cameras.look_at(eyes, torch.zeros(3), torch.tensor([0.0, 1, 0]), focal=1.2 * size, height=size, width=size)
 
 
 def shell(n: int, channels: int, *, generator: torch.Generator) -> Gaussians:

@@ -11,7 +11,7 @@ from fewview.commands.console import say
 from fewview.commands.targets import check_new
 from fewview.errors import InputError
 
-COLUMNS = (("kernel", 28), ("n", 8), ("threads", 7), ("torch_ms", 10), ("numba_ms", 10), ("ratio", 7))
+COLUMNS = (("kernel", 32), ("n", 8), ("threads", 7), ("torch_ms", 10), ("numba_ms", 10), ("ratio", 7))
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def measured(kernels: str, threads: int) -> Iterator[dict[str, Any]]:
     import torch
 
     from fewview.benchmarks import kernels as bench
-    from fewview.benchmarks.splatting import bench_splat
+    from fewview.benchmarks.splatting import bench_detail, bench_splat
 
     if kernels in ("all", "hashgrid"):
         yield from map(asdict, bench.hashgrid())
@@ -59,10 +59,15 @@ def measured(kernels: str, threads: int) -> Iterator[dict[str, Any]]:
     if kernels in ("all", "splats"):
         torch.set_num_threads(threads)  # numba's first parallel loop may have changed OpenMP's number, which is torch's
         rows = bench_splat(counts=(1000, 10_000)) + bench_splat(counts=(100_000,), twin=False)  # a minute a row
+        for degree in (0, 3):
+            rows += bench_splat((50_000,), (3,), size=512, repeats=9, twin=False, degree=degree)
         for row in rows:
-            numba_ms, name = row.forward_ms + row.backward_ms, f"splat {row.channels} channels {row.pixels}px"
+            shown = f" degree {row.degree}" if row.degree else ""
+            numba_ms, name = row.forward_ms + row.backward_ms, f"splat {row.channels} channels {row.pixels}px{shown}"
             times = {"threads": row.threads, "torch_ms": row.twin_ms, "numba_ms": numba_ms, "ratio": row.speedup}
             yield {"kernel": name, "n": row.splats, **times}
+        step = {"threads": threads, "torch_ms": None, "numba_ms": bench_detail(), "ratio": None}
+        yield {"kernel": "detail step 256px", "n": 25_000, **step}
 
 
 def _cell(value: Any, width: int, *, left: bool) -> str:

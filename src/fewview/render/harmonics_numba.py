@@ -1,4 +1,8 @@
-"""Colours of harmonics in the directions of splats, for the kernels of `projection_numba`, forward and backward."""
+"""Colours of splats with their harmonics, forward and backward: compiled for the CPU.
+
+Each splat is treated by itself, so that bits do not depend on the number of threads; those that are not seen are not
+touched.
+"""
 
 from typing import no_type_check
 
@@ -6,7 +10,7 @@ import numba
 import numpy as np
 
 from fewview.geometry import harmonics as real
-from fewview.render.tiles_numba import GEOMETRY
+from fewview.render.tiles_numba import GEOMETRY, OPACITY
 
 A, B, C, D, E, F, G, H, I = (np.float32(value) for value in (  # noqa: E741
     real.A, real.B, real.C, real.D, real.E, real.F, real.G, real.H, real.I
@@ -14,7 +18,8 @@ A, B, C, D, E, F, G, H, I = (np.float32(value) for value in (  # noqa: E741
 ZERO, ONE, TWO, THREE, FOUR, SIX, EIGHT = (np.float32(value) for value in (0, 1, 2, 3, 4, 6, 8))
 TINY = np.float32(1e-12)
 
-_njit_inside = numba.njit(error_model="numpy", fastmath={"contract", "reassoc"})
+_njit = numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "reassoc"})
+_njit_inside = numba.njit(error_model="numpy", fastmath={"contract", "reassoc"}, forceinline=True)
 
 
 @_njit_inside
@@ -71,55 +76,51 @@ def _degree(count):
     return 0 if count == 0 else 1 if count == 3 else 2 if count == 8 else 3
 
 
-@_njit_inside
+@_njit
 @no_type_check
-def write_shown(splats, i, eye, weights, footprints, like):
-    """The channels of footprint i: features with their harmonics, if there are some, seen from the eye (world)."""
-    means, features, harmonics = splats
-    count = harmonics.shape[1]
-    if count == 0:
-        for c in range(len(like)):
-            footprints[i, GEOMETRY + c] = features[i, c]
-        return
-    x, y, z, _ = _direction(means, i, eye)
-    _basis((x, y, z), _degree(count), weights)
-    for c in range(len(like)):
-        total = features[i, c]
-        for k in range(count):
-            total += weights[k] * harmonics[i, k, c]
-        footprints[i, GEOMETRY + c] = max(total, ZERO)
+def show(start, end, eye, means, features, harmonics, footprints, like):
+    """The channels of the footprints [start, end) that are seen from the eye (world), as `splatting.shown`.
 
-
-@_njit_inside
-@no_type_check
-def pull_shown(splats, i, eye, room, gradients, like):
-    """Gradients of splat i's features and harmonics, and what its mean gets through the direction.
-
-    `room` is for 16 weights and as many gradients of them.
+    `like` has as many elements as there are channels.
     """
-    means, features, harmonics = splats
-    of_footprints, of_means, of_features, of_harmonics = gradients
-    weights, of = room
-    count = harmonics.shape[1]
-    if count == 0:
+    count, weights = harmonics.shape[1], np.empty(16, np.float32)
+    for i in range(start, end):
+        if footprints[i, OPACITY] == ZERO:
+            continue
+        if count > 0:
+            x, y, z, _ = _direction(means, i, eye)
+            _basis((x, y, z), _degree(count), weights)
         for c in range(len(like)):
-            of_features[i, c] = of_footprints[i, GEOMETRY + c]
-        return
-    x, y, z, inverse = _direction(means, i, eye)
-    _basis((x, y, z), _degree(count), weights)
-    for k in range(count):
-        of[k] = ZERO
-    for c in range(len(like)):
-        total = features[i, c]
-        for k in range(count):
-            total += weights[k] * harmonics[i, k, c]
-        gradient = of_footprints[i, GEOMETRY + c] if total >= ZERO else ZERO
-        of_features[i, c] = gradient
-        for k in range(count):
-            of_harmonics[i, k, c] = weights[k] * gradient
-            of[k] += harmonics[i, k, c] * gradient
-    dx, dy, dz = _pull((x, y, z), _degree(count), of)
-    along = x * dx + y * dy + z * dz
-    of_means[i, 0] += (dx - along * x) * inverse
-    of_means[i, 1] += (dy - along * y) * inverse
-    of_means[i, 2] += (dz - along * z) * inverse
+            value = features[i, c]
+            for k in range(count):
+                value += weights[k] * harmonics[i, k, c]
+            footprints[i, GEOMETRY + c] = max(value, ZERO) if count > 0 else value
+
+
+@_njit
+@no_type_check
+def pull(start, end, eye, means, features, harmonics, footprints, of_footprints, made, like):
+    """Gradients of the splats [start, end) that are seen, from those of what they show, added to those in `made`."""
+    of_means, of_features, of_harmonics = made
+    count, weights, of = harmonics.shape[1], np.empty(16, np.float32), np.empty(16, np.float32)
+    for i in range(start, end):
+        if footprints[i, OPACITY] == ZERO:
+            continue
+        if count == 0:
+            for c in range(len(like)):
+                of_features[i, c] = of_footprints[i, GEOMETRY + c]
+            continue
+        x, y, z, inverse = _direction(means, i, eye)
+        _basis((x, y, z), _degree(count), weights)
+        of[:] = ZERO
+        for c in range(len(like)):
+            gradient = of_footprints[i, GEOMETRY + c] if footprints[i, GEOMETRY + c] > ZERO else ZERO
+            of_features[i, c] = gradient
+            for k in range(count):
+                of_harmonics[i, k, c] = weights[k] * gradient
+                of[k] += harmonics[i, k, c] * gradient
+        dx, dy, dz = _pull((x, y, z), _degree(count), of)
+        along = x * dx + y * dy + z * dz
+        of_means[i, 0] += (dx - along * x) * inverse
+        of_means[i, 1] += (dy - along * y) * inverse
+        of_means[i, 2] += (dz - along * z) * inverse

@@ -1,4 +1,4 @@
-"""`splatting.project` and the colours of harmonics in one pass over splats, forward and backward: compiled for the CPU.
+"""`splatting.project` in one pass over splats, forward and backward: compiled for the CPU.
 
 A splat is read once and its footprint written once; backward computes again what forward did not keep. Each splat is
 treated by itself, geometry in double precision, so that bits do not depend on the number of threads.
@@ -9,14 +9,13 @@ from typing import no_type_check
 import numba
 import numpy as np
 
-from fewview.render.harmonics_numba import pull_shown, write_shown
-from fewview.render.tiles_numba import ALPHA_MIN, GEOMETRY
+from fewview.render.tiles_numba import ALPHA_MIN, OPACITY
 
 NEAR, DILATION, GUARD = 0.01, 0.3, 0.15  # as in `splatting`
 LEAST_KEPT = 1e-12  # of the share of opacity that antialiasing leaves, squared
 
 _njit = numba.njit(cache=True, error_model="numpy", nogil=True)
-_njit_inside = numba.njit(error_model="numpy", fastmath={"contract"})
+_njit_inside = numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
 
 
 def view_of(world_from_cam: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> tuple:
@@ -162,10 +161,9 @@ def _seen(x, y, square, size):
 
 @_njit
 @no_type_check
-def project(start, end, view, splats, antialiased, footprints, like):
-    """Footprints of the splats [start, end), which begin as zeros; `like` has as many elements as colours channels."""
-    means, scales, quaternions, opacities, features, harmonics = splats
-    weights = np.empty(16, np.float32)
+def project(start, end, view, splats, antialiased, footprints):
+    """Geometry, opacity and depth of the footprints [start, end), which begin as zeros; those not seen stay so."""
+    means, scales, quaternions, opacities = splats
     first, second = view[2]
     for i in range(start, end):
         point, opacity = _in_camera(means, i, view), np.float64(opacities[i])
@@ -183,10 +181,9 @@ def project(start, end, view, splats, antialiased, footprints, like):
         cut = 2 * np.log(opacity / ALPHA_MIN)
         if not _seen(x, y, (cut * (xx + DILATION), cut * (yy + DILATION)), view[4]):
             continue
-        footprints[i, 0], footprints[i, 1], footprints[i, 5] = x, y, opacity
+        footprints[i, 0], footprints[i, 1], footprints[i, OPACITY] = x, y, opacity
         footprints[i, 2], footprints[i, 3] = (yy + DILATION) / determinant, -xy / determinant
-        footprints[i, 4], footprints[i, GEOMETRY + len(like)] = (xx + DILATION) / determinant, point[2]
-        write_shown((means, features, harmonics), i, view[0], weights, footprints, like)
+        footprints[i, 4], footprints[i, -1] = (xx + DILATION) / determinant, point[2]
 
 
 @_njit_inside
@@ -232,20 +229,19 @@ def _of_point(point, view, at, of_centre, of_first, of_second):
 
 @_njit
 @no_type_check
-def pull(start, end, view, splats, antialiased, footprints, of_footprints, made, like):
+def pull(start, end, view, splats, antialiased, footprints, of_footprints, made):
     """Gradients (which begin as zeros) of those of the splats [start, end) that are seen, from their footprints'."""
-    means, scales, quaternions, opacities, features, harmonics = splats
-    of_means, of_scales, of_quaternions, of_opacities, of_features, of_harmonics = made
-    weights, of_weights = np.empty(16, np.float32), np.empty(16, np.float32)
+    means, scales, quaternions, opacities = splats
+    of_means, of_scales, of_quaternions, of_opacities = made
     for i in range(start, end):
-        if footprints[i, 5] == 0:
+        if footprints[i, OPACITY] == 0:
             continue
         point, opacity, lengths = _in_camera(means, i, view), np.float64(opacities[i]), _three(scales, i)
         quaternion, inverse = _unit(quaternions, i)
         jacobian, rotation = _jacobian(point, view), _rotation(quaternion)
         first, second, across, down = _flat(jacobian, view, rotation)
         wide, high = _scaled(across, lengths), _scaled(down, lengths)
-        conic = of_footprints[i, 2], of_footprints[i, 3], of_footprints[i, 4], of_footprints[i, 5]
+        conic = of_footprints[i, 2], of_footprints[i, 3], of_footprints[i, 4], of_footprints[i, OPACITY]
         of_opacities[i], of_xx, of_xy, of_yy = _of_covariance(
             _dot(wide, wide), _dot(wide, high), _dot(high, high), opacity, antialiased, conic
         )
@@ -265,10 +261,8 @@ def pull(start, end, view, splats, antialiased, footprints, of_footprints, made,
         of_first, of_second = _sums(_dots(rotation, of_wide), view[1]), _sums(_dots(rotation, of_high), view[1])
         of_centre = of_footprints[i, 0], of_footprints[i, 1]
         x, y, z = _of_point(point, view, jacobian[2], of_centre, of_first, of_second)
-        of_mean = _dots(view[1], (x, y, z + of_footprints[i, GEOMETRY + len(like)]))
+        of_mean = _dots(view[1], (x, y, z + of_footprints[i, -1]))
         of_means[i, 0], of_means[i, 1], of_means[i, 2] = of_mean
-        out = of_footprints, of_means, of_features, of_harmonics
-        pull_shown((means, features, harmonics), i, view[0], (weights, of_weights), out, like)
 
 
 @_njit_inside

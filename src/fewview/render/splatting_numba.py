@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.render import blending_numba as kernels
+from fewview.render import harmonics_numba as harmonics
 from fewview.render import projection_numba as projection
 from fewview.render.gaussians import Gaussians
 from fewview.render.threads import share
@@ -30,17 +31,20 @@ class _Project(torch.autograd.Function):
         arrays = _arrays(tensors)
         channels = arrays[4].shape[1]
         footprints = np.zeros((len(arrays[0]), GEOMETRY + channels + 1), np.float32)
-        share(projection.project, len(footprints), view, arrays, antialiased, footprints, (0,) * channels)
+        share(projection.project, len(footprints), view, arrays[:4], antialiased, footprints)
+        means, like = arrays[0], (0,) * channels
+        share(harmonics.show, len(footprints), view[0], means, *arrays[4:], footprints, like)
         ctx.view, ctx.antialiased, ctx.footprints = view, antialiased, footprints
         ctx.save_for_backward(*tensors)
         return torch.from_numpy(footprints).to(tensors[0])
 
     @staticmethod
     def backward(ctx, *gradients):
-        arrays = _arrays(ctx.saved_tensors)
-        made, of = tuple(np.zeros_like(array) for array in arrays), numpy_of(gradients[0])
-        like = (0,) * arrays[4].shape[1]
-        share(projection.pull, len(of), ctx.view, arrays, ctx.antialiased, ctx.footprints, of, made, like)
+        arrays, of = _arrays(ctx.saved_tensors), numpy_of(gradients[0])
+        made, like = tuple(np.zeros_like(array) for array in arrays), (0,) * arrays[4].shape[1]
+        share(projection.pull, len(of), ctx.view, arrays[:4], ctx.antialiased, ctx.footprints, of, made[:4])
+        colours = made[0], *made[4:]
+        share(harmonics.pull, len(of), ctx.view[0], arrays[0], *arrays[4:], ctx.footprints, of, colours, like)
         return None, None, *(torch.from_numpy(array).to(t) for array, t in zip(made, ctx.saved_tensors))
 
 

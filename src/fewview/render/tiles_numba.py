@@ -15,7 +15,7 @@ from fewview.render.lanes import prefetch
 from fewview.render.threads import share
 
 WIDE, HIGH = 16, 16  # pixels of a tile
-GEOMETRY = 6  # columns of a footprint before its channels: centre (2), conic (3), opacity
+GEOMETRY, OPACITY = 6, 5  # columns of a footprint before its channels: centre (2), conic (3), opacity
 ALPHA_MIN = 1 / 255
 SCALE = 8  # exponents are kept divided by this: `blending_numba.falloff`
 SLACK = 1e-3  # pixels that an ellipse is taken larger by, against rounding
