@@ -147,8 +147,6 @@ def _origin_notes(origin: Origin) -> tuple[str, ...]:
 def _check_are_splats(file: PlyTables, path: Path) -> None:
     """InputError, in the words of what it is, for a PLY file of something else."""
     names = set(file.vertices.dtype.names or ())
-    if any(name.startswith("packed_") for name in names):
-        raise InputError(f"{path} is a compressed PLY, which is not read; unpack it with `splat-transform IN OUT.ply`.")
     if {"x", "y", "z"} <= names and not names & {"opacity", "scale_0", "rot_0"}:
         what = "mesh" if "face" in file.elements else "point cloud"
         raise InputError(f"{path} is a {what}, not splats (it has no 'opacity'); name a PLY file of Gaussian splats.")
