@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.detail.prior import pseudo_views
-from fewview.detail.starts import lifted, on_points, start, swept
+from fewview.detail.starts import lifted, matched, on_points, start
 from fewview.errors import InputError
 from fewview.geometry.quaternions import rotations
 from fewview.views import Render, Views
@@ -55,9 +55,9 @@ def test_points_become_splats_of_their_photos_colours_and_points_beside_the_obje
         on_points(beside[:10], photos)
 
 
-def test_without_points_a_plane_sweep_finds_the_object(generator):
+def test_without_points_stereo_finds_the_object(generator):
     photos = photographed(around(30, 80)[12:18])
-    splats = swept(photos, 500, generator=generator)
+    splats = matched(photos, 500, generator=generator)
     assert ((splats.means - CENTRE).norm(dim=-1) < 1.5 * RADIUS).float().mean() > 0.7
     assert len(start(photos, None, 300, generator=generator)) == 300
 
@@ -68,7 +68,7 @@ def test_a_prior_has_as_many_views_as_cameras():
     assert len(prior) == 12 and seen.image.shape == (3, 40, 40) and camera.shape == () and weights.shape == (1, 40, 40)
 
 
-def test_where_optical_axes_part_the_sweep_looks_in_front_of_the_cameras(generator):
+def test_where_optical_axes_part_stereo_looks_in_front_of_the_cameras(generator):
     """A walk whose cameras turn apart, as in a room: their axes meet behind them, and nothing is to be put there."""
     wall = 3.0
     angles = torch.tensor([-0.12, -0.04, 0.04, 0.12])
@@ -79,6 +79,6 @@ def test_where_optical_axes_part_the_sweep_looks_in_front_of_the_cameras(generat
     rays = cameras.rays()
     points = rays.origins + rays.directions * ((wall - rays.origins[..., 2:]) / rays.directions[..., 2:])
     images = 0.5 + 0.4 * torch.sin(5 * points + torch.tensor([0.0, 1.0, 2.0]) + 3 * points.roll(1, -1))
-    splats = swept(Views(images.movedim(-1, -3), cameras), 400, generator=generator)
+    splats = matched(Views(images.movedim(-1, -3), cameras), 400, generator=generator)
     assert bool((splats.means[:, 2] > 0).all())
     assert ((splats.means[:, 2] / wall - 1).abs() < 0.1).float().mean() > 0.6

@@ -20,7 +20,7 @@ from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
-from fewview.sweep import swept_depth
+from fewview.stereo import stereo
 from fewview.views import Views
 
 QUICK = GGSMethodConfig(steps=2, chunk=3)
@@ -324,7 +324,7 @@ def test_a_plane_sweep_finds_the_wall():
     points = rays.origins + rays.directions * ((4 - rays.origins[..., 2:]) / rays.directions[..., 2:])
     fine = (points[..., :1] * 9).sin() * (points[..., 1:2] * 11).cos()
     views = Views((0.5 + 0.4 * fine).expand(*fine.shape[:-1], 3).movedim(-1, -3).contiguous(), cameras)
-    found, true = swept_depth(views, 1.0, 20.0), plane_depth(cameras)
+    found, true = stereo(views, 1.0, 20.0).depth, plane_depth(cameras)
     assert ((found / true).log().abs() < 0.1).float().mean() > 0.9
 
 
@@ -340,5 +340,5 @@ def test_lifted_splats_show_the_images(generator):
 
 def test_a_single_view_is_lifted_too(generator):
     cameras = walk(1, 1, size=16)[0]
-    depth = swept_depth(painted(cameras), 1.0, 16.0)
-    torch.testing.assert_close(depth, torch.full((1, 16, 16), 4.0))
+    depth = stereo(painted(cameras), 1.0, 16.0).depth
+    torch.testing.assert_close(depth, torch.full((1, 16, 16), 2 / (1 + 1 / 16)))

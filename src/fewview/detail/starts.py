@@ -14,7 +14,7 @@ from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
-from fewview.sweep import swept_depth
+from fewview.stereo import Stereo, stereo
 from fewview.views import Render, Views
 
 THICKNESS = 0.3  # of a lifted splat, in its width
@@ -23,7 +23,9 @@ OPACITY, FAINT = 0.9, 0.5  # of splats on a surface that is known, and on points
 TURNED = 0.5  # weight of the direction to the camera in the normals of lifted splats: depth maps are rough
 OBJECT = 2.5  # half the depth that is swept around an object, in deviations of its silhouette (radius about 3)
 NEAREST, FARTHEST = 0.3, 4.0  # depths that are swept without masks, in distances to what the cameras look at
-SWEEP_SIZE = 128  # pixels
+STEREO_SIZE = 192  # pixels of the longer side
+UNSURE = 0.3  # weight of pixels whose depth no other photo confirms
+BEYOND, MOST = 1.5, 0.9  # without masks they lie behind the scene: so many times the quantile of depths that are sure
 FEWEST = 50  # points that are a start
 
 
@@ -104,36 +106,50 @@ def on_points(points: Float[Tensor, "n 3"], photos: Views) -> Gaussians:
 
 
 def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, generator: torch.Generator) -> Gaussians:
-    """Splats on the points, of which at most `count` are drawn; on what a plane sweep finds where they are too few."""
+    """Splats on the points, of which at most `count` are drawn; on what stereo finds where they are too few."""
     if points is not None and len(points) > FEWEST:
         drawn = torch.randperm(len(points), generator=generator)[:count].to(points.device)
         try:
             return on_points(points[drawn].to(photos.images), photos)
         except InputError:  # they lie beside the object
             pass
-    return swept(photos, count, generator=generator)
+    return matched(photos, count, generator=generator)
 
 
 @torch.no_grad()
-def swept(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians:
-    """At most `count` splats where small copies of the photos look alike in each other (a plane sweep).
+def matched(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians:
+    """At most `count` splats where small copies of the photos look alike in each other (`fewview.stereo`).
 
-    Depths are tried around the object, where masks tell it, or else around what the cameras look at.
+    Depths are tried around the object, where masks tell it, or else around what the cameras look at; there, what no
+    other photo confirms is taken for background.
     """
     if photos.masks is None:
-        shrink = min(1.0, SWEEP_SIZE / max(photos.images.shape[-2:]))
+        shrink = min(1.0, STEREO_SIZE / max(photos.images.shape[-2:]))
         small = photos.resized(*(max(1, round(side * shrink)) for side in photos.images.shape[-2:]))
         depth = _depths_of(look_at_point(photos.cameras), small)
         near, far = NEAREST * depth.min(), FARTHEST * depth.max()
     else:
         frame = norm_from_world(photos)
-        small = crop_to_object(photos, SWEEP_SIZE).on_black()
+        small = crop_to_object(photos, STEREO_SIZE).on_black()
         depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], small)
         reach = OBJECT / scale_of(frame)
         near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
-    depths = swept_depth(small, near.item(), far.item())[:, None]
-    alpha = torch.ones_like(depths) if small.masks is None else small.masks
-    return lifted(Render(small.images, alpha, depths), small.cameras, count, generator=generator)
+    found = stereo(small, near.item(), far.item())
+    alpha = torch.ones_like(small.images[:, :1]) if small.masks is None else small.masks
+    depths = found.depth if small.masks is not None else _with_background(found)
+    weights = torch.where(found.sure, 1.0, UNSURE)[:, None]
+    return lifted(
+        Render(small.images, alpha, depths[:, None]), small.cameras, count, weights=weights, generator=generator
+    )
+
+
+def _with_background(found: Stereo) -> Float[Tensor, "n h w"]:
+    """Depths, of which those that are not sure lie behind those that are."""
+    depths = found.depth.clone()
+    for depth, sure in zip(depths, found.sure, strict=True):
+        if bool(sure.any()):
+            depth[~sure] = BEYOND * depth[sure].quantile(MOST)
+    return depths
 
 
 def _depths_of(point: Float[Tensor, "3"], views: Views) -> Float[Tensor, "n 1"]:
