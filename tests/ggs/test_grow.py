@@ -318,7 +318,7 @@ def test_the_scene_so_far_is_told_to_models_that_take_it(monkeypatch):
 # -- images to splats -------------------------------------------------------------------------------------------------
 
 
-def test_a_plane_sweep_finds_the_wall():
+def test_stereo_finds_the_wall():
     cameras = walk(1, 5, size=32)[0]
     rays = cameras.rays()
     points = rays.origins + rays.directions * ((4 - rays.origins[..., 2:]) / rays.directions[..., 2:])
