@@ -43,7 +43,7 @@ class Stereo:
 
 
 @torch.no_grad()
-def stereo(views: Views, near: float, far: float, config: StereoConfig | None = None) -> Stereo:
+def stereo(views: Views, near: float, far: float, *, config: StereoConfig | None = None) -> Stereo:
     """The depth of every pixel between z-depths near and far, on planes that are even in inverse depth.
 
     A plane sweep (Collins 1996) whose costs are aggregated by semi-global matching (Hirschmueller 2008).
@@ -51,59 +51,75 @@ def stereo(views: Views, near: float, far: float, config: StereoConfig | None = 
     config = config or StereoConfig()
     inverse = torch.linspace(1 / near, 1 / far, config.planes).to(views.images)
     luma = (views.images * views.images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    partners = [_partners(views.cameras, i, (near * far) ** 0.5, config) for i in range(len(views))]
-    found = [_inverse_depth(views.cameras, luma, i, partners[i], inverse, config) for i in range(len(views))]
-    depth = 1 / torch.stack(found)
-    step = config.tolerance * float(inverse[0] - inverse[1])
-    sure = torch.stack([_agreeing(views.cameras, depth, i, partners[i], step) for i in range(len(views))])
-    return Stereo(depth, sure)
+    sweep = _Sweep(views.cameras, luma, inverse, config)
+    partners = [sweep.partners(i, (near * far) ** 0.5) for i in range(len(views))]
+    depth = 1 / torch.stack([sweep.inverse_depth(i, partners[i]) for i in range(len(views))])
+    return Stereo(depth, torch.stack([sweep.agreeing(depth, i, partners[i]) for i in range(len(views))]))
 
 
-def _partners(cameras: Cameras, i: int, depth: float, config: StereoConfig) -> list[int]:
-    """The views nearest in direction, first those that see what lies in the middle under another angle.
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """Planes of all views."""
 
-    Views from the same place tell no depth, and are none.
-    """
-    centres = cameras.centers
-    middle = centres[i] + depth * cameras.forward[i]
-    towards = normalise(centres - middle)
-    angles = torch.arccos((towards @ towards[i]).clamp(-1, 1)).tolist()
-    apart = ((centres - centres[i]).norm(dim=-1) > 1e-4 * depth).tolist()
-    usable = [j for j in range(len(cameras)) if j != i and apart[j]]
-    nearest = lambda j: (0, angles[j]) if angles[j] >= config.angle else (1, -angles[j])
-    return sorted(usable, key=nearest)[: config.partners]
+    cameras: Cameras
+    luma: Float[Tensor, "n 1 h w"]
+    inverse: Float[Tensor, " planes"]
+    config: StereoConfig
 
+    def partners(self, i: int, depth: float) -> list[int]:
+        """The views nearest in direction, first those that see what lies ahead at a depth under another angle.
 
-def _inverse_depth(
-    cameras: Cameras, luma: Tensor, i: int, partners: list[int], inverse: Float[Tensor, " planes"], config: StereoConfig
-) -> Float[Tensor, "h w"]:
-    """Of one view."""
-    if not partners:
-        return inverse.mean().expand(luma.shape[-2:])
-    costs = torch.cat([_costs(cameras, luma, i, partners, part, config) for part in inverse.split(AT_ONCE)])
-    return _least(_aggregated(costs, luma[i, 0], config), inverse)
+        Views from the same place tell no depth, and are none.
+        """
+        centres = self.cameras.centers
+        towards = normalise(centres - (centres[i] + depth * self.cameras.forward[i]))
+        angles = torch.arccos((towards @ towards[i]).clamp(-1, 1)).tolist()
+        apart = ((centres - centres[i]).norm(dim=-1) > 1e-4 * depth).tolist()
+        usable = [j for j in range(len(centres)) if j != i and apart[j]]
+        nearest = lambda j: (0, angles[j]) if angles[j] >= self.config.angle else (1, -angles[j])
+        return sorted(usable, key=nearest)[: self.config.partners]
 
+    def inverse_depth(self, i: int, partners: list[int]) -> Float[Tensor, "h w"]:
+        """Of one view."""
+        if not partners:
+            return self.inverse.mean().expand(self.luma.shape[-2:])
+        costs = torch.cat([self.costs(i, partners, part) for part in self.inverse.split(AT_ONCE)])
+        return _least(_aggregated(costs, self.luma[i, 0], self.config), self.inverse)
 
-def _costs(
-    cameras: Cameras, luma: Tensor, i: int, partners: list[int], inverse: Float[Tensor, " planes"], config: StereoConfig
-) -> Float[Tensor, "planes h w"]:
-    """1 - correlation of patches on each plane; the mean of the better half of partners, for others are occluded."""
-    mean = lambda x: _box(x, config.patch)
-    own = luma[i]
-    centre = mean(own)
-    spread = (mean(own * own) - centre * centre).clamp(min=0) + NOISE
-    best: list[Tensor] = []
-    for j in partners:
-        other, seen = _warped(luma[j], cameras[i], cameras[j], inverse)
-        middle = mean(other)
-        variance = (mean(other * other) - middle * middle).clamp(min=0) + NOISE
-        correlation = (mean(other * own) - middle * centre) / (variance * spread).sqrt()
-        worse = torch.where(seen, 1 - correlation, UNSEEN)
-        for k, cost in enumerate(best):
-            best[k], worse = torch.minimum(cost, worse), torch.maximum(cost, worse)
-        if len(best) < (len(partners) + 1) // 2:
-            best.append(worse)
-    return torch.stack(best).mean(0)
+    def costs(self, i: int, partners: list[int], inverse: Float[Tensor, " k"]) -> Float[Tensor, "k h w"]:
+        """1 - correlation of patches on some planes; the mean of the better half of partners: others are occluded."""
+        mean = lambda x: _box(x, self.config.patch)
+        own = self.luma[i]
+        centre = mean(own)
+        spread = (mean(own * own) - centre * centre).clamp(min=0) + NOISE
+        best: list[Tensor] = []
+        for j in partners:
+            other, seen = _warped(self.luma[j], inverse, here=self.cameras[i], there=self.cameras[j])
+            middle = mean(other)
+            variance = (mean(other * other) - middle * middle).clamp(min=0) + NOISE
+            correlation = (mean(other * own) - middle * centre) / (variance * spread).sqrt()
+            worse = torch.where(seen, 1 - correlation, UNSEEN)
+            for k, cost in enumerate(best):
+                best[k], worse = torch.minimum(cost, worse), torch.maximum(cost, worse)
+            if len(best) < (len(partners) + 1) // 2:
+                best.append(worse)
+        return torch.stack(best).mean(0)
+
+    def agreeing(self, depth: Float[Tensor, "n h w"], i: int, partners: list[int]) -> Bool[Tensor, "h w"]:
+        """Where the depths of enough partners are the view's own, within the tolerance."""
+        camera, (height, width) = self.cameras[i], depth.shape[-2:]
+        step = self.config.tolerance * (self.inverse[0] - self.inverse[1])
+        rays = camera.rays()
+        along = depth[i][..., None] / (rays.directions * camera.forward).sum(-1, keepdim=True)
+        points = (rays.origins + rays.directions * along).reshape(1, -1, 3)
+        count = torch.zeros(height * width, dtype=torch.long, device=depth.device)
+        for j in partners:
+            pixels, z = (x[0] for x in self.cameras[j : j + 1].project(points))
+            where = (2 * pixels / pixels.new_tensor([width, height]) - 1)[None, None]
+            known = F.grid_sample(depth[j][None, None], where, mode="nearest", align_corners=False)[0, 0, 0]
+            near = (1 / z.clamp(min=1e-6) - 1 / known.clamp(min=1e-6)).abs() < step
+            count += (z > 0) & (where[0, 0].abs() < 1).all(-1) & near
+        return (count >= (2 if len(partners) > 2 else 1)).reshape(height, width)
 
 
 def _box(x: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n h w"]:
@@ -118,7 +134,7 @@ def _box(x: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n h w"]:
 
 
 def _warped(
-    image: Float[Tensor, "1 h w"], here: Cameras, there: Cameras, inverse: Float[Tensor, " planes"]
+    image: Float[Tensor, "1 h w"], inverse: Float[Tensor, " planes"], *, here: Cameras, there: Cameras
 ) -> tuple[Float[Tensor, "planes h w"], Bool[Tensor, "planes h w"]]:
     """What `there` shows of each pixel's point on each plane of `here`, and whether it does."""
     height, width = image.shape[-2:]
@@ -169,21 +185,3 @@ def _least(costs: Float[Tensor, "planes h w"], inverse: Float[Tensor, " planes"]
     before, best, after = (costs.gather(0, (at + k)[None])[0] for k in (-1, 0, 1))
     shift = 0.5 * (before - after) / (before - 2 * best + after).clamp(min=1e-6)
     return inverse[0] + (at + shift.clamp(-0.5, 0.5)) * (inverse[1] - inverse[0])
-
-
-def _agreeing(
-    cameras: Cameras, depth: Float[Tensor, "n h w"], i: int, partners: list[int], step: float
-) -> Bool[Tensor, "h w"]:
-    """Where the depths of partners lie within a step (of inverse depth) of the view's own."""
-    height, width = depth.shape[-2:]
-    rays = cameras[i].rays()
-    along = depth[i][..., None] / (rays.directions * cameras[i].forward).sum(-1, keepdim=True)
-    points = (rays.origins + rays.directions * along).reshape(1, -1, 3)
-    count = torch.zeros(height * width, dtype=torch.long, device=depth.device)
-    for j in partners:
-        pixels, z = (x[0] for x in cameras[j : j + 1].project(points))
-        where = 2 * pixels / pixels.new_tensor([width, height]) - 1
-        known = F.grid_sample(depth[j][None, None], where[None, None], mode="nearest", align_corners=False)[0, 0, 0]
-        near = (1 / z.clamp(min=1e-6) - 1 / known.clamp(min=1e-6)).abs() < step
-        count += (z > 0) & (where.abs() < 1).all(-1) & near
-    return (count >= (2 if len(partners) > 2 else 1)).reshape(height, width)
