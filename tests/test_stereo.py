@@ -77,3 +77,17 @@ def test_path_costs_are_the_least_of_all_ways(generator):
 def test_box_means_are_those_of_windows(generator):
     x = torch.rand(2, 9, 11, generator=generator)
     torch.testing.assert_close(_box(x, 5)[:, 2:-2, 2:-2], x.unfold(1, 5, 1).unfold(2, 5, 1).mean((-1, -2)))
+
+
+def test_a_plain_ball_lies_inside_the_hull_of_its_masks():
+    """Nothing in the photos tells depth but their masks."""
+    angles = torch.arange(6) * 1.0
+    centers = 6 * torch.stack([angles.sin(), 0.2 * angles.cos(), angles.cos()], dim=-1)
+    cameras = Cameras.look_at(centers, torch.zeros(3), torch.tensor([0.0, -1, 0]), focal=60.0, height=48, width=48)
+    rays = cameras.rays()
+    along = -(rays.origins * rays.directions).sum(-1, keepdim=True)
+    masks = ((rays.origins + along * rays.directions).norm(dim=-1) < 1).float()[:, None]
+    found = stereo(Views(0.5 * masks.expand(-1, 3, -1, -1), cameras, masks), 4.0, 8.0)
+    ahead = rays.directions / (rays.directions * cameras.forward[:, None, None]).sum(-1, keepdim=True)
+    points = rays.origins + found.depth[..., None] * ahead
+    assert (points.norm(dim=-1)[masks[:, 0] > 0] < 1.05).float().mean() > 0.97

@@ -29,6 +29,7 @@ class StereoConfig:
     far_step: float = 0.5  # on any other: P2, ...
     edge: float = 10.0  # ... over 1 + edge * the difference of luma
     tolerance: float = 1.5  # planes, between depths of two photos that agree
+    outside: float = 2.0  # cost of a point that lies outside of another photo's mask, where there are masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ def stereo(views: Views, near: float, far: float, *, config: StereoConfig | None
     config = config or StereoConfig()
     inverse = torch.linspace(1 / near, 1 / far, config.planes).to(views.images)
     luma = (views.images * views.images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    sweep = _Sweep(views.cameras, luma, inverse, config)
+    sweep = _Sweep(views.cameras, luma, views.masks, inverse, config)
     partners = [sweep.partners(i, (near * far) ** 0.5) for i in range(len(views))]
     depth = 1 / torch.stack([sweep.inverse_depth(i, partners[i]) for i in range(len(views))])
     return Stereo(depth, torch.stack([sweep.agreeing(depth, i, partners[i]) for i in range(len(views))]))
@@ -63,6 +64,7 @@ class _Sweep:
 
     cameras: Cameras
     luma: Float[Tensor, "n 1 h w"]
+    masks: Float[Tensor, "n 1 h w"] | None
     inverse: Float[Tensor, " planes"]
     config: StereoConfig
 
@@ -83,7 +85,8 @@ class _Sweep:
         """Of one view."""
         if not partners:
             return self.inverse.mean().expand(self.luma.shape[-2:])
-        costs = torch.cat([self.costs(i, partners, part) for part in self.inverse.split(AT_ONCE)])
+        parts = self.inverse.split(AT_ONCE)
+        costs = torch.cat([self.costs(i, partners, part) + self.carved(i, part) for part in parts])
         return _least(_aggregated(costs, self.luma[i, 0], self.config), self.inverse)
 
     def costs(self, i: int, partners: list[int], inverse: Float[Tensor, " k"]) -> Float[Tensor, "k h w"]:
@@ -104,6 +107,17 @@ class _Sweep:
             if len(best) < (len(partners) + 1) // 2:
                 best.append(worse)
         return torch.stack(best).mean(0)
+
+    def carved(self, i: int, inverse: Float[Tensor, " k"]) -> Float[Tensor, "k h w"] | float:
+        """What it costs to lie outside of the photos' hull: any mask excludes a point."""
+        if self.masks is None:
+            return 0.0
+        outside = torch.zeros(len(inverse), *self.masks.shape[-2:], dtype=torch.bool, device=inverse.device)
+        for j in range(len(self.cameras)):
+            if j != i:
+                mask, seen = _warped(self.masks[j], inverse, here=self.cameras[i], there=self.cameras[j])
+                outside |= seen & (mask < 0.5)
+        return self.config.outside * outside
 
     def agreeing(self, depth: Float[Tensor, "n h w"], i: int, partners: list[int]) -> Bool[Tensor, "h w"]:
         """Where the depths of enough partners are the view's own, within the tolerance."""

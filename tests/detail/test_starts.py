@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.detail.prior import pseudo_views
-from fewview.detail.starts import lifted, start
+from fewview.detail.starts import lifted, on_points, start
 from fewview.errors import InputError
 from fewview.geometry.quaternions import rotations
 from fewview.views import Render, Views
@@ -42,6 +42,20 @@ def test_pixels_count_by_how_little_the_photos_saw_there():
     same, opposite = prior.weights[0][solid[0]], prior.weights[11][solid[11]]
     assert same.median() < 0.25 and opposite.median() == 1
     assert bool((prior.weights[prior.seen.alpha == 0] == 1).all())
+
+
+def test_points_become_splats_of_their_photos_colours_and_points_beside_the_object_are_left_out(generator):
+    photos = photographed(around(6, 60))
+    sphere = CENTRE + RADIUS * F.normalize(torch.randn(200, 3, generator=generator), dim=-1)
+    beside = CENTRE + 2.5 * F.normalize(torch.randn(100, 3, generator=generator), dim=-1)
+    splats = on_points(torch.cat([sphere, beside]), photos)
+    assert 190 <= len(splats) < 250 and splats.features.min() >= 0 and splats.features.max() <= 1
+    begun = start(photos, sphere, 400, generator=generator).means
+    assert begun.shape == (400, 3)
+    assert int((begun[:, None] == sphere).all(-1).any(-1).sum()) == 100
+    assert len(start(photos, beside, 400, generator=generator)) == 300
+    with pytest.raises(InputError, match="too few"):
+        on_points(beside[:10], photos)
 
 
 def test_points_tell_where_depths_are_tried(generator):

@@ -1,4 +1,4 @@
-"""Splats to start from: lifted from depth maps, those of an asset or those that stereo finds."""
+"""Splats to start from: lifted from depth maps of an asset or of stereo, and on the points that an input has."""
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +9,7 @@ from fewview.cameras import Cameras
 from fewview.detail.prior import SOLID, surface_points
 from fewview.detail.stage import sized
 from fewview.errors import InputError
+from fewview.fitting import neighbours
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
@@ -19,13 +20,13 @@ from fewview.views import Render, Views
 
 THICKNESS = 0.3  # of a lifted splat, in its width
 WIDTH = 0.6  # of a lifted splat, in the distance to its neighbours
-OPACITY = 0.9  # of lifted splats
+OPACITY, FAINT = 0.9, 0.5  # of lifted splats, and of those on points (arXiv 2404.09591: 0.5)
 TURNED = 0.5  # weight of the direction to the camera in the normals of lifted splats: depth maps are rough
 STEREO_SIZE, STEREO_VIEWS = 192, 32  # pixels of the longer side; photos, spread over those that there are
 OBJECT = 2.5  # half the depth that is tried around an object, in deviations of its silhouette (radius about 3)
 NEAREST, FARTHEST = 0.3, 4.0  # depths that are tried without masks, in distances to what the cameras look at, ...
 OUTLIERS, CLOSER, DEEPER = 0.02, 0.7, 2.0  # ... or in the depths of points, of which so many count at neither end
-FEWEST = 50  # points in view that tell depths
+FEWEST, POINTS = 50, 0.25  # points that are a start, or tell depths; share of the first splats that lie on points
 UNSURE = 0.3  # weight of pixels whose depth no other photo confirms
 BEYOND, MOST = 1.5, 0.9  # without masks they lie behind the scene: so many times the quantile of depths that are sure
 
@@ -83,11 +84,36 @@ def _facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
 
 
 @torch.no_grad()
+def on_points(points: Float[Tensor, "n 3"], photos: Views) -> Gaussians:
+    """Round splats on points, as wide as these are apart, coloured as the photos that see them are on average.
+
+    Points that lie outside of the mask in most of the photos are left out. InputError where too few remain.
+    """
+    pixels, depth = photos.cameras.project(points[None].expand(len(photos), -1, -1))
+    where = 2 * pixels / pixels.new_tensor([photos.cameras.width, photos.cameras.height]) - 1
+    seen = ((depth > 0) & (where.abs() < 1).all(-1)).float()
+    sample = lambda images: F.grid_sample(images, where[:, :, None], align_corners=False)[..., 0]
+    total = seen.sum(0)
+    kept = total > 0
+    if photos.masks is not None:
+        kept &= (sample(photos.masks)[:, 0] * seen).sum(0) > SOLID * total
+    if int(kept.sum()) < FEWEST:
+        raise InputError(f"{int(kept.sum())} points lie on the object, too few to start from; leave them out.")
+    colours = (sample(photos.images) * seen[:, None]).sum(0).T / total.clamp(min=1)[:, None]
+    means = points[kept]
+    distances = neighbours(means, 3)[0].mean(-1)
+    width = distances.clamp(max=4 * distances.median().item(), min=1e-3 * distances.mean().item())[:, None]
+    turns = torch.tensor([1.0, 0, 0, 0]).to(means).expand(len(means), 4).clone()
+    return Gaussians(means, WIDTH * width.expand(-1, 3), turns, torch.full_like(distances, FAINT), colours[kept])
+
+
+@torch.no_grad()
 def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, generator: torch.Generator) -> Gaussians:
     """At most `count` splats where small copies of the photos look alike in each other (`fewview.stereo`).
 
-    Depths are tried around the object, where masks tell it; else around the points (of the photos' world), or around
-    what the cameras look at. There, what no other photo confirms is taken for background.
+    Up to a quarter of them lie on the points, of the photos' world. Depths are tried around the object, where masks
+    tell it; else around the points, or around what the cameras look at. There, what no other photo confirms is taken
+    for background.
     """
     taken = sorted({round(i) for i in torch.linspace(0, len(photos) - 1, min(STEREO_VIEWS, len(photos))).tolist()})
     views = photos[taken]
@@ -102,7 +128,14 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
         alpha, depths = small.masks, found.depth
     weights = torch.where(found.sure, 1.0, UNSURE)[:, None]
     seen = Render(small.images, alpha, depths[:, None])
-    return lifted(seen, small.cameras, count, weights=weights, generator=generator)
+    drawn = torch.randperm(0 if points is None else len(points), generator=generator)[: round(POINTS * count)]
+    splats = lifted(seen, small.cameras, count - len(drawn), weights=weights, generator=generator)
+    if points is None or len(drawn) <= FEWEST:
+        return splats
+    try:
+        return Gaussians.cat([splats, on_points(points[drawn].to(photos.images), photos)])
+    except InputError:  # they lie beside the object
+        return splats
 
 
 def _ahead(cameras: Cameras) -> tuple[float, float]:
