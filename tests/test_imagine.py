@@ -10,9 +10,12 @@ import worlds
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
+from fewview.evaluation.metrics import psnr
 from fewview.export.images import write_png
 from fewview.export.ply import read_ply
 from fewview.pipeline import wildfusion
+from fewview.pipeline.single import in_view_space, read_single
+from fewview.wildfusion.frame import input_cameras
 from fewview.wildfusion.whole import WholeConfig, WildFusion
 
 
@@ -120,3 +123,12 @@ def test_a_photo_whose_mask_is_empty_is_refused(world, capsys):
     write_png(world / "empty" / "photo.png", torch.cat([torch.ones(3, 16, 16), torch.zeros(1, 16, 16)]))
     words = ("reconstruct", world / "empty", "-o", world / "none", "--method", "wildfusion")
     assert "no object" in refused(capsys, *words, "--weights", world / "weights")
+
+
+def test_the_shipped_weights_show_the_photo_and_generate_nothing(tmp_path, capsys):
+    photo = in_view_space(read_single(Path("examples/demo_input"), number=0))
+    method = wildfusion.WildFusionMethod.from_pretrained()
+    seen = method.scene(method.encode(photo)).render(input_cameras(1, method.size)).image
+    small = photo.resized(method.size, method.size).on_black().images
+    assert psnr(seen, small) > 22
+    assert "no latent diffusion" in refused(capsys, "generate", "--count", "1", "-o", tmp_path / "out")
