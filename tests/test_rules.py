@@ -13,10 +13,7 @@ LINES, FUNCTION, PARAMETERS = 400, 60, 7
 EXCUSED = {  # more lines or parameters than the rule, and why
     "synthetic/shapes/figures.py:hydrant": "part after part of one shape; its bits are those of the training set",
     "synthetic/shapes/seating.py:_chair_back": "part after part of one shape; its bits are those of the training set",
-    "recipes/ggs/stages.py:run_stage": "the options of `fewview train`, one for one",
-    "recipes/sparsefusion/stages.py:run_stage": "the options of `fewview train`, one for one",
     "evaluation/objects/protocol.py:evaluate": "what is judged, by which metrics, and where; one more metric than fits",
-    "recipes/wildfusion/stages.py:run_stage": "the options of `fewview train`, one for one",
     "ggs/grow.py:sample": "what a sampler takes, and the scene so far",
 }
 OF_FILES = {"io", "json", "os", "pickle", "shutil", "tempfile", "zipfile"}  # modules
