@@ -129,8 +129,8 @@ def swept(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians
         frame = norm_from_world(photos)
         small = crop_to_object(photos, SWEEP_SIZE).on_black()
         depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], small)
-        reach = OBJECT / scale_of(frame)
-        near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
+        radius = OBJECT / scale_of(frame)
+        near, far = (depth.min() - radius).clamp(min=0.1 * depth.min()), depth.max() + radius
     depths = swept_depth(small, near.item(), far.item())[:, None]
     alpha = torch.ones_like(depths) if small.masks is None else small.masks
     return lifted(Render(small.images, alpha, depths), small.cameras, count, generator=generator)

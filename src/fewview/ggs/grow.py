@@ -35,7 +35,7 @@ class GGSMethodConfig:
     temperature: float = 1.0  # of the noise that is started from; less invents less
     chunk: int = 6  # targets in one go, at most
     references: int = 2  # given or generated views that a chunk is told
-    reach: float = 6.0  # references are at most so many chunks' walks away
+    reach: float = 6.0  # references are at most so many paces (`walks.pace_of`) away
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
     lifted: bool = False  # splats are fitted to the generated views, as No3D's, in place of the model's own
@@ -70,7 +70,7 @@ class Grown:
 
 @dataclass(frozen=True, eq=False)
 class GrowthPlan:
-    """Given views and a path of the model's size, in the frame of growth; `pace` is the length that a chunk covers."""
+    """Given views and a path of the model's size, in the frame of growth; `pace` (`walks.pace_of`) in its units."""
 
     given: Views
     path: Cameras

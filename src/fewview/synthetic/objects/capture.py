@@ -11,11 +11,11 @@ from fewview.cameras import Cameras
 from fewview.synthetic.opengl.rasterise import Light
 
 
-def walk(rng: np.random.Generator, frames: int, size: int, points: Float[np.ndarray, "n 3"]) -> Cameras:
-    """A hand-held walk of 240 to 360 degrees around an object given by surface points.
+def hand_held(rng: np.random.Generator, frames: int, size: int, points: Float[np.ndarray, "n 3"]) -> Cameras:
+    """Cameras of a hand-held capture, 240 to 360 degrees around an object given by surface points.
 
-    One focal length (25 to 60 degrees across) a walk; the object's larger extent takes 70 to 98 % of the frame where it
-    is largest. Heights, distances, aim and roll vary from frame to frame.
+    One focal length (25 to 60 degrees across) a capture; the object's larger extent takes 70 to 98 % of the picture
+    where it is largest. Heights, distances, aim and roll vary from frame to frame.
     """
     focal = float(size / 2 / np.tan(np.deg2rad(rng.uniform(25, 60)) / 2))
     span, start = np.deg2rad(rng.uniform(240, 360)), rng.uniform(0, 2 * np.pi)
