@@ -29,13 +29,13 @@ def swept_depth(views: Views, near: float, far: float, *, planes: int = PLANES) 
         if not partners:
             found.append(torch.full((height, width), (near * far) ** 0.5).to(places))
             continue
-        costs = torch.stack([_cost(views, i, partners, depth) for depth in depths.tolist()])
+        costs = torch.stack([_cost(views, i, partners, depth=depth) for depth in depths.tolist()])
         smooth = F.avg_pool2d(costs, PATCH, stride=1, padding=PATCH // 2, count_include_pad=False)
         found.append(depths.to(places)[smooth[:, 0].argmin(0)])
     return torch.stack(found)
 
 
-def _cost(views: Views, i: int, partners: list[int], depth: float) -> Float[Tensor, "1 height width"]:
+def _cost(views: Views, i: int, partners: list[int], *, depth: float) -> Float[Tensor, "1 height width"]:
     """Mean difference of colours of view i, at one depth, and its partners."""
     height, width = views.images.shape[-2:]
     camera = views.cameras[i]

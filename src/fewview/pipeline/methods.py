@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -130,17 +131,11 @@ class GenerativeGaussianSplatting(GGSMethod):
         )
 
     def generate(
-        self,
-        views: Views | RoomInput,
-        path: Cameras | None = None,
-        *,
-        generator: torch.Generator | None = None,
-        progress: Progress | None = None,
-        directory: Path | None = None,
+        self, views: Views | RoomInput, path: Cameras | None = None, *, directory: Path | None = None, **how: Any
     ) -> Generated:
-        """The scene as splats, and the views that were generated on the way; with a `directory` as `__call__`."""
-        keeper = None if directory is None else StateFile(directory / GROWN)
-        return super().generate(views, path, generator=generator, progress=progress, keeper=keeper)
+        """What `GGSMethod.generate` makes, and takes; with a `directory` a killed run continues from there."""
+        keeper = {} if directory is None else {"keeper": StateFile(directory / GROWN)}
+        return super().generate(views, path, **how, **keeper)
 
     def in_metres(self, views: Views) -> "GenerativeGaussianSplatting":
         """The same method, told how many metres a unit of the photos' world has, where its model wants to know.

@@ -69,7 +69,7 @@ def _panel(cameras: Cameras, coverage: Coverage, colours: Sequence[Colour], *, a
 
     panel = Image.new("RGB", (side, side), PAPER)
     draw = ImageDraw.Draw(panel, "RGBA")
-    _ground(draw, coverage, place, turn if above else None)
+    _ground(draw, coverage, place, turn=turn if above else None)
     length = FRUSTUM * side / scale * min(1.0, (CROWD / len(cameras)) ** 0.5)
     corners = _pyramids(cameras, length) - coverage.target
     depth = arms @ (coverage.up if above else torch.linalg.cross(first, coverage.up))
@@ -90,7 +90,7 @@ def _panel(cameras: Cameras, coverage: Coverage, colours: Sequence[Colour], *, a
     return panel
 
 
-def _ground(draw: ImageDraw.ImageDraw, coverage: Coverage, place: Place, turn: float | None) -> None:
+def _ground(draw: ImageDraw.ImageDraw, coverage: Coverage, place: Place, *, turn: float | None) -> None:
     """What the cameras look at; from above, their distance and the widest gap between them (`turn` of the axes)."""
     origin = place(torch.zeros(1, 2))[0]
     unit_px = place(torch.tensor([[1.0, 0.0]]))[0][0] - origin[0]  # px

@@ -32,12 +32,12 @@ def hand_held(rng: np.random.Generator, frames: int, size: int, points: Float[np
     aims = middle + rng.normal(0, 0.03 * radius, (frames, 3))
     ups = np.array([0.0, 1.0, 0.0]) + rng.normal(0, 0.035, (frames, 3))
     distance, fill = 3 * radius, rng.uniform(0.7, 0.98)
-    cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal, size)
+    cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal=focal, size=size)
     for _ in range(6):  # the extent shrinks about as 1 / distance
         pixels, depth = cameras.project(torch.from_numpy(points).float())
         widest = float((2 * (pixels - size / 2).abs() / size).amax())
         distance = max(distance * widest / fill, 1.15 * radius) if depth.min() > 0 else 2 * distance
-        cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal, size)
+        cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal=focal, size=size)
     return cameras
 
 
@@ -63,6 +63,6 @@ def random_backdrop(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s
     return (low * (1 - share) + high * share).clip(0, 1)
 
 
-def _placed(centres: np.ndarray, aims: np.ndarray, ups: np.ndarray, focal: float, size: int) -> Cameras:
+def _placed(centres: np.ndarray, aims: np.ndarray, ups: np.ndarray, *, focal: float, size: int) -> Cameras:
     as_tensor = lambda values: torch.from_numpy(values).float()
     return Cameras.look_at(*map(as_tensor, (centres, aims, ups)), focal=focal, height=size, width=size)
