@@ -44,7 +44,7 @@ EACH = 120.0  # seconds between two states of OUT
 class Plan:
     """A stage, the model that it leaves, and what of its validation counts (lower is better)."""
 
-    run: Callable[[Path, Path, StageOptions], Path]
+    run: Callable[..., Path]  # of (data, runs, options=...)
     kind: tuple[type, type]  # model and config
     score: Callable[[dict[str, float]], float]
     batch: int
@@ -107,7 +107,7 @@ def trained(plan: Plan, kit: Path, root: Path, out: Path, *, seconds: float, dev
     slice_, done, best = min(seconds / 4, 25.0), 0, math.inf
     while (left := end - time.monotonic()) > slice_ / 4 and done < config.steps:
         training, begun = replace(config, minutes=min(slice_, left) / 60), time.monotonic()
-        run = plan.run(root, runs, replace(options, training=training))
+        run = plan.run(root, runs, options=replace(options, training=training))
         row, kept = rows_of(run)[-1], plan.score(rows_of(run)[-1])
         shutil.copy(run / "log.jsonl", out / "log.jsonl")
         speed, overhead = (row["step"] - done) / row["seconds"], time.monotonic() - begun - row["seconds"]

@@ -106,7 +106,7 @@ class Train:
         given = {name: getattr(self, name) for name in ("size", "autoencoder", "init", "device")}
         with counted(self.stage, training.steps) if group.first else nullcontext(lambda *_: None) as tell:
             told = StageOptions(training=training, progress=lambda step, row: tell(step, _note(row)), **given)
-            folder = family.run_stage(self.stage, self.data, self.out, told, **more)  # type: ignore[arg-type]
+            folder = family.run_stage(self.stage, self.data, self.out, options=told, **more)  # type: ignore[arg-type]
         tell_first(f"The run is in {folder}.")
 
 

@@ -125,7 +125,7 @@ def clip_of(
 
 
 def run_stage(
-    stage: Stage, data: Path, out: Path, options: StageOptions | None = None, *, variant: Variant = "full"
+    stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None, variant: Variant = "full"
 ) -> Path:
     """Trains a stage on a folder in RealEstate10K's form, or goes on with it, and returns its run folder.
 

@@ -52,7 +52,7 @@ def schedule(stage: Stage, size: Size) -> TrainConfig:
     return TrainConfig(steps if size == "tiny" else 4 * steps, rate, warmup=100, decay=True, bfloat16=fast_bfloat16())
 
 
-def run_stage(stage: Stage, data: Path, out: Path, options: StageOptions | None = None) -> Path:
+def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None) -> Path:
     """Trains a stage on a CO3D-layout folder, or goes on with it, and returns its run folder.
 
     Its `autoencoder` is a folder of ours or of Stable Diffusion's (diffusers format) in place of the first stage, and

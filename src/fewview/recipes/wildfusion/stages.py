@@ -54,7 +54,7 @@ def schedule(stage: Stage, size: Size) -> TrainConfig:
     )
 
 
-def run_stage(stage: Stage, data: Path, out: Path, options: StageOptions | None = None) -> Path:
+def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None) -> Path:
     """Trains a stage on a CO3D-layout folder with depth, or goes on with it, and returns its run folder.
 
     `options.autoencoder` names the model of the first stage, where it is not <out>/wildfusion-autoencoder/model.

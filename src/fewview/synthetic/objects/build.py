@@ -158,7 +158,7 @@ def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, rasteri
     rng = generator_of(config.seed, sequence.category, sequence.index)
     model, cloud, colours = normalised(instance(sequence, rng), rng)
     rasteriser.load(model, random_light(rng))
-    cameras = hand_held(rng, config.library_frames if sequence.piece else config.frames, config.size, cloud)
+    cameras = hand_held(rng, config.library_frames if sequence.piece else config.frames, config.size, points=cloud)
     backdrop = random_backdrop(rng, config.size)
     frames = []
     for i in range(len(cameras)):

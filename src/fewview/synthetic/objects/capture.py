@@ -11,7 +11,7 @@ from fewview.cameras import Cameras
 from fewview.synthetic.opengl.rasterise import Light
 
 
-def hand_held(rng: np.random.Generator, frames: int, size: int, points: Float[np.ndarray, "n 3"]) -> Cameras:
+def hand_held(rng: np.random.Generator, frames: int, size: int, *, points: Float[np.ndarray, "n 3"]) -> Cameras:
     """Cameras of a hand-held capture, 240 to 360 degrees around an object given by surface points.
 
     One focal length (25 to 60 degrees across) a capture; the object's larger extent takes 70 to 98 % of the picture
