@@ -134,8 +134,8 @@ class GenerativeGaussianSplatting(GGSMethod):
         self, views: Views | RoomInput, path: Cameras | None = None, *, directory: Path | None = None, **how: Any
     ) -> Generated:
         """What `GGSMethod.generate` makes, and takes; with a `directory` a killed run continues from there."""
-        keeper = {} if directory is None else {"keeper": StateFile(directory / GROWN)}
-        return super().generate(views, path, **how, **keeper)
+        keeper = None if directory is None else StateFile(directory / GROWN)
+        return super().generate(views, path, keeper=keeper, **how)
 
     def in_metres(self, views: Views) -> "GenerativeGaussianSplatting":
         """The same method, told how many metres a unit of the photos' world has, where its model wants to know.
