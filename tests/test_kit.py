@@ -102,7 +102,7 @@ def test_a_rehearsal_leaves_half_precision_weights_of_a_trained_model(kit, tmp_p
     root = tmp_path / "root"
     out.mkdir()
     kit["run"].unpack(folder, root, root / "runs")
-    plan = replace(kit["run"].PLANS["sparsefusion"], run=partial(run_stage, "joint", size="small"), batch=1)
+    plan = replace(kit["run"].PLANS["sparsefusion"], run=partial(run_stage, "joint"), batch=1)
     kit["run"].trained(plan, folder, root, out, seconds=3.0, device="cpu", batch=1)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     made = load_model(out / "model", VLDM, VLDMConfig)

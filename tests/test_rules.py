@@ -13,13 +13,10 @@ LINES, FUNCTION, PARAMETERS = 400, 60, 7
 EXCUSED = {  # more lines or parameters than the rule, and why
     "synthetic/shapes/figures.py:hydrant": "part after part of one shape; its bits are those of the training set",
     "synthetic/shapes/seating.py:_chair_back": "part after part of one shape; its bits are those of the training set",
-    "recipes/ggs/stages.py:run_stage": "the options of `fewview train`, one for one",
-    "recipes/sparsefusion/stages.py:run_stage": "the options of `fewview train`, one for one",
     "evaluation/objects/protocol.py:evaluate": "what is judged, by which metrics, and where; one more metric than fits",
-    "recipes/wildfusion/stages.py:run_stage": "the options of `fewview train`, one for one",
     "ggs/grow.py:sample": "what a sampler takes, and the scene so far",
 }
-OF_FILES = {"io", "json", "os", "pickle", "shutil", "tempfile", "zipfile"}  # modules; fewview.checkpoint keeps states
+OF_FILES = {"io", "json", "os", "pickle", "shutil", "tempfile", "zipfile"}  # modules
 FILE_CALLS = {
     "open",
     "read_bytes",
@@ -31,7 +28,6 @@ FILE_CALLS = {
     "save_file",
     "load_file",
 }
-IMPORTED_ALL_THE_SAME = {("ggs/grow.py", "json")}  # settings as bytes, beside the tensors of a stopped run: no file
 TESTED_BY = {  # modules that no test of their folder imports: the test that runs them, through what it imports
     "__main__": "test_cli.py",
     "allocator": "test_cli.py",
@@ -177,7 +173,7 @@ def math() -> list[Path]:
 
 
 def test_the_math_opens_no_files():
-    """What it keeps of a stopped run, and its weights, go through fewview.checkpoint."""
+    """What it keeps of a stopped run goes through a Keeper of fewview.states, weights through fewview.checkpoint."""
     imported, called = set(), set()
     for file in math():
         where = str(file.relative_to(PACKAGE))
@@ -188,7 +184,7 @@ def test_the_math_opens_no_files():
                 imported.add((where, (node.module or "").split(".")[0]))
             elif isinstance(node, ast.Call):
                 called.add((where, ast.unparse(node.func).split(".")[-1], ast.unparse(node.func)))
-    assert {(where, name) for where, name in imported if name in OF_FILES} == IMPORTED_ALL_THE_SAME
+    assert {(where, name) for where, name in imported if name in OF_FILES} == set()
     whole = {"torch.save", "torch.load", "np.save", "np.load"}
     assert {(where, full) for where, last, full in called if last in FILE_CALLS or full in whole} == set()
 

@@ -9,7 +9,7 @@ from fewview.evaluation.pictures import comparison
 from fewview.evaluation.rooms.pictures import class_map, load_strip
 from fewview.evaluation.rooms.plan import TRUTH, read_plan, strip_path
 from fewview.evaluation.rooms.visibility import classify
-from fewview.evaluation.rooms.windows import open_walks
+from fewview.evaluation.rooms.windows import open_clips
 
 METHODS = {"ggs-d3d": "GGS", "no3d": "No3D, lifted", "regressor-d3d": "regressor"}
 FACTOR = 2
@@ -18,7 +18,7 @@ FACTOR = 2
 def main(data: Path, evaluation: Path, out: Path, setting: str, rooms: int) -> None:
     """Every so-maniest room; of its frames between the generated ones that in the middle."""
     protocol, windows = read_plan(evaluation)
-    walks = [walk for walk in open_walks(data) if walk.name in windows]
+    walks = [walk for walk in open_clips(data) if walk.name in windows]
     inputs, columns = [], {name: [] for name in ("truth", "classes", *METHODS.values())}
     large = lambda image: image.repeat_interleave(FACTOR, -1).repeat_interleave(FACTOR, -2)
     for walk in walks[:: max(1, len(walks) // rooms)][:rooms]:

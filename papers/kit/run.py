@@ -29,6 +29,7 @@ from fewview.data.packed import PackedScenes, save_packed
 from fewview.data.packed_rooms import RoomClips, save_rooms
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.recipes.ggs.stages import run_stage as run_ggs
+from fewview.recipes.runs import Size, StageOptions
 from fewview.recipes.sparsefusion.stages import run_stage as run_sparsefusion
 from fewview.recipes.wildfusion.stages import PHOTOS
 from fewview.recipes.wildfusion.stages import run_stage as run_wildfusion
@@ -43,11 +44,12 @@ EACH = 120.0  # seconds between two states of OUT
 class Plan:
     """A stage, the model that it leaves, and what of its validation counts (lower is better)."""
 
-    run: Callable[..., Path]
+    run: Callable[..., Path]  # of (data, runs, options=...)
     kind: tuple[type, type]  # model and config
     score: Callable[[dict[str, float]], float]
     batch: int
     training: TrainConfig
+    size: Size = "small"
 
 
 def photographed(row: dict[str, float]) -> float:
@@ -60,15 +62,16 @@ STEPS = TrainConfig(
 )
 GAME = replace(STEPS, learning_rate=5e-4, clip=5.0, betas=(0.5, 0.95))
 PLANS = {
-    "sparsefusion": Plan(partial(run_sparsefusion, "joint", size="small"), (VLDM, VLDMConfig), photographed, 24, STEPS),
+    "sparsefusion": Plan(partial(run_sparsefusion, "joint"), (VLDM, VLDMConfig), photographed, 24, STEPS),
     "wildfusion": Plan(
         partial(run_wildfusion, "wildfusion-autoencoder"),
         (WildFusion, WholeConfig),
         lambda row: -row["step"],  # a game has no loss: the last is the best
         32,
         GAME,
+        "tiny",
     ),
-    "ggs": Plan(partial(run_ggs, "denoiser", size="small"), (GGS, GGSConfig), lambda row: row["val_loss"], 4, STEPS),
+    "ggs": Plan(partial(run_ggs, "denoiser"), (GGS, GGSConfig), lambda row: row["val_loss"], 4, STEPS),
 }
 
 
@@ -99,11 +102,12 @@ def trained(plan: Plan, kit: Path, root: Path, out: Path, *, seconds: float, dev
     """Trains for so long: a first slice tells how many steps that will be, and with them the rate's cosine."""
     end, runs = time.monotonic() + seconds, root / "runs"
     config = replace(plan.training, batch=batch or plan.batch, bfloat16=device == "cuda")
-    given = {"init": kit / "weights"} if (kit / "weights").exists() else {}
+    init = kit / "weights" if (kit / "weights").exists() else None
+    options = StageOptions(plan.size, init=init, device=device)
     slice_, done, best = min(seconds / 4, 25.0), 0, math.inf
     while (left := end - time.monotonic()) > slice_ / 4 and done < config.steps:
         training, begun = replace(config, minutes=min(slice_, left) / 60), time.monotonic()
-        run = plan.run(root, runs, training=training, device=device, **given)
+        run = plan.run(root, runs, options=replace(options, training=training))
         row, kept = rows_of(run)[-1], plan.score(rows_of(run)[-1])
         shutil.copy(run / "log.jsonl", out / "log.jsonl")
         speed, overhead = (row["step"] - done) / row["seconds"], time.monotonic() - begun - row["seconds"]

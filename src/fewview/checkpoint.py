@@ -29,7 +29,7 @@ M = TypeVar("M", bound=nn.Module)
 
 __all__ = [
     "atomic_folder", "atomic_path", "check_state", "kept_state", "load_model", "load_state", "load_tensors",
-    "read_json", "save_model", "save_step", "save_tensors", "write_json",
+    "read_json", "save_model", "save_tensors", "write_json",
 ]  # fmt: skip
 
 
@@ -211,11 +211,3 @@ def _shards(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         shards[-1][name] = tensor
         size += tensor.nbytes
     return shards
-
-
-def save_step(directory: Path, step: int, tensors: dict[str, Tensor], **numbers: int) -> None:
-    """The state of a run after so many steps, then state.json that names it; that of earlier steps goes."""
-    save_tensors(directory / f"{step:06d}.safetensors", {name: tensor.detach() for name, tensor in tensors.items()})
-    write_json(directory / "state.json", {"step": step, **numbers})
-    for old in sorted(directory.glob("*.safetensors"))[:-1]:
-        old.unlink()

@@ -23,7 +23,7 @@ VARIABLE = "FEWVIEW_MASK_MODEL"
 LONGEST = 512  # px: GrabCut works on photos of this size
 CUTS, ROUNDS = 4, 2  # iterations of GrabCut; looks at the hull of all views
 GRID = 48  # cells a side of the hull
-REACH = 0.45  # half side of the hull's box, in the cameras' mean distance from the object, times their view angle
+BOX = 0.45  # half side of the hull's box, in the cameras' mean distance from the object, times their view angle
 CENTRE = 0.36  # radius of the first guess, in the photo's height and width
 MEAN, SPREAD = 0.5, 1.0  # ISNet's normalisation of colours in [0, 1]
 SIDE = 1024  # px: ISNet's input, where the model leaves its size open
@@ -133,13 +133,13 @@ def _first_guess(
     guesses = []
     for i, middle in enumerate(pixels[:, 0]):
         inside = bool((middle > 0).all() and middle[0] < width and middle[1] < height)
-        at, reach = (middle if inside else torch.tensor([width / 2, height / 2])), radii
+        at, radius = (middle if inside else torch.tensor([width / 2, height / 2])), radii
         if points is not None and len(near := _near(points, centre, views.cameras)) >= 20:
             drawn, depth = views.cameras[i : i + 1].project(near[None])
             drawn = drawn[0][depth[0] > 0]
             low, high = (drawn.quantile(q, dim=0) for q in (0.03, 0.97))
-            at, reach = (low + high) / 2, ((high - low) * 0.75).clamp(min=0.15 * height, max=0.55 * max(height, width))
-        distance = np.hypot((x - float(at[0])) / float(reach[0]), (y - float(at[1])) / float(reach[1]))
+            at, radius = (low + high) / 2, ((high - low) * 0.75).clamp(min=0.15 * height, max=0.55 * max(height, width))
+        distance = np.hypot((x - float(at[0])) / float(radius[0]), (y - float(at[1])) / float(radius[1]))
         guesses.append((distance < 1.4, distance < 0.8, distance < 0.25))
     return guesses
 
@@ -185,7 +185,7 @@ def shared_hull(
     angle = max(cameras.width, cameras.height) / cameras.intrinsics[:, 0, 0].mean()
     axis = (torch.arange(GRID) + 0.5) / GRID * 2 - 1
     cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    cells = centre + cells * (REACH * distance * angle)
+    cells = centre + cells * (BOX * distance * angle)
     pixels, depth = cameras.project(cells.expand(len(cameras), -1, -1))
     grid = pixels * 2 / pixels.new_tensor([cameras.width, cameras.height]) - 1
     held = torch.nn.functional.grid_sample(masks, grid[:, None], mode="nearest", align_corners=False)[:, 0, 0]
@@ -198,9 +198,9 @@ def shared_hull(
     for i in range(len(cameras)):
         column, row = pixels[i][solid & seen[i]].long().unbind(-1)
         drawn[i, 0, row, column] = 1
-    cell = 2 * REACH * max(cameras.width, cameras.height) / GRID  # px, where a cell stands at the middle
-    reach = round(cell * 2.5)
-    return torch.nn.functional.max_pool2d(drawn, 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0
+    cell = 2 * BOX * max(cameras.width, cameras.height) / GRID  # px, where a cell stands at the middle
+    margin = round(cell * 2.5)
+    return torch.nn.functional.max_pool2d(drawn, 2 * margin + 1, stride=1, padding=margin)[:, 0] > 0
 
 
 def _shrunk(cv2: Any, mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

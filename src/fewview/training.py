@@ -73,7 +73,7 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
     directory.mkdir(parents=True, exist_ok=True)
     while step < config.steps:
         task.model.train()
-        losses = _one_step(task, inside, optimiser, config, step)
+        losses = _one_step(task, inside, optimiser, config=config, step=step)
         state.average(min(config.ema, (1 + step) / (10 + step)))
         step += 1
         late = config.minutes is not None and agreed(time.monotonic() - start > 60 * config.minutes)
@@ -104,7 +104,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def _one_step(
-    task: Task, inside: Spread, optimiser: torch.optim.Optimizer, config: TrainConfig, step: int
+    task: Task, inside: Spread, optimiser: torch.optim.Optimizer, *, config: TrainConfig, step: int
 ) -> dict[str, Tensor]:
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     seed = config.seed * 1_000_003 + step

@@ -40,6 +40,7 @@ from fewview import files
 from fewview.errors import InputError
 from fewview.ggs.grow import grow
 from fewview.sparsefusion.distill import distill
+from fewview.states import StateFile, StepFolder
 from fewview.training import train
 
 Step = Callable[[int], None]
@@ -61,7 +62,7 @@ def training(folder: Path, step: Step) -> dict[str, Tensor]:
 def distilling(folder: Path, step: Step) -> dict[str, Tensor]:
     config = replace(DISTILL, steps=10, bootstrap_steps=2, reuse=3, save_every=2)
     told = lambda n, _: step(n)
-    found = distill(Oracle(), photos(), config, generator=seeded(), progress=told, directory=folder / "run")
+    found = distill(Oracle(), photos(), config, generator=seeded(), progress=told, keeper=StepFolder(folder / "run"))
     return found.state_dict()
 
 
@@ -75,7 +76,7 @@ def growing(folder: Path, step: Step) -> dict[str, Tensor]:
         task_of(),
         replace(QUICK, steps=4),
         progress=lambda _, share: step(round(12 * share)),
-        directory=folder / "run",
+        keeper=StateFile(folder / "run" / "grown.safetensors"),
     )
     return {"images": found.images, **found.scene.tensors()}
 

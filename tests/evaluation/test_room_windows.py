@@ -5,7 +5,7 @@ from fewview.cameras import Cameras
 from fewview.data.packed_rooms import RoomClips, save_rooms
 from fewview.data.realestate10k import open_clip, write_clip
 from fewview.errors import InputError
-from fewview.evaluation.rooms.windows import PackedWalk, RoomProtocol, is_room_set, open_walks
+from fewview.evaluation.rooms.windows import PackedClip, RoomProtocol, is_room_set, open_clips
 
 PROTOCOL = RoomProtocol()
 
@@ -73,7 +73,7 @@ def test_packed_sets_are_read_at_any_size_and_depth_is_never_mixed(tmp_path):
     clips = _clips(tmp_path)
     save_rooms(tmp_path / "test.safetensors", clips)
     assert is_room_set(tmp_path / "test.safetensors")
-    walks = open_walks(tmp_path / "test.safetensors")
+    walks = open_clips(tmp_path / "test.safetensors")
     assert [len(walk) for walk in walks] == [2, 4] and walks[1].name == "room-0001"
     views, depth = walks[1].frames([1, 3], 4)
     torch.testing.assert_close(views.cameras.centers[:, 0], torch.tensor([0.3, 0.5]))
@@ -86,18 +86,18 @@ def test_packed_sets_are_read_at_any_size_and_depth_is_never_mixed(tmp_path):
 def test_clips_on_disk_are_found_by_split(tmp_path):
     clips = _clips(tmp_path)
     for split, depths in (("train", True), ("test", True), ("real", False)):
-        walk = PackedWalk(clips, 1)
+        walk = PackedClip(clips, 1)
         views, depth = walk.frames(range(4), 8)
         write_clip(
             tmp_path / split / f"{split}clip.txt", list(views.images.permute(0, 2, 3, 1).numpy()), views.cameras,
             url="fewview:rooms", depths=list(depth.numpy()) if depths else None, suffix=".png",
         )  # fmt: skip
     assert is_room_set(tmp_path) and is_room_set(tmp_path / "test") and is_room_set(tmp_path / "test" / "testclip.txt")
-    assert [walk.name for walk in open_walks(tmp_path)] == ["testclip"]
-    assert [walk.name for walk in open_walks(tmp_path / "real")] == ["realclip"]
-    views, depth = open_walks(tmp_path / "test" / "testclip.txt")[0].frames([0, 2], 8)
+    assert [walk.name for walk in open_clips(tmp_path)] == ["testclip"]
+    assert [walk.name for walk in open_clips(tmp_path / "real")] == ["realclip"]
+    views, depth = open_clips(tmp_path / "test" / "testclip.txt")[0].frames([0, 2], 8)
     torch.testing.assert_close(depth, clips.depth[[2, 4]].float(), atol=1e-2, rtol=0)
-    assert (open_walks(tmp_path / "real")[0].frames([1], 8)[1] == 0).all()
+    assert (open_clips(tmp_path / "real")[0].frames([1], 8)[1] == 0).all()
     assert len(open_clip(tmp_path / "test" / "testclip.txt")) == 4
 
 

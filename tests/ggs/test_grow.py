@@ -11,7 +11,7 @@ from fewview.checkpoint import load_tensors, save_tensors
 from fewview.errors import InputError
 from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import areas, compact, merged
-from fewview.ggs.grow import STATE, GGSMethodConfig, GrowthPlan, grow, sample
+from fewview.ggs.grow import GGSMethodConfig, GrowthPlan, grow, sample
 from fewview.ggs.lift import lift
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
@@ -20,9 +20,11 @@ from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
+from fewview.states import StateFile
 from fewview.stereo import stereo
 from fewview.views import Views
 
+STATE = "grown.safetensors"
 QUICK = GGSMethodConfig(steps=2, chunk=3)
 
 
@@ -250,36 +252,36 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grow(model, task, QUICK, progress=stop, directory=tmp_path)
+        grow(model, task, QUICK, progress=stop, keeper=StateFile(tmp_path / STATE))
     steps: list[float] = []
     count = lambda stage, fraction: steps.append(fraction)
-    again = grow(model, task, QUICK, progress=count, directory=tmp_path)
+    again = grow(model, task, QUICK, progress=count, keeper=StateFile(tmp_path / STATE))
     assert len(steps) == 2 * 2  # two of three chunks were left
     assert again.counts == whole.counts and torch.equal(again.images, whole.images)
     assert all(torch.equal(getattr(again.scene, n), t) for n, t in whole.scene.tensors().items())
-    done = grow(model, task, QUICK, progress=count, directory=tmp_path)
+    done = grow(model, task, QUICK, progress=count, keeper=StateFile(tmp_path / STATE))
     assert len(steps) == 4 and torch.equal(done.scene.means, whole.scene.means)
     moved = replace(task, path=task.path[[0, 1, 2, 3, 4, 6, 5]])
     darker = replace(task, given=Views(task.given.images / 2, task.given.cameras))
     others = [("settings", replace(task, seed=4), QUICK), ("settings", task, replace(QUICK, chunk=2))]
     for what, other, config in [*others, ("path", moved, QUICK), ("photos", darker, QUICK)]:
         with pytest.raises(InputError, match=f"another run .its {what} differ"):
-            grow(model, other, config, progress=count, directory=tmp_path)
-    grow(model, task, replace(QUICK, refine=5), progress=count, directory=tmp_path)
+            grow(model, other, config, progress=count, keeper=StateFile(tmp_path / STATE))
+    grow(model, task, replace(QUICK, refine=5), progress=count, keeper=StateFile(tmp_path / STATE))
     assert len(steps) == 4
 
 
 @pytest.mark.parametrize("name", ["means", "images", "shown", "counts", "settings"])
 def test_a_damaged_state_of_a_stopped_run_is_refused(tmp_path, name):
     model, task = model_of(MICRO), task_of()
-    grow(model, task, QUICK, progress=silent, directory=tmp_path)
+    grow(model, task, QUICK, progress=silent, keeper=StateFile(tmp_path / STATE))
     path = tmp_path / STATE
     kept = load_tensors(path)
     whole = {key: tensor for key, tensor in kept.items() if key != name}
     for damaged in (whole, {**whole, name: torch.zeros(7, 7)}):
         save_tensors(path, damaged)
         with pytest.raises(InputError, match=str(path)):
-            grow(model, task, QUICK, progress=silent, directory=tmp_path)
+            grow(model, task, QUICK, progress=silent, keeper=StateFile(tmp_path / STATE))
 
 
 def test_the_scene_grows_at_most_linearly_and_stops_where_all_is_seen():

@@ -11,6 +11,7 @@ from fewview.errors import InputError
 from fewview.ggs.grow import GGSMethodConfig
 from fewview.ggs.method import GGSMethod
 from fewview.ggs.model import GGS
+from fewview.states import StateFile
 from fewview.views import Asset, Reconstructor, Views
 from fewview.weights import model_folder
 
@@ -145,15 +146,15 @@ def test_photos_may_have_any_size_and_masks_are_not_used():
 
 def test_a_stopped_run_goes_on_to_the_same_scene(tmp_path):
     photos, path = scene_of()
-    whole = method(refine=2).reconstruct(photos, path=path)
+    keeper, whole = StateFile(tmp_path / "state.safetensors"), method(refine=2).reconstruct(photos, path=path)
 
     def stop(stage, fraction):
         if fraction > 0.5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        method(refine=2).generate(photos, path, progress=stop, directory=tmp_path)
-    again = method(refine=2).generate(photos, path, directory=tmp_path).scene
+        method(refine=2).generate(photos, path, progress=stop, keeper=keeper)
+    again = method(refine=2).generate(photos, path, keeper=keeper).scene
     assert all(torch.equal(getattr(again.gaussians, n), t) for n, t in whole.gaussians.tensors().items())
 
 

@@ -9,6 +9,7 @@ from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.volume import VolumeConfig
 from fewview.sparsefusion.distill import DistillConfig, Evidence, _Run
+from fewview.states import StepFolder
 from fewview.views import Views
 
 SIZE = 16
@@ -73,9 +74,9 @@ def test_a_stopped_refinement_goes_on_where_it_was(tmp_path):
         whole.advance()
     for _ in range(2):
         part.advance()
-    part.save(tmp_path)
+    part.save(StepFolder(tmp_path))
     resumed = run(config)
-    resumed.restore(tmp_path)
+    resumed.restore(StepFolder(tmp_path))
     for _ in range(2):
         resumed.advance()
     assert torch.equal(resumed.moves, whole.moves)

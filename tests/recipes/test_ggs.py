@@ -31,7 +31,11 @@ def test_a_codec_learns_other_pictures_and_a_model_starts_from_it(pictures, tmp_
     torch.manual_seed(0)
     save_model(tmp_path / "old", Autoencoder(CODEC), CODEC)
     folder = train_codec(
-        lambda _: pictures, pictures, TrainConfig(3, 1e-3, ema=0.0), tmp_path / "run", autoencoder=tmp_path / "old"
+        lambda _: pictures,
+        pictures,
+        TrainConfig(3, 1e-3, ema=0.0),
+        directory=tmp_path / "run",
+        autoencoder=tmp_path / "old",
     )
     model = start(replace(MICRO, autoencoder=CODEC), autoencoder=folder)
     assert model.config.autoencoder.scale != 1.0 and model.config.autoencoder.total_channels == 6

@@ -17,6 +17,7 @@ from fewview.ggs.method import GGSMethod
 from fewview.nn.autoencoder import Autoencoder
 from fewview.recipes.ggs import stages as ggs_stages
 from fewview.recipes.ggs.stages import ClipBatching, clip_batches, clip_of, clips_of, run_stage
+from fewview.recipes.runs import StageOptions
 from fewview.training import TrainConfig, last_checkpoint
 
 BRIEF = TrainConfig(steps=1, learning_rate=1e-4, ema=0.0, log_every=1, save_every=1, validate_every=100)
@@ -60,10 +61,10 @@ def runs(data, tmp_path_factory):
         patch.setattr(ggs_stages, "ClipBatching", lambda: BATCHING)
         torch.manual_seed(0)
         save_model(out / "start", Autoencoder(MICRO.autoencoder), MICRO.autoencoder)
-        run_stage("codec", data, out, training=BRIEF, autoencoder=out / "start")
+        run_stage("codec", data, out, options=StageOptions(training=BRIEF, autoencoder=out / "start"))
         for stage in ("denoiser", "decoder"):
-            run_stage(stage, data, out, training=BRIEF)
-        run_stage("denoiser", data, out, training=BRIEF, variant="no-3d")
+            run_stage(stage, data, out, options=StageOptions(training=BRIEF))
+        run_stage("denoiser", data, out, options=StageOptions(training=BRIEF), variant="no-3d")
         yield out
 
 
@@ -115,13 +116,18 @@ def test_smaller_clips_are_averages_of_blocks(data):
 
 def test_what_is_missing_is_said(data, runs, tmp_path, capsys):
     with pytest.raises(InputError, match="train the codec first"):
-        run_stage("denoiser", data, tmp_path, training=BRIEF)
+        run_stage("denoiser", data, tmp_path, options=StageOptions(training=BRIEF))
     with pytest.raises(InputError, match="train the denoiser"):
-        run_stage("decoder", data, runs, training=BRIEF, variant="regressor")
+        run_stage("decoder", data, runs, options=StageOptions(training=BRIEF), variant="regressor")
     with pytest.raises(InputError, match="has no clips in 'train'"):
-        run_stage("codec", tmp_path, tmp_path, training=BRIEF)
+        run_stage("codec", tmp_path, tmp_path, options=StageOptions(training=BRIEF))
     with pytest.raises(InputError, match="belongs to another model"):
-        run_stage("denoiser", data, runs, training=BRIEF, size="small", autoencoder=runs / "codec" / "model")
+        run_stage(
+            "denoiser",
+            data,
+            runs,
+            options=StageOptions(training=BRIEF, size="small", autoencoder=runs / "codec" / "model"),
+        )
     assert "--variant belongs to GGS" in refused(
         capsys, "train", "eft", "--data", data, "-o", tmp_path, "--variant", "no-3d"
     )
@@ -138,13 +144,20 @@ def test_paper_size_trains_on_clips_of_its_own_shape(runs, tmp_path, monkeypatch
         save_rooms(tmp_path / f"{split}.safetensors", packed)
     codec = runs / "codec" / "model"
     with pytest.raises(InputError, match="square frames"):
-        run_stage("denoiser", tmp_path, tmp_path / "out", size="paper", training=BRIEF, autoencoder=codec)
+        run_stage(
+            "denoiser",
+            tmp_path,
+            tmp_path / "out",
+            options=StageOptions(size="paper", training=BRIEF, autoencoder=codec),
+        )
     for split in ("train", "test"):
         pictures = [frame.permute(1, 2, 0).numpy() / 255 for frame in packed.images]
         depths = [depth.float().numpy() for depth in packed.depth]
         url = {"url": "x", "depths": depths, "suffix": ".png"}
         write_clip(tmp_path / split / "a.txt", pictures, packed.cameras, **url)
-    run_stage("denoiser", tmp_path, tmp_path / "out", size="paper", training=BRIEF, autoencoder=codec)
+    run_stage(
+        "denoiser", tmp_path, tmp_path / "out", options=StageOptions(size="paper", training=BRIEF, autoencoder=codec)
+    )
     model = GGSMethod.from_pretrained(tmp_path / "out" / "denoiser" / "model").model
     assert (model.config.height, model.config.width) == (16, 24)
     shape = clips_of(tmp_path, "train", (16, 24)).images.shape

@@ -10,6 +10,7 @@ from worlds import smallest
 
 from fewview.checkpoint import load_model, load_tensors, read_json
 from fewview.errors import InputError
+from fewview.recipes.runs import StageOptions
 from fewview.recipes.sparsefusion.stages import SIZES, STAGES, run_stage, schedule
 from fewview.sparsefusion.method import SparseFusionMethod
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
@@ -40,7 +41,7 @@ def runs(data, tmp_path_factory):
         patch.setattr("fewview.recipes.sparsefusion.training.find_lpips", lambda *_, **__: None)
         patch.setattr("fewview.recipes.sparsefusion.training.CACHED", 16)
         for stage in STAGES:
-            run_stage(stage, data, out, training=BRIEF)
+            run_stage(stage, data, out, options=StageOptions(training=BRIEF))
     return out
 
 
@@ -66,7 +67,7 @@ def test_a_model_is_trained_further_at_another_size(runs, data, tmp_path, monkey
     given = runs / "joint" / "model"
     monkeypatch.setitem(SIZES, "small", lambda: replace(smallest(), size=2 * smallest().size))
     still = replace(BRIEF, learning_rate=1e-12)
-    run_stage("joint", data, tmp_path, size="small", training=still, init=given)
+    run_stage("joint", data, tmp_path, options=StageOptions(size="small", training=still, init=given))
     before, after = (load_model(folder, VLDM, VLDMConfig) for folder in (given, tmp_path / "joint" / "model"))
     assert after.config == replace(before.config, size=2 * before.config.size)
     weights = dict(after.named_parameters())
@@ -77,18 +78,18 @@ def test_a_model_is_trained_further_at_another_size(runs, data, tmp_path, monkey
 def test_a_run_that_is_complete_is_left_as_it_is(runs, data, monkeypatch):
     monkeypatch.setitem(SIZES, "tiny", smallest)
     before = (runs / "eft" / "log.jsonl").read_text()
-    run_stage("eft", data, runs, training=BRIEF)
+    run_stage("eft", data, runs, options=StageOptions(training=BRIEF))
     assert (runs / "eft" / "log.jsonl").read_text() == before
 
 
 def test_stages_out_of_order_are_refused(data, tmp_path):
     with pytest.raises(InputError, match="autoencoder first"):
-        run_stage("eft", data, tmp_path / "nothing", training=BRIEF)
+        run_stage("eft", data, tmp_path / "nothing", options=StageOptions(training=BRIEF))
 
 
 def test_the_folder_of_another_model_is_refused(runs, data):
     with pytest.raises(InputError, match="belongs to another model"):
-        run_stage("autoencoder", data, runs, size="small", training=BRIEF)
+        run_stage("autoencoder", data, runs, options=StageOptions(size="small", training=BRIEF))
 
 
 def test_the_schedule_is_the_thesis_at_paper_size():

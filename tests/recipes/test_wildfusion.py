@@ -13,6 +13,7 @@ from fewview.checkpoint import load_model, load_tensors, read_json
 from fewview.data.co3d_writer import write_annotations, write_sequence
 from fewview.errors import InputError
 from fewview.recipes import wildfusion
+from fewview.recipes.runs import StageOptions
 from fewview.recipes.wildfusion import stages, training
 from fewview.recipes.wildfusion.packed import class_names, packed_photos, view_from_world
 from fewview.recipes.wildfusion.stages import run_stage, schedule
@@ -56,7 +57,7 @@ def runs(data, tmp_path_factory):
         patch.setitem(stages.GANS, "tiny", lambda names: GANConfig(wild_balls.MICRO, names, 8, 16, (8,)))
         patch.setattr(training, "find_lpips", lambda *_, **__: None)
         for stage in stages.STAGES:
-            run_stage(stage, data, out, training=BRIEF)
+            run_stage(stage, data, out, options=StageOptions(training=BRIEF))
         yield out
 
 
@@ -117,9 +118,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(runs, data, tmp_path, monkeyp
     from dataclasses import replace
 
     out = tmp_path / "again"
-    run_stage("wildfusion-autoencoder", data, out, training=replace(BRIEF, minutes=0.0))
+    run_stage("wildfusion-autoencoder", data, out, options=StageOptions(training=replace(BRIEF, minutes=0.0)))
     assert last_checkpoint(out / "wildfusion-autoencoder").name == "00000001"
-    run_stage("wildfusion-autoencoder", data, out, training=BRIEF)
+    run_stage("wildfusion-autoencoder", data, out, options=StageOptions(training=BRIEF))
     ends = [load_tensors(last_checkpoint(r / "wildfusion-autoencoder") / "model.safetensors") for r in (runs, out)]
     assert int(ends[0]["steps"]) == 2 and all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
     assert read_json(out / "wildfusion-autoencoder" / "config.json")["recipe"] == "wildfusion-autoencoder"
@@ -129,7 +130,7 @@ def test_stages_that_lack_their_start_and_unknown_sizes_are_refused(data, tmp_pa
     with pytest.raises(InputError, match="train wildfusion-autoencoder"):
         run_stage("wildfusion-latent", data, tmp_path)
     with pytest.raises(InputError, match="no size 'small'"):
-        run_stage("wildfusion-autoencoder", data, tmp_path, size="small")
+        run_stage("wildfusion-autoencoder", data, tmp_path, options=StageOptions(size="small"))
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -25,6 +25,7 @@ from fewview.sparsefusion.distill import (
     pseudo_huber,
     with_hues,
 )
+from fewview.states import StepFolder
 from fewview.views import Render, Views
 
 SIZE = 32
@@ -121,19 +122,19 @@ def test_a_killed_run_resumes_to_the_same_scene_as_an_unbroken_one(tmp_path, die
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        distill(Oracle(), evidence(), config, generator=seeded(), progress=die, directory=tmp_path)
-    again = distill(Oracle(), evidence(), config, generator=seeded(), directory=tmp_path).state_dict()
+        distill(Oracle(), evidence(), config, generator=seeded(), progress=die, keeper=StepFolder(tmp_path))
+    again = distill(Oracle(), evidence(), config, generator=seeded(), keeper=StepFolder(tmp_path)).state_dict()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 @pytest.mark.parametrize("state", [{}, [], {"step": "x", "seed": 2}, {"step": 1, "seed": 2}, {"step": None, "seed": 2}])
 def test_a_damaged_state_of_a_stopped_run_is_refused(tmp_path, state):
     one = run(CONFIG)
-    one.save(tmp_path)
+    one.save(StepFolder(tmp_path))
     write_json(tmp_path / "state.json", {**state, "seed": one.seed} if isinstance(state, dict) and state else state)
     save_tensors(tmp_path / "000001.safetensors", {"asset/strange": torch.zeros(2)})
     with pytest.raises(InputError, match=str(tmp_path)):
-        run(CONFIG).restore(tmp_path)
+        run(CONFIG).restore(StepFolder(tmp_path))
 
 
 def run(config: DistillConfig, views: int = 1) -> _Run:

@@ -14,7 +14,7 @@ from synthetic.test_furniture import write_library
 from fewview.data.co3d import open_co3d, open_sequence
 from fewview.errors import InputError
 from fewview.synthetic.objects.build import BuildConfig, build, generator_of, instance, normalised, planned, tiny_build
-from fewview.synthetic.objects.capture import random_light, walk
+from fewview.synthetic.objects.capture import hand_held, random_light
 from fewview.synthetic.objects.categories import CATEGORIES
 from fewview.synthetic.opengl.rasterise import Rasteriser
 from fewview.synthetic.shapes.solids import sample_surface
@@ -60,7 +60,7 @@ def test_cameras_come_back_as_they_were(root):
     rng = generator_of(config.seed, sequence.category, sequence.index)
     _, cloud, _ = normalised(instance(sequence, rng), rng)
     random_light(rng)
-    cameras = walk(rng, config.frames, config.size, cloud)
+    cameras = hand_held(rng, config.frames, config.size, points=cloud)
     read = open_sequence(root / "cup" / "0000_cup", crop=False)
     for i, camera in enumerate(read.cameras):
         assert torch.allclose(camera.world_from_cam, cameras[i].world_from_cam, atol=1e-5)
@@ -130,7 +130,7 @@ def test_walks_keep_the_object_in_the_frame_and_go_round_it():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(500, 3)).clip(-1.5, 1.5) * [0.4, 1.0, 2.0] + [0.3, 0.0, 0.0]
     for seed in range(8):
-        cameras = walk(np.random.default_rng(seed), 16, 64, points)
+        cameras = hand_held(np.random.default_rng(seed), 16, 64, points=points)
         pixels, depth = cameras.project(torch.from_numpy(points).float())
         assert depth.min() > 0
         extent = (2 * (pixels - 32).abs() / 64).amax(dim=(1, 2))

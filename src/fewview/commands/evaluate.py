@@ -101,20 +101,20 @@ class Evaluate:
         """Walks through rooms."""
         from fewview.commands import room_methods
         from fewview.evaluation.rooms.protocol import evaluate_rooms
-        from fewview.evaluation.rooms.windows import RoomProtocol, open_walks
+        from fewview.evaluation.rooms.windows import RoomProtocol, open_clips
         from fewview.evaluation.trunks import inception_trunk, vgg_trunk
 
         text = self.methods or room_methods.DEFAULT
         methods, height = room_methods.room_reconstructors(text, self.weights, self.preset)
         protocol = RoomProtocol(self.views, self.frames or 8, size=self.size or height, seed=self.seed)
-        walks = spread(open_walks(self.data, self.split), self.scenes)
+        clips = spread(open_clips(self.data, self.split), self.scenes)
         trunk = None if lpips is None else vgg_trunk(lpips)
         if self.inception is not None:
             trunk = inception_trunk(self.inception)
         if trunk is None:
             say("There is no KID and no FID either: their features are those of LPIPS' VGG16, or of --inception FILE.")
-        say(f"Evaluating {', '.join(methods)} on {len(walks)} rooms, {self.views} references, {protocol.size} pixels")
-        return evaluate_rooms(methods, walks, protocol, self.out, lpips=lpips, trunk=trunk, progress=say)
+        say(f"Evaluating {', '.join(methods)} on {len(clips)} rooms, {self.views} references, {protocol.size} pixels")
+        return evaluate_rooms(methods, clips, protocol, self.out, lpips=lpips, trunk=trunk, progress=say)
 
     def chosen(self, size: int) -> "Sequence[Scene]":
         """The scenes to judge."""

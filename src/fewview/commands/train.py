@@ -79,6 +79,7 @@ class Train:
     def trained(self, group: "Group") -> None:
         """By this process, which may be one of several; the first of them says so."""
         from fewview.recipes.ggs import stages as ggs_stages
+        from fewview.recipes.runs import StageOptions
         from fewview.recipes.sparsefusion import stages
         from fewview.recipes.wildfusion import stages as wildfusion_stages
 
@@ -102,19 +103,10 @@ class Train:
         where = f"log and checkpoints in {self.out}"
         tell_first(f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}.")
         more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
-        more |= {} if self.init is None else {"init": self.init}
+        given = {name: getattr(self, name) for name in ("size", "autoencoder", "init", "device")}
         with counted(self.stage, training.steps) if group.first else nullcontext(lambda *_: None) as tell:
-            folder = family.run_stage(
-                self.stage,  # type: ignore[arg-type]
-                self.data,
-                self.out,
-                size=self.size,
-                training=training,
-                autoencoder=self.autoencoder,
-                device=self.device,
-                progress=lambda step, row: tell(step, _note(row)),
-                **more,
-            )
+            told = StageOptions(training=training, progress=lambda step, row: tell(step, _note(row)), **given)
+            folder = family.run_stage(self.stage, self.data, self.out, options=told, **more)  # type: ignore[arg-type]
         tell_first(f"The run is in {folder}.")
 
 

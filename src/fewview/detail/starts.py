@@ -148,8 +148,8 @@ def _around_object(photos: Views) -> tuple[float, float]:
     """The same of the object that masks tell."""
     frame = norm_from_world(photos)
     depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], photos.cameras)
-    reach = OBJECT / scale_of(frame)
-    return float((depth.min() - reach).clamp(min=0.1 * depth.min())), float(depth.max() + reach)
+    radius = OBJECT / scale_of(frame)
+    return float((depth.min() - radius).clamp(min=0.1 * depth.min())), float(depth.max() + radius)
 
 
 def _bounds_of(points: Float[Tensor, "n 3"] | None, cameras: Cameras) -> tuple[float, float] | None:

@@ -27,7 +27,7 @@ CHUNK = 256
 WORDS = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
 BITS = (11, 10, 11)
 LOWEST, HIGHEST = -20.0, 20.0  # log scales
-REACH = 8.0  # of harmonics, from -4 to 4
+SPAN = 8.0  # of harmonics, from -4 to 4
 MEANS, SCALES, COLOURS = (
     (tuple(f"min_{part}{axis}" for axis in axes), tuple(f"max_{part}{axis}" for axis in axes))
     for part, axes in (("", "xyz"), ("scale_", "xyz"), ("", "rgb"))
@@ -69,7 +69,7 @@ def write_compressed_ply(path: Path, gaussians: Gaussians, *, origin: Origin = N
     if rest.shape[1]:
         lines += [f"element sh {len(means)}", *(f"property uchar {REST}{i}" for i in range(rest.shape[1]))]
     content = bounds.tobytes() + np.stack(words, -1).astype("<u4").tobytes()
-    content += np.floor((rest / REACH + 0.5) * 256).clip(0, 255).astype(np.uint8).tobytes()
+    content += np.floor((rest / SPAN + 0.5) * 256).clip(0, 255).astype(np.uint8).tobytes()
     with atomic_path(path) as temporary:
         temporary.write_bytes("\n".join([*lines, "end_header", ""]).encode() + content)
 
@@ -126,7 +126,7 @@ def _harmonics(file: PlyTables) -> tuple[Tensor | None, tuple[str, ...]]:
         return None, (f"{len(names)} harmonics a splat are of no degree from 1 to 3, and left out",)
     steps = np.stack([table[name] for name in names], -1).astype(np.float32)
     shares = np.where(steps == 0, 0, np.where(steps == 255, 1, (steps + 0.5) / 256))  # the ends stand for all beyond
-    values = ((shares - 0.5) * REACH).astype(np.float32).reshape(-1, 3, each).swapaxes(1, 2)
+    values = ((shares - 0.5) * SPAN).astype(np.float32).reshape(-1, 3, each).swapaxes(1, 2)
     return torch.from_numpy(values.copy()), ()
 
 

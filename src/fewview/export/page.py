@@ -31,7 +31,7 @@ MAX_BYTES = 24_900_000  # of the file, less than the 25 MB that hosts and mail t
 PAGE_BYTES = 2**19  # of them for scripts, cameras and what surrounds the splats
 THUMBNAIL = 160  # px, the longest side of a photo in the page
 SWAY = 0.15  # radians to either side that a room turns by itself
-REACH = 256  # spreads of the splats, whose places the page has in steps of 2^-21 of their box
+FARTHEST = 256  # spreads of the splats, whose places the page has in steps of 2^-21 of their box
 HOME_SIZE = 512  # px, the picture of the first view where there are no cameras
 
 
@@ -125,7 +125,7 @@ def middle(gaussians: Gaussians) -> Float[Tensor, "3"]:
 
 def within_reach(gaussians: Gaussians) -> Gaussians:
     """The splats within so many spreads of the middle, beyond which the page's steps are too coarse."""
-    near = (gaussians.means - middle(gaussians)).norm(dim=-1) <= REACH * spread(gaussians)
+    near = (gaussians.means - middle(gaussians)).norm(dim=-1) <= FARTHEST * spread(gaussians)
     return gaussians[near] if bool(near.any()) else gaussians
 
 

@@ -12,18 +12,18 @@ from fewview.views import Render
 
 FACING = 4  # a picture counts by this power of the cosine between the surface and the view
 DOUBT = 1e-3  # pictures of less weight than this hardly change a colour
-REACH = 0.05  # of a mesh's diagonal, between its depth and that of a picture that shows it
+TOLERANCE = 0.05  # of a mesh's diagonal, between its depth and that of a picture that shows it
 
 
 @torch.no_grad()
-def paint(mesh: Mesh, seen: Render, cameras: Cameras, *, reach: float = REACH) -> Mesh:
+def paint(mesh: Mesh, seen: Render, cameras: Cameras, *, tolerance: float = TOLERANCE) -> Mesh:
     """The mesh with the colours of renderings (batch shape (n,)) wherever these see it, else with its own.
 
     They show what the field looks like from outside; the field's colours at points on a soft surface are not that.
     """
     vertices = torch.from_numpy(mesh.vertices).to(seen.image)
     outward = normals(vertices, torch.from_numpy(mesh.faces))
-    near = reach * (vertices.amax(0) - vertices.amin(0)).norm()
+    near = tolerance * (vertices.amax(0) - vertices.amin(0)).norm()
     own = torch.from_numpy(mesh.colours).to(seen.image) / 255
     colours = shade(vertices, outward, own, (seen, cameras), float(near)) * 255
     return replace(mesh, colours=colours.round().to(torch.uint8).cpu().numpy())

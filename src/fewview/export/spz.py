@@ -80,10 +80,10 @@ def write_spz(path: Path, gaussians: Gaussians, *, antialiased: bool = False, la
     turn = _turn(axes)
     quaternions = quaternions.copy()
     quaternions[:, 1:] = quaternions[:, 1:] @ turn * np.linalg.det(turn).astype(np.float32)
-    reach = max(float(np.abs(means).max(initial=0)), 1e-3)
-    bits = min(MOST_FRACTION_BITS, 23 - math.ceil(math.log2(reach * 1.001)))
+    largest = max(float(np.abs(means).max(initial=0)), 1e-3)
+    bits = min(MOST_FRACTION_BITS, 23 - math.ceil(math.log2(largest * 1.001)))
     if bits < 0:
-        raise ValueError(f"SPZ holds positions up to 2^23, not {reach:.3g}")
+        raise ValueError(f"SPZ holds positions up to 2^23, not {largest:.3g}")
     fixed = np.round(means.astype(np.float64) @ turn * 2**bits).astype("<i4")
     logs = (np.log(scales.clip(1e-20)) @ abs(turn) + LOG_OFFSET) * LOG_STEPS
     blocks = [

@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from fewview.cameras import Cameras
 from fewview.errors import MissingPackage
 from fewview.export.mesh import Mesh, TexturedMesh
-from fewview.export.paint import REACH, shade
+from fewview.export.paint import TOLERANCE, shade
 from fewview.export.projection import NOTHING, Projection
 from fewview.export.raster import rasterise
 from fewview.export.smoothing import smooth_normals
@@ -40,7 +40,7 @@ def textured(
     chosen, share = torch.from_numpy(faces[laid.face[covered]]), torch.from_numpy(laid.weights[covered])[..., None]
     vertices = torch.from_numpy(small.vertices)
     outward = smooth_normals(vertices, small.faces, RINGS)
-    near = REACH * (vertices.amax(0) - vertices.amin(0)).norm()
+    near = TOLERANCE * (vertices.amax(0) - vertices.amin(0)).norm()
     per_vertex = torch.cat([vertices, outward, torch.from_numpy(small.colours) / 255], dim=-1)[source]
     projection = None if photos is None else Projection(photos, vertices, small.faces)
     colours = []

@@ -1,9 +1,7 @@
 """Scenes of any size: a path in chunks, each generated from photos, from what was generated and the scene so far."""
 
-import json
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -11,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.checkpoint import kept_state, load_tensors, save_tensors
 from fewview.config import to_json
 from fewview.diffusion.samplers import Callback, euler
 from fewview.diffusion.schedules import COSINE, karras
@@ -24,10 +21,10 @@ from fewview.ggs.walks import chosen_references
 from fewview.progress import Progress, show
 from fewview.render.asset import GaussianAsset, gaussians_of
 from fewview.render.gaussians import Gaussians
+from fewview.states import Keeper, settings_tensor
 from fewview.views import Views
 
 SVD_SIGMAS = 0.002, 700.0  # 2311.15127 appendix D: the levels that SVD is sampled at
-STATE = "grown.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class GGSMethodConfig:
     temperature: float = 1.0  # of the noise that is started from; less invents less
     chunk: int = 6  # targets in one go, at most
     references: int = 2  # given or generated views that a chunk is told
-    reach: float = 6.0  # references are at most so many chunks' walks away
+    reach: float = 6.0  # references are at most so many paces (`walks.pace_of`) away
     decoder: bool = True  # splats of D_3D, or else the denoiser's own
     conditioning: Literal["auto", "scene", "views"] = "auto"  # on the scene so far: where the model takes it
     lifted: bool = False  # splats are fitted to the generated views, as No3D's, in place of the model's own
@@ -73,7 +70,7 @@ class Grown:
 
 @dataclass(frozen=True, eq=False)
 class GrowthPlan:
-    """Given views and a path of the model's size, in the frame of growth; `pace` is the length that a chunk covers."""
+    """Given views and a path of the model's size, in the frame of growth; `pace` (`walks.pace_of`) in its units."""
 
     given: Views
     path: Cameras
@@ -93,21 +90,21 @@ def grow(
     config: GGSMethodConfig,
     *,
     progress: Progress,
-    directory: Path | None = None,
+    keeper: Keeper | None = None,
 ) -> Grown:
-    """All chunks of a path, going on from the last one that `directory` holds.
+    """All chunks of a path, going on from the last one that the `keeper` has.
 
     Chunk i draws from (seed, i) alone, so a run that was stopped gives the same bits as one that was not.
     """
     chunks = plan.chunks(config.chunk)
-    grown = _start(plan) if directory is None else _resume(directory, plan, config)
+    grown = _start(plan) if keeper is None else _resume(keeper, plan, config)
     done = [end for _, end in chunks].index(len(grown.images)) + 1 if len(grown.images) else 0
     for i in range(done, len(chunks)):
         tell = lambda step, _, __, i=i: progress("imagining views", (i + (step + 1) / config.steps) / len(chunks))
         grown = next_chunk(model, plan, config, grown, chunks[i], i, tell)
         show(progress, GaussianAsset(grown.scene).render)
-        if directory is not None:
-            _save(directory, plan, config, grown)
+        if keeper is not None:
+            keeper.keep(_state_of(grown) | _run_of(plan, config))
     return grown
 
 
@@ -209,31 +206,31 @@ def _start(plan: GrowthPlan) -> Grown:
 def _run_of(plan: GrowthPlan, config: GGSMethodConfig) -> dict[str, Tensor]:
     """What two runs must share for one to go on with the other."""
     growth = replace(config, frames=0, refine=0, fit=GaussianFitConfig())  # these come before and after
-    settings = json.dumps({"seed": plan.seed, **to_json(growth)}).encode()
     tensors = {"photos": plan.given.images.mean((2, 3)), "path": plan.path.world_from_cam}
-    return {"settings": torch.tensor(list(settings)), **{name: tensor.cpu() for name, tensor in tensors.items()}}
+    return {
+        "settings": settings_tensor({"seed": plan.seed, **to_json(growth)}),
+        **{name: tensor.cpu() for name, tensor in tensors.items()},
+    }
 
 
-def _save(directory: Path, plan: GrowthPlan, config: GGSMethodConfig, grown: Grown) -> None:
-    """The whole state in one file, which is replaced at once."""
+def _state_of(grown: Grown) -> dict[str, Tensor]:
+    """All that has been grown."""
     numbers = {"counts": list(grown.counts), "shown": sorted(grown.shown)}
-    tensors = {name: tensor.cpu() for name, tensor in grown.scene.tensors().items()}
-    tensors |= {name: torch.tensor(values, dtype=torch.int64) for name, values in numbers.items()}
-    save_tensors(directory / STATE, {**tensors, "images": grown.images.cpu(), **_run_of(plan, config)})
+    counted = {name: torch.tensor(values, dtype=torch.int64) for name, values in numbers.items()}
+    return {**grown.scene.tensors(), **counted, "images": grown.images}
 
 
-def _resume(directory: Path, plan: GrowthPlan, config: GGSMethodConfig) -> Grown:
-    path = directory / STATE
-    if not path.exists():
-        return _start(plan)
-    with kept_state(path):
-        kept = load_tensors(path)
+def _resume(keeper: Keeper, plan: GrowthPlan, config: GGSMethodConfig) -> Grown:
+    with keeper.kept() as state:
+        if state is None:
+            return _start(plan)
+        kept, where = state.tensors, keeper.where
         for name, tensor in _run_of(plan, config).items():
             if name not in kept or not torch.equal(kept[name], tensor):
-                raise InputError(f"{path} is of another run (its {name} differ); name another folder, or delete it.")
+                raise InputError(f"{where} is of another run (its {name} differ); name another folder, or delete it.")
         if len(kept["images"]) not in [end for _, end in plan.chunks(config.chunk)]:
             raise ValueError("its images end within a chunk")
         device, empty = plan.given.images.device, empty_scene(plan.given.images).tensors()
-        scene = gaussians_of({name: kept[name] for name in empty}, path).to(device)
+        scene = gaussians_of({name: kept[name] for name in empty}, where).to(device)
         shown, counts = (map(int, kept[name]) for name in ("shown", "counts"))
         return Grown(scene, kept["images"].to(device), frozenset(shown), tuple(counts))

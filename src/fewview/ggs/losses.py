@@ -64,8 +64,8 @@ def denoiser_loss(model: GGS, clip: Clip, config: LossConfig, *, generator: torc
     v0 = (p.velocity[:, : inputs.k] + inputs.references).square().mean()
     inputs_seen = Views.cat([clip.references, clip.targets], axis=1)
     return _total(
-        {"v": (1.0, v), "v0": (config.reference, v0), **_rendered(p, inputs_seen, clip.novel, config)},
-        _depth_term(p.splats, inputs, clip.input_depths, config),
+        {"v": (1.0, v), "v0": (config.reference, v0), **_rendered(p, inputs_seen, clip.novel, config=config)},
+        _depth_term(p.splats, inputs, clip.input_depths, config=config),
     )
 
 
@@ -76,7 +76,8 @@ def regressor_loss(model: GGS, clip: Clip, config: LossConfig, *, generator: tor
     others = Views.cat([clip.targets, clip.novel], axis=1)
     p = model(inputs, empty, empty[:, :, 0, 0, 0], novel=others.cameras, generator=generator)
     return _total(
-        _rendered(p, clip.references, others, config), _depth_term(p.splats, inputs, clip.reference_depths, config)
+        _rendered(p, clip.references, others, config=config),
+        _depth_term(p.splats, inputs, clip.reference_depths, config=config),
     )
 
 
@@ -108,7 +109,7 @@ def decoder_loss(
         pair = (t.flatten(0, 1) for t in (render.image.clamp(0, 1), judged.images))
         terms["perceptual"] = (perceptual_weight, perceptual(*pair).mean())
     depths = clip.reference_depths if config.regressor else clip.input_depths
-    return _total(terms, _depth_term(splats, inputs, depths, config))
+    return _total(terms, _depth_term(splats, inputs, depths, config=config))
 
 
 def depth_error(
@@ -144,7 +145,7 @@ def _novel(novel: Views, config: LossConfig) -> Cameras | None:
     return novel.cameras if config.novel and novel.cameras.shape[1] else None
 
 
-def _rendered(p: Prediction, seen: Views, novel: Views, config: LossConfig) -> dict[str, tuple[float, Tensor]]:
+def _rendered(p: Prediction, seen: Views, novel: Views, *, config: LossConfig) -> dict[str, tuple[float, Tensor]]:
     """L_LR and L_nv,LR, where the model renders at all."""
     terms = {}
     if p.views is not None:
@@ -161,7 +162,7 @@ def _image_error(render: Render, views: Views) -> Float[Tensor, ""]:
 
 
 def _depth_term(
-    splats: PixelSplats | None, inputs: Inputs, depths: Tensor | None, config: LossConfig
+    splats: PixelSplats | None, inputs: Inputs, depths: Tensor | None, *, config: LossConfig
 ) -> tuple[float, Tensor] | None:
     if splats is None or depths is None:
         return None

@@ -16,6 +16,7 @@ from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, pace_of
 from fewview.progress import Progress, silent, steps_of, through
 from fewview.render.asset import GaussianAsset
+from fewview.states import Keeper
 from fewview.views import Views
 from fewview.weights import model_folder
 
@@ -71,12 +72,12 @@ class GGSMethod:
         *,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
-        directory: Path | None = None,
+        keeper: Keeper | None = None,
     ) -> Generated:
         """A scene of one or more whole photos along a path in their world, or an automatic one; or of what `prepare`
         gave.
 
-        With a `directory` a killed run goes on behind its last whole chunk.
+        With a `keeper` a killed run goes on behind its last whole chunk.
         """
         room = views if isinstance(views, RoomInput) else self.prepare(views, path)
         generator = generator or torch.Generator().manual_seed(0)
@@ -92,7 +93,7 @@ class GGSMethod:
         if self.config.regressor:
             scene, grown = self.regressed(plan), None
         else:
-            grown = grow(self.model, plan, self.config, progress=report, directory=directory)
+            grown = grow(self.model, plan, self.config, progress=report, keeper=keeper)
             scene = self.finished(plan, grown, report)
         images = given.images[:0] if grown is None else grown.images
         made = Views(images, cameras[: len(images)])

@@ -76,7 +76,10 @@ def automatic_path(given: Cameras, frames: int) -> Cameras:
 
 
 def pace_of(given: Cameras, path: Cameras, chunks: int) -> float:
-    """What a chunk of the path walks on average; of a path in one place, the spread of all cameras, else 1."""
+    """The length that a chunk of the path covers on average, in units of the cameras' world.
+
+    Of a path in one place, the spread of all cameras, else 1.
+    """
     centers = torch.cat([given.centers, path.centers])
     spread = float(torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist").max())
     least = 1e-6 * (1 + float(centers.norm(dim=-1).max()))
@@ -90,8 +93,8 @@ def pace_of(given: Cameras, path: Cameras, chunks: int) -> float:
 def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, pace: float, reach: float) -> list[int]:
     """Numbers of at most `count` candidates that leave targets least far from the nearest of them, best first.
 
-    Far means walks of a chunk between the places plus radians between the axes. Of candidates that bring nothing more
-    the earliest is taken, so that a photo goes before a generated view; those more than `reach` walks from any of the
+    Far means paces between the places plus radians between the axes. Of candidates that bring nothing more
+    the earliest is taken, so that a photo goes before a generated view; those more than `reach` paces from any of the
     targets are not taken, because the frame's unit is the widest distance, unless there is no other.
     """
     apart = (targets.centers[:, None] - candidates.centers).norm(dim=-1) / pace
@@ -112,7 +115,7 @@ def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, pace
 def growth_frame(given: Cameras, unit: float) -> Float[Tensor, "4 4"]:
     """world_from_grown: the frame in which a scene grows. Its axes are the first photo's.
 
-    Its unit is what a chunk walks, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
+    Its unit is a pace, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
     do not depend on the world's scale.
     """
     return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])

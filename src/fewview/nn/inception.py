@@ -26,7 +26,7 @@ class Conv(nn.Module):
         return relu(self.bn(self.conv(x)))
 
 
-def _chain(module: nn.Module, name: str, widths: list[int], sizes: list[Size], *, shrink: bool = False) -> None:
+def _chain(module: nn.Module, name: str, widths: list[int], *, sizes: list[Size], shrink: bool = False) -> None:
     """Adds convolutions `<name>_1`, `<name>_2`, ...; with `shrink` the last halves the size."""
     last = len(sizes) - 1
     for i, size in enumerate(sizes):
@@ -53,8 +53,8 @@ class BlockA(nn.Module):
     def __init__(self, inputs: int, pool: int):
         super().__init__()
         self.branch1x1 = Conv(inputs, 64)
-        _chain(self, "branch5x5", [inputs, 48, 64], [1, 5])
-        _chain(self, "branch3x3dbl", [inputs, 64, 96, 96], [1, 3, 3])
+        _chain(self, "branch5x5", [inputs, 48, 64], sizes=[1, 5])
+        _chain(self, "branch3x3dbl", [inputs, 64, 96, 96], sizes=[1, 3, 3])
         self.branch_pool = Conv(inputs, pool)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ h w"]:
@@ -68,7 +68,7 @@ class BlockB(nn.Module):
     def __init__(self, inputs: int):
         super().__init__()
         self.branch3x3 = Conv(inputs, 384, 3, stride=2, padded=False)
-        _chain(self, "branch3x3dbl", [inputs, 64, 96, 96], [1, 3, 3], shrink=True)
+        _chain(self, "branch3x3dbl", [inputs, 64, 96, 96], sizes=[1, 3, 3], shrink=True)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
         return torch.cat([self.branch3x3(x), _run(self, "branch3x3dbl", x), max_pool2d(x, 3, 2)], dim=1)
@@ -80,9 +80,9 @@ class BlockC(nn.Module):
     def __init__(self, inputs: int, width: int):
         super().__init__()
         self.branch1x1 = Conv(inputs, 192)
-        _chain(self, "branch7x7", [inputs, width, width, 192], [1, (1, 7), (7, 1)])
+        _chain(self, "branch7x7", [inputs, width, width, 192], sizes=[1, (1, 7), (7, 1)])
         sizes: list[Size] = [1, (7, 1), (1, 7), (7, 1), (1, 7)]
-        _chain(self, "branch7x7dbl", [inputs, width, width, width, width, 192], sizes)
+        _chain(self, "branch7x7dbl", [inputs, width, width, width, width, 192], sizes=sizes)
         self.branch_pool = Conv(inputs, 192)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ h w"]:
@@ -95,8 +95,8 @@ class BlockD(nn.Module):
 
     def __init__(self, inputs: int):
         super().__init__()
-        _chain(self, "branch3x3", [inputs, 192, 320], [1, 3], shrink=True)
-        _chain(self, "branch7x7x3", [inputs, 192, 192, 192, 192], [1, (1, 7), (7, 1), 3], shrink=True)
+        _chain(self, "branch3x3", [inputs, 192, 320], sizes=[1, 3], shrink=True)
+        _chain(self, "branch7x7x3", [inputs, 192, 192, 192, 192], sizes=[1, (1, 7), (7, 1), 3], shrink=True)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
         chains = [_run(self, name, x) for name in ("branch3x3", "branch7x7x3")]
@@ -111,7 +111,7 @@ class BlockE(nn.Module):
         self.maximum = maximum
         self.branch1x1 = Conv(inputs, 320)
         self.branch3x3_1 = Conv(inputs, 384)
-        _chain(self, "branch3x3dbl", [inputs, 448, 384], [1, 3])
+        _chain(self, "branch3x3dbl", [inputs, 448, 384], sizes=[1, 3])
         for name in ("branch3x3_2", "branch3x3dbl_3"):
             setattr(self, f"{name}a", Conv(384, 384, (1, 3)))
             setattr(self, f"{name}b", Conv(384, 384, (3, 1)))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,13 +12,16 @@ from fewview.cameras import Cameras
 from fewview.detail.stage import DetailConfig, detail, splats_for
 from fewview.detail.starts import start
 from fewview.evaluation.perceptual import find_lpips
-from fewview.ggs.method import GGSMethod, RoomInput
+from fewview.ggs.method import Generated, GGSMethod, RoomInput
 from fewview.pipeline.reconstruction import Reconstruction
 from fewview.pipeline.scale import metres_per_unit
 from fewview.progress import Progress, silent, steps_of
 from fewview.sparsefusion.distill import Perceptual
 from fewview.sparsefusion.method import SparseFusionConfig, SparseFusionMethod
+from fewview.states import StateFile, StepFolder
 from fewview.views import Asset, Views
+
+GROWN = "grown.safetensors"  # the state of a stopped run of GGS
 
 
 class SparseFusion(SparseFusionMethod):
@@ -53,7 +57,8 @@ class SparseFusion(SparseFusionMethod):
         The same generator seed gives the same scene on the same machine. `progress` is told (stage, fraction), now and
         when the scene is exported; with a `directory` a killed run continues from there.
         """
-        asset = self.reconstruct(views, generator=generator, progress=progress, directory=directory)
+        keeper = None if directory is None else StepFolder(directory)
+        asset = self.reconstruct(views, generator=generator, progress=progress, keeper=keeper)
         return Reconstruction.of(asset, views, name=name, progress=progress)
 
 
@@ -124,6 +129,13 @@ class GenerativeGaussianSplatting(GGSMethod):
         return Reconstruction.along(
             asset.to("cpu"), walk.to("cpu"), room.photos.to("cpu"), name=name, progress=progress
         )
+
+    def generate(
+        self, views: Views | RoomInput, path: Cameras | None = None, *, directory: Path | None = None, **how: Any
+    ) -> Generated:
+        """What `GGSMethod.generate` makes, and takes; with a `directory` a killed run continues from there."""
+        keeper = None if directory is None else StateFile(directory / GROWN)
+        return super().generate(views, path, keeper=keeper, **how)
 
     def in_metres(self, views: Views) -> "GenerativeGaussianSplatting":
         """The same method, told how many metres a unit of the photos' world has, where its model wants to know.

@@ -69,7 +69,7 @@ def _panel(cameras: Cameras, coverage: Coverage, colours: Sequence[Colour], *, a
 
     panel = Image.new("RGB", (side, side), PAPER)
     draw = ImageDraw.Draw(panel, "RGBA")
-    _ground(draw, coverage, place, turn if above else None)
+    _ground(draw, coverage, place, turn=turn if above else None)
     length = FRUSTUM * side / scale * min(1.0, (CROWD / len(cameras)) ** 0.5)
     corners = _pyramids(cameras, length) - coverage.target
     depth = arms @ (coverage.up if above else torch.linalg.cross(first, coverage.up))
@@ -90,12 +90,12 @@ def _panel(cameras: Cameras, coverage: Coverage, colours: Sequence[Colour], *, a
     return panel
 
 
-def _ground(draw: ImageDraw.ImageDraw, coverage: Coverage, place: Place, turn: float | None) -> None:
+def _ground(draw: ImageDraw.ImageDraw, coverage: Coverage, place: Place, *, turn: float | None) -> None:
     """What the cameras look at; from above, their distance and the widest gap between them (`turn` of the axes)."""
     origin = place(torch.zeros(1, 2))[0]
-    unit = place(torch.tensor([[1.0, 0.0]]))[0][0] - origin[0]  # px
+    unit_px = place(torch.tensor([[1.0, 0.0]]))[0][0] - origin[0]  # px
     ring = lambda radius: [origin[0] - radius, origin[1] - radius, origin[0] + radius, origin[1] + radius]
-    far = (coverage.distances * coverage.elevations.deg2rad().cos()).median().item() * unit
+    far = (coverage.distances * coverage.elevations.deg2rad().cos()).median().item() * unit_px
     if turn is not None and coverage.arrangement == "around an object":
         start, gap = coverage.gap()
         draw.pieslice(ring(far * 1.1), turn - start - gap, turn - start, fill=MISSING)  # PIL's angles are clockwise
@@ -103,7 +103,7 @@ def _ground(draw: ImageDraw.ImageDraw, coverage: Coverage, place: Place, turn: f
     elif turn is None:
         draw.line([(0, origin[1]), (PANEL * SMOOTH, origin[1])], fill=FAINT, width=SMOOTH)
     if coverage.radius is not None:
-        draw.ellipse(ring(coverage.radius * unit), fill=OBJECT)
+        draw.ellipse(ring(coverage.radius * unit_px), fill=OBJECT)
     for dx, dy in ((8, 0), (0, 8)):
         ends = [(origin[0] - dx * SMOOTH, origin[1] - dy * SMOOTH), (origin[0] + dx * SMOOTH, origin[1] + dy * SMOOTH)]
         draw.line(ends, fill=INK, width=SMOOTH)

@@ -31,11 +31,13 @@ def metres_per_unit(views: Views) -> float | None:
     for i, j in itertools.islice(itertools.combinations(range(len(views)), 2), MOST_PAIRS):
         first, second = matched(found[i], found[j], cv2)
         camera, other = views.cameras[i], views.cameras[j]
-        depths += _depths(first, second, camera, other)
+        depths += _depths(first, second, camera, other=other)
     return ROOM / float(np.median(depths)) if len(depths) >= LEAST_POINTS else None
 
 
-def _depths(first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: Cameras, other: Cameras) -> list[float]:
+def _depths(
+    first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: Cameras, *, other: Cameras
+) -> list[float]:
     """Distances from the first camera of matched points that agree with both cameras, in units of the world."""
     good = sed(first, second, camera, other) < AGREE
     rays = [c.to(torch.float64).rays_at(p[good].double()).directions for p, c in ((first, camera), (second, other))]

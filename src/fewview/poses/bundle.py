@@ -67,12 +67,12 @@ def adjust(
     `spread` is the standard deviation of that prior. The gauge is held by the damping alone.
     """
     start, damping = bundle.log_focal, 1e-3
-    cost = _cost(bundle, seen, start, spread)
+    cost = _cost(bundle, seen, start, spread=spread)
     for _ in range(steps):
-        system = _system(bundle, seen, start, spread)
+        system = _system(bundle, seen, start, spread=spread)
         for _ in range(8):
             trial = _moved(bundle, *_solved(*system, damping))
-            new = _cost(trial, seen, start, spread)
+            new = _cost(trial, seen, start, spread=spread)
             if new < cost:
                 break
             damping *= 5
@@ -89,7 +89,7 @@ def _weights(residual: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, " k"]:
     return np.where(size > HUBER, HUBER / np.maximum(size, HUBER), 1.0)
 
 
-def _cost(bundle: Bundle, seen: Sightings, start: np.ndarray, spread: np.ndarray) -> float:
+def _cost(bundle: Bundle, seen: Sightings, start: np.ndarray, *, spread: np.ndarray) -> float:
     size = np.linalg.norm(errors(bundle, seen), axis=1)
     huber = np.where(size > HUBER, HUBER * (2 * size - HUBER), size**2).sum()
     return float(huber + np.square((bundle.log_focal - start) / spread).sum())
@@ -111,7 +111,7 @@ def jacobians(
     return np.concatenate([by_turn, by_local], -1), by_point, focal[:, None] * np.stack([x / z, y / z], -1)
 
 
-def _system(bundle: Bundle, seen: Sightings, start: np.ndarray, spread: np.ndarray) -> tuple:
+def _system(bundle: Bundle, seen: Sightings, start: np.ndarray, *, spread: np.ndarray) -> tuple:
     """Blocks of the weighted normal equations: cameras and focal lengths, cross terms, points; and right sides."""
     from scipy.sparse import csr_matrix
 

@@ -59,9 +59,9 @@ def estimate_cameras(
     if len(photos) < 2:
         raise InputError(f"{photos.name} has one photo; cameras need two or more photos from different places.")
     report = progress or (lambda stage, fraction: None)
-    attempts = [_attempt(photos, False, matcher, threads, report)]
+    attempts = [_attempt(photos, False, matcher, threads=threads, report=report)]
     if _left_out(attempts[0], photos) and any(mask is not None for mask in photos.masks):
-        attempts.append(_attempt(photos, True, matcher, threads, report))
+        attempts.append(_attempt(photos, True, matcher, threads=threads, report=report))
     matches, model = max(attempts, key=lambda a: (0, 0) if a[1] is None else a[1].worth)
     if model is None:
         best, more = int(matches.counts().max()), ", or match them by --matcher learned" if matcher == "sift" else ""
@@ -77,7 +77,7 @@ def _left_out(attempt: tuple[Matches, Model | None], photos: UnposedPhotos) -> b
 
 
 def _attempt(
-    photos: UnposedPhotos, use_masks: bool, matcher: Matcher, threads: int, report: Progress
+    photos: UnposedPhotos, use_masks: bool, matcher: Matcher, *, threads: int, report: Progress
 ) -> tuple[Matches, Model | None]:
     """Matches, and the better of COLMAP's model and our own, which is tried where COLMAP leaves photos out."""
     with tempfile.TemporaryDirectory(prefix="fewview-") as name:

@@ -117,7 +117,7 @@ def _first_pairs(matches: Matches, log_focal: np.ndarray, lens: np.ndarray) -> l
     for (i, j), rows in matches.pairs.items():
         if len(rows) < FEWEST_PAIR:
             continue
-        cameras = [_camera(pycolmap, matches, k, float(np.exp(log_focal[lens[k]]))) for k in (i, j)]
+        cameras = [_camera(pycolmap, matches, k, focal=float(np.exp(log_focal[lens[k]]))) for k in (i, j)]
         geometry = pycolmap.estimate_calibrated_two_view_geometry(
             cameras[0], matches.keypoints[i], cameras[1], matches.keypoints[j], rows.astype(np.uint32), options
         )
@@ -130,7 +130,7 @@ def _first_pairs(matches: Matches, log_focal: np.ndarray, lens: np.ndarray) -> l
     return [entry[1:] for entry in found[:SEEDS]]
 
 
-def _camera(pycolmap: Any, matches: Matches, i: int, focal: float) -> Any:
+def _camera(pycolmap: Any, matches: Matches, i: int, *, focal: float) -> Any:
     height, width = matches.sizes[i]
     return pycolmap.Camera(model="SIMPLE_PINHOLE", width=width, height=height, params=[focal, width / 2, height / 2])
 
@@ -182,7 +182,7 @@ class _Growing:
         """Places a photo by the points that it sees (PnP with RANSAC)."""
         pycolmap = load_pycolmap()
         mine = (self.seen.photo == k) & self.solid[self.seen.point]
-        camera = _camera(pycolmap, self.matches, k, self.bundle.focal[k])
+        camera = _camera(pycolmap, self.matches, k, focal=self.bundle.focal[k])
         height, width = self.matches.sizes[k]
         pixels = self.seen.offset[mine] + [width / 2, height / 2]
         options = pycolmap.AbsolutePoseEstimationOptions()

@@ -1,9 +1,10 @@
-"""What the stages of all methods share: sizes, the header of a run folder, and what this machine computes fast."""
+"""What the stages of all methods share: what one is told, the header of its folder, what this machine computes fast."""
 
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 
@@ -11,9 +12,38 @@ from fewview.checkpoint import read_json, write_json
 from fewview.config import to_json
 from fewview.errors import InputError
 from fewview.processes import here
-from fewview.training import TrainConfig
+from fewview.progress import Steps
+from fewview.training import Task, TrainConfig, train
 
 Size = Literal["tiny", "small", "paper"]
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, eq=False)
+class StageOptions:
+    """What `fewview train` may be told of any stage; the stages say what `autoencoder` and `init` are to them."""
+
+    size: Size = "tiny"
+    training: TrainConfig | None = None  # the stage's own schedule unless given
+    autoencoder: Path | None = None
+    init: Path | None = None
+    device: torch.device | str = "cpu"
+    progress: Steps | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Setting(Generic[S]):
+    """What a stage has: training and held-out examples, how to train, where to, and who is told."""
+
+    sets: tuple[S, S]
+    training: TrainConfig
+    directory: Path
+    device: torch.device | str = "cpu"
+    progress: Steps | None = None
+
+    def train(self, task: Task) -> torch.nn.Module:
+        """The training loop in the stage's folder; returns the averaged model."""
+        return train(task, self.training, self.directory, progress=self.progress)
 
 
 def fast_bfloat16() -> bool:

@@ -151,7 +151,7 @@ class GaussianAsset:
         return GaussianAsset(gaussians_of(tensors, path), antialiased)
 
 
-def gaussians_of(tensors: dict[str, Tensor], path: Path) -> Gaussians:
+def gaussians_of(tensors: dict[str, Tensor], path: Path | str) -> Gaussians:
     """Splats of a file's tensors; InputError, naming the file, where their shapes or numbers are none of splats."""
     tails: dict[str, tuple[int | None, ...]]
     tails = {"means": (3,), "scales": (3,), "quaternions": (4,), "opacities": (), "features": (None,)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras, Rays
-from fewview.checkpoint import kept_state, load_tensors, read_json, save_step
 from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
@@ -22,6 +20,7 @@ from fewview.render.asset import FieldAsset, FieldAssetConfig
 from fewview.render.volume import RayRender, render_rays
 from fewview.sparsefusion.context import suited
 from fewview.sparsefusion.hull import Carving
+from fewview.states import Keeper
 from fewview.views import Render, Views, resize
 
 SAMPLERS = {"plms": plms, "plms_ancestral": plms_ancestral, "ddim": euler}
@@ -85,19 +84,19 @@ def distill(
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
     progress: Steps | None = None,
-    directory: Path | None = None,
+    keeper: Keeper | None = None,
 ) -> FieldAsset:
     """A field that explains the photos and whose renderings the prior finds likely.
 
-    With a `directory` the run is saved there every `save_every` steps and continues from there; as step i draws from
+    A `keeper` keeps the run every `save_every` steps, and the run goes on from what it has; as step i draws from
     (seed, i) alone, a continued run equals an unbroken one.
     """
     run = _Run(prior, evidence, config, generator, perceptual)
-    run.restore(directory)
+    run.restore(keeper)
     while run.step < config.steps:
         losses = run.advance()
-        if directory is not None and run.step % config.save_every == 0:
-            run.save(directory)
+        if keeper is not None and run.step % config.save_every == 0:
+            run.save(keeper)
         if progress is not None:
             progress(run.step, losses)
             show(progress, run.asset.render)
@@ -299,7 +298,7 @@ class _Run:
         """Release: 1e-3 * mean sqrt(alpha^2 + 0.01) keeps empty space empty."""
         return self.config.opacity_weight * (alpha.square() + 0.01).sqrt().mean()
 
-    def save(self, directory: Path) -> None:
+    def save(self, keeper: Keeper) -> None:
         """Field, optimiser and occupancy, then the step that they belong to."""
         tensors = {f"asset/{name}": tensor for name, tensor in self.asset.state_dict().items()}
         for i, state in self.optimiser.state_dict()["state"].items():
@@ -309,18 +308,16 @@ class _Run:
         if self.target is not None:
             tensors |= {"target/index": torch.tensor(self.target[0]), "target/latent": self.target[1]}
             tensors |= {"target/weight": self.target[2]}
-        save_step(directory, self.step, tensors, seed=self.seed)
+        keeper.keep(tensors, step=self.step, seed=self.seed)
 
-    def restore(self, directory: Path | None) -> None:
-        """Continue from a folder that `save` wrote for the same seed."""
-        if directory is None or not (directory / "state.json").exists():
+    def restore(self, keeper: Keeper | None) -> None:
+        """Continue from what `save` kept for the same seed."""
+        if keeper is None:
             return
-        with kept_state(directory):
-            state = read_json(directory / "state.json")
-            if state["seed"] != self.seed:
+        with keeper.kept() as state:
+            if state is None or state.numbers["seed"] != self.seed:
                 return
-            tensors = load_tensors(directory / f"{state['step']:06d}.safetensors")
-            self.step = state["step"]
+            tensors, self.step = state.tensors, state.numbers["step"]
             self.asset.load_state_dict(_part(tensors, "asset"))
             optimiser = self.optimiser.state_dict()
             for name, value in _part(tensors, "optimiser").items():

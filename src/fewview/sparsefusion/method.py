@@ -25,6 +25,7 @@ from fewview.render.volume import VolumeConfig
 from fewview.sparsefusion.context import suited
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
+from fewview.states import Keeper
 from fewview.views import Asset, Render, Views, resize
 from fewview.weights import model_folder
 
@@ -153,11 +154,11 @@ class SparseFusionMethod:
         path: Cameras | None = None,
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
-        directory: Path | None = None,
+        keeper: Keeper | None = None,
     ) -> FieldAsset:
         """A field in the world of the views, to be seen from all around: it needs no `path`.
 
-        With a `directory` a killed run continues from there.
+        With a `keeper` a killed run goes on from what that has.
         """
         report = progress or silent
         generator = generator or torch.Generator().manual_seed(0)
@@ -181,7 +182,7 @@ class SparseFusionMethod:
             generator=generator,
             perceptual=self.perceptual,
             progress=steps_of(through(report, prepared.normalised), "distilling the scene", steps),
-            directory=directory,
+            keeper=keeper,
         )
         asset.norm_from_world.copy_(prepared.norm_from_world)
         return asset

@@ -111,7 +111,7 @@ def by_method(rows: Sequence[Row]) -> Table:
 def by_category(rows: Sequence[Row], metrics: Sequence[Metric] = ("psnr", "lpips")) -> Table:
     """A row for each method, the metrics of each category beside each other (as thesis Table 5.1)."""
     categories = list(_grouped(rows, lambda row: row.category))
-    return _across(rows, categories, lambda row: row.category, metrics, "Held-out views by category")
+    return _across(rows, categories, lambda row: row.category, metrics=metrics, title="Held-out views by category")
 
 
 def by_angle(
@@ -126,7 +126,7 @@ def by_angle(
         return inside[0] if inside else bins[-1] if angle == edges[-1] else None
 
     used = [name for name in bins if name in set(map(bin_of, rows))]
-    return _across(rows, used, bin_of, metrics, "Held-out views by the angle to the nearest input view")
+    return _across(rows, used, bin_of, metrics=metrics, title="Held-out views by the angle to the nearest input view")
 
 
 def paired(
@@ -154,7 +154,9 @@ def differences(rows: Sequence[Row], method: str, *, generator: torch.Generator)
     body, metrics = [], metrics_of(rows)
     for other in _grouped(rows, lambda row: row.method):
         if other != method:
-            body.append((other, *(_difference(rows, method, other, metric, generator) for metric in metrics)))
+            body.append(
+                (other, *(_difference(rows, method, other, metric=metric, generator=generator) for metric in metrics))
+            )
     header = (f"{method} minus", *(TITLES[metric] for metric in metrics))
     return Table("Paired differences with 95 % bootstrap intervals over scenes", header, tuple(body))
 
@@ -181,7 +183,12 @@ def summary(out: Path) -> str:
 
 
 def _across(
-    rows: Sequence[Row], groups: Sequence[str], key: Callable[[Row], str | None], metrics: Sequence[Metric], title: str
+    rows: Sequence[Row],
+    groups: Sequence[str],
+    key: Callable[[Row], str | None],
+    *,
+    metrics: Sequence[Metric],
+    title: str,
 ) -> Table:
     header = ("method", *(f"{group} {TITLES[metric]}" for group in groups for metric in metrics))
     body = []
@@ -194,7 +201,7 @@ def _across(
     return Table(title, header, (*body, ("scenes", *counts)))
 
 
-def _difference(rows: Sequence[Row], first: str, second: str, metric: Metric, generator: torch.Generator) -> str:
+def _difference(rows: Sequence[Row], first: str, second: str, *, metric: Metric, generator: torch.Generator) -> str:
     try:
         found = paired(rows, first, second, metric, generator=generator)
     except InputError:

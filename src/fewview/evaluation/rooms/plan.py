@@ -7,7 +7,7 @@ from fewview.checkpoint import read_json
 from fewview.config import from_json, to_json
 from fewview.evaluation.plans import PLAN, file_name, keep_plan, planned, read_plan_data
 from fewview.evaluation.rooms.rows import RESULTS, read_rooms
-from fewview.evaluation.rooms.windows import RoomProtocol, Setting, Walk, Window
+from fewview.evaluation.rooms.windows import Clip, RoomProtocol, Setting, Window
 from fewview.evaluation.rows import Failure
 from fewview.evaluation.runner import open_failures
 
@@ -15,10 +15,10 @@ KEYS = ("rooms", "clips")  # of protocol.json
 TRUTH = "truth"  # the name of the true frames among the renders
 
 
-def plan(walks: Sequence[Walk], protocol: RoomProtocol, out: Path) -> None:
+def plan(clips: Sequence[Clip], protocol: RoomProtocol, out: Path) -> None:
     """Writes the protocol and every clip's windows, or checks that the folder holds the same ones."""
     windows = lambda index, count: {s: to_json(protocol.window(index, count, s)) for s in protocol.settings}
-    keep_plan(out, KEYS, protocol, planned(walks, windows, kind="clip"))
+    keep_plan(out, KEYS, protocol, planned(clips, windows, kind="clip"))
 
 
 def read_plan(out: Path) -> tuple[RoomProtocol, dict[str, dict[str, Window]]]:

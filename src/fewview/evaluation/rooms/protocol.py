@@ -20,7 +20,7 @@ from fewview.evaluation.rooms.regions import depth_score, lpips_map, region_scor
 from fewview.evaluation.rooms.rows import RESULTS, Key, RoomRow, ViewScore, read_rooms
 from fewview.evaluation.rooms.tsed import PairSed, pair_seds
 from fewview.evaluation.rooms.visibility import Region, classify, mask_of
-from fewview.evaluation.rooms.windows import KINDS, Kind, RoomProtocol, Setting, Walk, Window
+from fewview.evaluation.rooms.windows import KINDS, Clip, Kind, RoomProtocol, Setting, Window
 from fewview.evaluation.rows import Failure, write_lines
 from fewview.evaluation.runner import Runner, failures_of, render_each, timed
 from fewview.nn.lpips import Lpips
@@ -29,7 +29,7 @@ from fewview.views import Asset, Reconstructor, Render, Views
 
 def evaluate_rooms(
     methods: Mapping[str, Reconstructor],
-    walks: Sequence[Walk],
+    clips: Sequence[Clip],
     protocol: RoomProtocol,
     out: Path,
     *,
@@ -42,13 +42,13 @@ def evaluate_rooms(
     A failure ends one method on one clip and setting. Rows that exist are not made again, except those without LPIPS
     where it is given. Fidelity is of the clips that all methods in the folder have.
     """
-    plan(walks, protocol, out)
+    plan(clips, protocol, out)
     rows = read_rooms(out / RESULTS)
     if lpips is not None and any(view.lpips is None for row in rows for view in row.views):
         rows = [row for row in rows if all(view.lpips is not None for view in row.views)]
         write_lines(out / RESULTS, rows)
     judge = _Judge(tuple(methods), protocol, out, lpips)
-    cases = [_WalkCase(judge, walk, i, setting) for i, walk in enumerate(walks) for setting in protocol.settings]
+    cases = [_ClipCase(judge, clip, i, setting) for i, clip in enumerate(clips) for setting in protocol.settings]
     outcomes = Runner(out, RESULTS, {row.key for row in rows}, progress).run(methods, cases)
     if trunk is not None:
         fresh = {row.method for rows in outcomes if not isinstance(rows, Failure) for row in rows}
@@ -99,30 +99,30 @@ class _Judge:
 
 
 @dataclass(frozen=True, eq=False)
-class _WalkCase:
+class _ClipCase:
     """A clip in a setting, whose judged frames are those to generate and those between them."""
 
     of: _Judge
-    walk: Walk
+    clip: Clip
     index: int
     setting: Setting
 
     @property
     def name(self) -> str:
-        return f"{self.walk.name}, {self.setting}"
+        return f"{self.clip.name}, {self.setting}"
 
     @property
     def seed(self) -> int:
         return self.of.protocol.seed + self.index
 
     def keys(self, method: str) -> set[Key]:
-        return {(self.walk.name, method, self.setting)}
+        return {(self.clip.name, method, self.setting)}
 
     def open(self) -> _Shown:
         """Frames of the window, and what the references know of each pixel."""
-        window = self.of.protocol.window(self.index, len(self.walk), self.setting)
+        window = self.of.protocol.window(self.index, len(self.clip), self.setting)
         k = len(window.references)
-        views, depth = self.walk.frames([*window.references, *window.judged], self.of.protocol.size)
+        views, depth = self.clip.frames([*window.references, *window.judged], self.of.protocol.size)
         regions = classify(views.cameras[k:], depth[k:], views.cameras[:k], depth[:k])
         path = views.cameras[k:][[window.judged.index(frame) for frame in window.targets]]
         save_strip(self.strip(TRUTH), views.images[k:])
@@ -135,12 +135,12 @@ class _WalkCase:
         save_strip(self.strip(name), renders.image)
         views = self.scores(shown, renders)
         generated, between = (self.pairs(renders.image, shown, kind) for kind in KINDS)
-        clip, setting = self.walk.name, self.setting
+        clip, setting = self.clip.name, self.setting
         own = None if frames is None else self.frame_pairs(frames, shown)
         return [RoomRow(clip, name, setting, seconds, _splats(asset), views, generated, between, own)]
 
     def strip(self, method: str) -> Path:
-        return strip_path(self.of.out, method, self.setting, self.walk.name)
+        return strip_path(self.of.out, method, self.setting, self.clip.name)
 
     def scores(self, shown: _Shown, renders: Render) -> tuple[ViewScore, ...]:
         """Every metric of each judged frame."""
@@ -184,7 +184,7 @@ class _WalkCase:
         for name in names:
             strip = load_strip(self.strip(name)) if self.strip(name).exists() else None
             renders[known.get(name, name)] = [None if strip is None else strip[i] for i in places]
-        path = out / "pictures" / f"{file_name(self.walk.name)}-{self.setting}.png"
+        path = out / "pictures" / f"{file_name(self.clip.name)}-{self.setting}.png"
         draw_sheet(path, shown.references.images, shown.truth.images[places], shown.regions[places], renders)
 
     def sentence(self, rows: list[RoomRow]) -> str:

@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("generated", "between")
 
 
 @runtime_checkable
-class Walk(Protocol):
+class Clip(Protocol):
     """A clip: frames in the order of the walk, and their z-depths where they are known."""
 
     @property
@@ -35,7 +35,7 @@ class Walk(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ClipWalk:
+class StoredClip:
     """A clip on disk."""
 
     clip: ClipScene
@@ -54,7 +54,7 @@ class ClipWalk:
 
 
 @dataclass(frozen=True, eq=False)
-class PackedWalk:
+class PackedClip:
     """One clip of a packed set; clips have no names there but their numbers."""
 
     clips: RoomClips
@@ -151,15 +151,15 @@ def is_room_set(path: Path) -> bool:
     return any(_has_frames(file) for pattern in ("*.txt", "*/*.txt") for file in path.glob(pattern))
 
 
-def open_walks(path: Path, split: str = "test") -> list[Walk]:
+def open_clips(path: Path, split: str = "test") -> list[Clip]:
     """All clips of a set; those of a split where the set has it. InputError where a clip is malformed."""
     if path.suffix == ".safetensors":
         clips = load_rooms(path)
-        return [PackedWalk(clips, i) for i in range(len(clips))]
+        return [PackedClip(clips, i) for i in range(len(clips))]
     if path.is_file():
-        return [ClipWalk(open_clip(path))]
+        return [StoredClip(open_clip(path))]
     has_split = (path / split).is_dir() or (path / f"{split}.txt").is_file()
-    return [ClipWalk(open_clip(file)) for file in list_clips(path, split if has_split else None)]
+    return [StoredClip(open_clip(file)) for file in list_clips(path, split if has_split else None)]
 
 
 def _has_frames(poses: Path) -> bool:

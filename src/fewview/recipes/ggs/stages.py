@@ -24,9 +24,8 @@ from fewview.ggs.losses import LossConfig
 from fewview.ggs.model import GGS, GGSConfig
 from fewview.ggs.tasks import DecoderTask, DenoiserTask
 from fewview.processes import here, own
-from fewview.progress import Steps
 from fewview.recipes import ggs
-from fewview.recipes.runs import Size, describe, fast_bfloat16
+from fewview.recipes.runs import Size, StageOptions, describe, fast_bfloat16
 from fewview.training import TrainConfig, train
 
 Stage = Literal["codec", "denoiser", "decoder"]
@@ -126,27 +125,18 @@ def clip_of(
 
 
 def run_stage(
-    stage: Stage,
-    data: Path,
-    out: Path,
-    *,
-    size: Size = "tiny",
-    variant: Variant = "full",
-    training: TrainConfig | None = None,
-    autoencoder: Path | None = None,
-    init: Path | None = None,
-    device: torch.device | str = "cpu",
-    progress: Steps | None = None,
+    stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None, variant: Variant = "full"
 ) -> Path:
     """Trains a stage on a folder in RealEstate10K's form, or goes on with it, and returns its run folder.
 
-    `autoencoder` is what the codec starts from, or, for the denoiser, the codec itself; `init` is a folder of Stable
-    Video Diffusion, whose U-Net the denoiser then has, and starts from, or a whole model of ours. InputError for stages
-    that are not there yet.
+    Its `autoencoder` is what the codec starts from, or, for the denoiser, the codec itself; `init` is a folder of
+    Stable Video Diffusion, whose U-Net the denoiser then has, and starts from, or a whole model of ours. InputError for
+    stages that are not there yet.
     """
-    training = training or schedule(stage, size)
+    options = options or StageOptions()
+    size, device, training = options.size, options.device, options.training or schedule(stage, options.size)
     config, loss = configured(size, variant)
-    if init is not None and stage != "denoiser":
+    if options.init is not None and stage != "denoiser":
         raise InputError("Of GGS, --init belongs to the denoiser; leave it out, or train that.")
     if here().count > 1 and stage != "codec":
         raise InputError(f"{stage} is trained by one process; of GGS, only the codec is trained by several.")
@@ -155,11 +145,11 @@ def run_stage(
     sets = clips_of(data, "train", shape), clips_of(data, "test", shape)
     if stage == "codec":
         describe(directory, "ggs/codec", size, config.autoencoder, training)
-        given = {} if autoencoder is None else {"autoencoder": autoencoder}
+        given = {} if options.autoencoder is None else {"autoencoder": options.autoencoder}
         images, held_out = pictures(sets[0], device, training.batch or PICTURES), spread(sets[1], 64).to(device)
         lpips = find_lpips("vgg", layers=4)
-        how = {"perceptual": None if lpips is None else lpips.to(device), "progress": progress, **given}
-        ggs.train_codec(images, held_out, training, directory, **how)
+        how = {"perceptual": None if lpips is None else lpips.to(device), "progress": options.progress, **given}
+        ggs.train_codec(images, held_out, training, directory=directory, **how)
         return directory
     batching = PAPER if size == "paper" else ClipBatching()
     batching = batching if training.batch is None else replace(batching, scenes=training.batch)
@@ -167,10 +157,10 @@ def run_stage(
     held_out = clip_of(sets[1], everywhere, 2, batching, torch.Generator().manual_seed(5)).to(device)
     draw = clip_batches(sets[0], batching, device)
     if stage == "denoiser":
-        codec = autoencoder or out / "codec" / "model"
-        if not codec.exists() and (init is None or class_of(init) is None):
+        codec = options.autoencoder or out / "codec" / "model"
+        if not codec.exists() and (options.init is None or class_of(options.init) is None):
             raise InputError(f"{codec} does not exist; train the codec first, or name an autoencoder.")
-        model = ggs.start(config, seed=training.seed, autoencoder=codec, init=init)
+        model = ggs.start(config, seed=training.seed, autoencoder=codec, init=options.init)
         task = DenoiserTask(model.to(device), draw, held_out, loss)
     else:
         before = directory.with_name(directory.name.replace("decoder", "denoiser")) / "model"
@@ -179,7 +169,7 @@ def run_stage(
         model = load_model(before, GGS, GGSConfig)
         task = DecoderTask(model.to(device), draw, held_out, loss)
     describe(directory, f"ggs/{stage}/{variant}", size, model.config, training)
-    train(task, training, directory, progress=progress)
+    train(task, training, directory, progress=options.progress)
     save_model(directory / "model", model, model.config)
     return directory
 

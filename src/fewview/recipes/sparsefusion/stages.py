@@ -14,11 +14,11 @@ import torch
 from fewview.checkpoint import class_of, load_model
 from fewview.errors import InputError
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
-from fewview.progress import Steps
 from fewview.recipes import sparsefusion
-from fewview.recipes.runs import Size, describe, fast_bfloat16
+from fewview.recipes.runs import Size, StageOptions, describe, fast_bfloat16
 from fewview.recipes.sparsefusion.training import (
     Batching,
+    SceneSetting,
     packed_set,
     resume_weights,
     train_autoencoder,
@@ -52,32 +52,23 @@ def schedule(stage: Stage, size: Size) -> TrainConfig:
     return TrainConfig(steps if size == "tiny" else 4 * steps, rate, warmup=100, decay=True, bfloat16=fast_bfloat16())
 
 
-def run_stage(
-    stage: Stage,
-    data: Path,
-    out: Path,
-    *,
-    size: Size = "tiny",
-    training: TrainConfig | None = None,
-    autoencoder: Path | None = None,
-    init: Path | None = None,
-    device: torch.device | str = "cpu",
-    progress: Steps | None = None,
-) -> Path:
+def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None) -> Path:
     """Trains a stage on a CO3D-layout folder, or goes on with it, and returns its run folder.
 
-    `autoencoder` names a folder of ours or of Stable Diffusion's (diffusers format) in place of the first stage, and
+    Its `autoencoder` is a folder of ours or of Stable Diffusion's (diffusers format) in place of the first stage, and
     `init` a whole model to train further: its networks at the pictures' size, where no stage comes before this one.
     """
-    training = training or schedule(stage, size)
+    options = options or StageOptions()
+    size, training = options.size, options.training or schedule(stage, options.size)
     config, directory = SIZES[size](), out / stage
     if stage == "autoencoder":
         model = None
     else:
-        model = start(stage, config, out, seed=training.seed, autoencoder=autoencoder, init=init)
+        model = start(stage, config, out, seed=training.seed, autoencoder=options.autoencoder, init=options.init)
     recipe = f"sparsefusion/{stage}"
     describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
+    setting = SceneSetting(sets, training, directory, options.device, options.progress)
     if size == "paper":
         batching = Batching(scenes=training.batch or 2, queries=1)  # thesis A.2: batch size 2
     elif stage == "joint":
@@ -85,14 +76,13 @@ def run_stage(
     else:
         batching = Batching(scenes=training.batch or 8, max_context=3)
     if model is None:
-        how = {"perceptual": True, "device": device, "progress": progress}
-        train_autoencoder(config.autoencoder, sets, training, directory, **how)
+        train_autoencoder(config.autoencoder, setting, perceptual=True)
     elif stage == "eft":
-        train_eft(model.to(device), sets, batching, training, directory, progress=progress)
+        train_eft(model.to(options.device), setting, batching)
     elif stage == "unet":
-        train_unet(model.to(device), sets, training, directory, progress=progress)
+        train_unet(model.to(options.device), setting)
     else:
-        train_joint(model.to(device), sets, batching, training, directory, progress=progress)
+        train_joint(model.to(options.device), setting, batching)
     return directory
 
 

@@ -18,16 +18,13 @@ from fewview.data.packed import PackedScenes, load_packed, pack, recoloured, sav
 from fewview.evaluation.perceptual import find_lpips
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
 from fewview.processes import first_before_others, here, own
-from fewview.progress import Steps
+from fewview.recipes.runs import Setting
 from fewview.sparsefusion.tasks import AutoencoderTask, EFTTask, JointTask, UNetTask, feature_cache
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
-from fewview.training import TrainConfig, train
 from fewview.views import Views
 
-Sets = tuple[PackedScenes, PackedScenes]
-"""Training and held-out frames."""
+SceneSetting = Setting[PackedScenes]
 
-Tell = Steps | None
 PICTURES = 16  # a batch of the autoencoder
 PAIRS = 8  # a batch of the UNet
 CACHED = 14_000  # pairs of latents and features that the UNet learns from
@@ -91,19 +88,10 @@ def held_out_pair(
     return context.to(device), queries.to(device)
 
 
-def train_autoencoder(
-    config: AutoencoderConfig,
-    data: Sets,
-    training: TrainConfig,
-    directory: Path,
-    *,
-    perceptual: bool = False,
-    device: torch.device | str = "cpu",
-    progress: Tell = None,
-) -> Autoencoder:
+def train_autoencoder(config: AutoencoderConfig, setting: SceneSetting, *, perceptual: bool = False) -> Autoencoder:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
-    packed, held_out = data
-    pictures = training.batch or PICTURES
+    (packed, held_out), device = setting.sets, setting.device
+    pictures = setting.training.batch or PICTURES
 
     def images(generator: torch.Generator) -> Tensor:
         frames = torch.randint(len(packed.images), (pictures,), generator=generator)
@@ -114,65 +102,61 @@ def train_autoencoder(
 
     frames = torch.linspace(0, len(held_out.images) - 1, 64).long()
     lpips = find_lpips("vgg", layers=4) if perceptual else None
-    torch.manual_seed(training.seed)
+    torch.manual_seed(setting.training.seed)
     lpips = None if lpips is None else lpips.to(device)
     model = Autoencoder(config).to(device)
     task = AutoencoderTask(model, images, held_out.views(frames).images.to(device), perceptual=lpips)
-    model = train(task, training, directory, progress=progress)
+    model = setting.train(task)
     assert isinstance(model, Autoencoder)
     with torch.no_grad():
         latents = model.encode(images(torch.Generator().manual_seed(1)))
-    unit = round(config.scale / float(latents.std()), 5)
+    scale = round(config.scale / float(latents.std()), 5)
     with first_before_others():
         if here().first:
-            save_model(directory / "model", model, replace(config, scale=unit))
-    return load_model(directory / "model", Autoencoder, AutoencoderConfig)
+            save_model(setting.directory / "model", model, replace(config, scale=scale))
+    return load_model(setting.directory / "model", Autoencoder, AutoencoderConfig)
 
 
-def drawn(model: VLDM, data: Sets, batching: Batching):
+def drawn(model: VLDM, setting: SceneSetting, batching: Batching):
     """Random examples, and held-out ones by the names of VALIDATIONS, where the model is."""
     device = device_of(model)
-    held_out = {name: held_out_pair(data[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
-    return batches(data[0], batching, device), held_out
+    held_out = {name: held_out_pair(setting.sets[1], device=device, capture=c) for name, c in VALIDATIONS.items()}
+    return batches(setting.sets[0], batching, device), held_out
 
 
-def train_eft(
-    model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
-) -> VLDM:
+def train_eft(model: VLDM, setting: SceneSetting, batching: Batching) -> VLDM:
     """Stage 2: the colour branch on random rays; this and the next stages run where the model is."""
-    train(EFTTask(model, *drawn(model, data, batching)), training, directory, progress=progress)
+    setting.train(EFTTask(model, *drawn(model, setting, batching)))
     model.unet.requires_grad_(True)
     return model
 
 
-def train_unet(model: VLDM, data: Sets, training: TrainConfig, directory: Path, *, progress: Tell = None) -> VLDM:
+def train_unet(model: VLDM, setting: SceneSetting) -> VLDM:
     """Stage 3: the UNet on CACHED pairs of latents and features, computed once and kept in the run folder."""
-    path, device = directory / "cache.safetensors", device_of(model)
+    path, device = setting.directory / "cache.safetensors", device_of(model)
     with first_before_others():
         if not path.exists():
-            draw = batches(data[0], Batching(scenes=4, queries=4, min_context=2, max_context=3), device)
-            generator = torch.Generator().manual_seed(training.seed)
+            draw = batches(setting.sets[0], Batching(scenes=4, queries=4, min_context=2, max_context=3), device)
+            generator = torch.Generator().manual_seed(setting.training.seed)
             latents, features = feature_cache(model, draw, CACHED, generator=generator)
             save_tensors(path, {"latents": latents, "features": features})
     cache = load_tensors(path)
-    context, queries = held_out_pair(data[1], device=device)
+    context, queries = held_out_pair(setting.sets[1], device=device)
     held_out = feature_cache(model, lambda _: (context, queries), 64, generator=torch.Generator())
-    task = UNetTask(model, (cache["latents"], cache["features"]), held_out, training.batch or PAIRS)
-    train(task, training, directory, progress=progress)
+    task = UNetTask(model, (cache["latents"], cache["features"]), held_out, setting.training.batch or PAIRS)
+    setting.train(task)
     model.eft.requires_grad_(True)
     return model
 
 
-def train_joint(
-    model: VLDM, data: Sets, batching: Batching, training: TrainConfig, directory: Path, *, progress: Tell = None
-) -> VLDM:
+def train_joint(model: VLDM, setting: SceneSetting, batching: Batching) -> VLDM:
     """Stage 4, and the thesis' only one: Eq. 4.1 and 4.2 together; leaves <directory>/model."""
     config = model.config
     model.config = replace(config, noise_draws=batching.noise_draws or config.noise_draws)
-    train(JointTask(model, *drawn(model, data, batching)), training, directory, progress=progress)
+    setting.train(JointTask(model, *drawn(model, setting, batching)))
     model.config = config
     if here().first:
-        save_model(directory / "model", model, config)
+        save_model(setting.directory / "model", model, config)
     return model
 
 

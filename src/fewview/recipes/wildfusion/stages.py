@@ -8,16 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from fewview.checkpoint import load_model
 from fewview.errors import InputError
 from fewview.processes import here
-from fewview.progress import Steps
 from fewview.recipes import wildfusion
-from fewview.recipes.runs import Size, describe, fast_bfloat16
+from fewview.recipes.runs import Size, StageOptions, describe, fast_bfloat16
 from fewview.recipes.wildfusion.packed import packed_photos
-from fewview.recipes.wildfusion.training import Setting, train_autoencoder, train_gan, train_latent
+from fewview.recipes.wildfusion.training import PhotoSetting, train_autoencoder, train_gan, train_latent
 from fewview.training import TrainConfig
 from fewview.wildfusion.gan import GANConfig
 from fewview.wildfusion.latent import LatentConfig
@@ -57,32 +54,26 @@ def schedule(stage: Stage, size: Size) -> TrainConfig:
     )
 
 
-def run_stage(
-    stage: Stage,
-    data: Path,
-    out: Path,
-    *,
-    size: Size = "tiny",
-    training: TrainConfig | None = None,
-    autoencoder: Path | None = None,
-    device: torch.device | str = "cpu",
-    progress: Steps | None = None,
-) -> Path:
+def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None) -> Path:
     """Trains a stage on a CO3D-layout folder with depth, or goes on with it, and returns its run folder.
 
-    `autoencoder` names the model of the first stage, where it is not <out>/wildfusion-autoencoder/model.
+    `options.autoencoder` names the model of the first stage, where it is not <out>/wildfusion-autoencoder/model.
     """
+    options = options or StageOptions()
+    size = options.size
     if size not in SIZES:
         raise InputError(f"WildFusion has no size '{size}'; take {' or '.join(SIZES)}.")
+    if options.init is not None:
+        raise InputError("WildFusion starts from its own stages alone; leave --init out.")
     if here().count > 1:
         raise InputError(f"{stage} is trained by one process; start it without torchrun.")
-    training, config, directory = training or schedule(stage, size), SIZES[size](), out / stage
-    first = autoencoder or out / "wildfusion-autoencoder" / "model"
+    training, config, directory = options.training or schedule(stage, size), SIZES[size](), out / stage
+    first = options.autoencoder or out / "wildfusion-autoencoder" / "model"
     if stage == "wildfusion-latent" and not first.is_dir():
         raise InputError(f"{first} does not exist; train wildfusion-autoencoder to its end first, or name its model.")
     train, test = (packed_photos(data, out / PHOTOS, split, size=config.size) for split in ("train", "test"))
     names = tuple(train.classes[i] for i in train.labels.unique().tolist())
-    setting = Setting((train, test), training, directory, device, progress)
+    setting = PhotoSetting((train, test), training, directory, options.device, options.progress)
     if stage == "wildfusion-autoencoder":
         describe(directory, stage, size, config, training)
         train_autoencoder(config, setting)

@@ -1,17 +1,15 @@
 """What each stage of WildFusion does: a model, its task on the packed photos, and the folder that it leaves."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from fewview.checkpoint import load_tensors, save_model, save_tensors
 from fewview.evaluation.perceptual import find_lpips
-from fewview.progress import Steps
+from fewview.recipes.runs import Setting
 from fewview.recipes.wildfusion import adversaries
 from fewview.recipes.wildfusion.packed import PackedPhotos
-from fewview.training import TrainConfig, train
 from fewview.wildfusion.gan import GANConfig, GANTask, PlaneGAN
 from fewview.wildfusion.latent import LatentConfig, LatentDiffusion
 from fewview.wildfusion.latent_task import LatentTask
@@ -26,22 +24,10 @@ HELD_OUT = 32  # photos
 ENCODED = 64  # photos at once
 
 
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """What all stages share: training and held-out photos, how to train, where to, and who is told."""
-
-    sets: tuple[PackedPhotos, PackedPhotos]
-    training: TrainConfig
-    directory: Path
-    device: torch.device | str = "cpu"
-    progress: Steps | None = None
-
-    @property
-    def held_out(self) -> Photos:
-        return spread(self.sets[1], HELD_OUT).to(self.device)
+PhotoSetting = Setting[PackedPhotos]
 
 
-def train_autoencoder(config: WildFusionConfig, setting: Setting) -> WildFusion:
+def train_autoencoder(config: WildFusionConfig, setting: PhotoSetting) -> WildFusion:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
     lpips = find_lpips("vgg", layers=3)
     torch.manual_seed(setting.training.seed)
@@ -49,8 +35,8 @@ def train_autoencoder(config: WildFusionConfig, setting: Setting) -> WildFusion:
     perceptual = None if lpips is None else lpips.to(setting.device)
     loss = LossConfig(start=min(LossConfig.start, setting.training.steps // 4))
     draw = batches(setting.sets[0], setting.device, setting.training.batch or BATCH)
-    task = AutoencoderTask(game, draw, setting.held_out, loss, perceptual=perceptual)
-    run(task, setting)
+    held_out = spread(setting.sets[1], HELD_OUT).to(setting.device)
+    setting.train(AutoencoderTask(game, draw, held_out, loss, perceptual=perceptual))
     trained = game.maker
     assert isinstance(trained, WildAutoencoder)
     photos = spread(setting.sets[0], 128).to(setting.device)
@@ -63,7 +49,7 @@ def train_autoencoder(config: WildFusionConfig, setting: Setting) -> WildFusion:
     return model.eval()
 
 
-def train_latent(model: WildFusion, config: LatentConfig, setting: Setting) -> WildFusion:
+def train_latent(model: WildFusion, config: LatentConfig, setting: PhotoSetting) -> WildFusion:
     """Stage 2, on the latents of all photos and of their mirror images; leaves the whole model."""
     autoencoder, device = model.autoencoder.to(setting.device), setting.device
     path = setting.directory / "latents.safetensors"
@@ -76,7 +62,7 @@ def train_latent(model: WildFusion, config: LatentConfig, setting: Setting) -> W
     torch.manual_seed(setting.training.seed)
     prior = LatentDiffusion(config).to(device)
     pair = lambda part: (part["latents"], part["labels"])
-    run(LatentTask(prior, pair(kept), pair(held_out)), setting)
+    setting.train(LatentTask(prior, pair(kept), pair(held_out)))
     whole = WholeConfig(model.config.autoencoder, config)
     made = WildFusion(whole).to(device)
     made.autoencoder.load_state_dict(autoencoder.state_dict())
@@ -85,7 +71,7 @@ def train_latent(model: WildFusion, config: LatentConfig, setting: Setting) -> W
     return made.eval()
 
 
-def train_gan(config: GANConfig, setting: Setting) -> PlaneGAN:
+def train_gan(config: GANConfig, setting: PhotoSetting) -> PlaneGAN:
     """The control; its discriminators know the classes, and stay in the run folder."""
     torch.manual_seed(setting.training.seed)
     players = adversaries(config.shape, classes=len(config.classes))
@@ -94,16 +80,11 @@ def train_gan(config: GANConfig, setting: Setting) -> PlaneGAN:
     frames = torch.linspace(0, len(test) - 1, 4 * HELD_OUT).long()
     held_out = test.photos(frames[test.labels[frames] < len(config.classes)][:HELD_OUT]).to(setting.device)
     task = GANTask(game, batches(photos, setting.device, setting.training.batch or BATCH), held_out)
-    run(task, setting)
+    setting.train(task)
     made = game.maker
     assert isinstance(made, PlaneGAN)
     save_model(setting.directory / "model", made, config)
     return made.eval()
-
-
-def run(task: AutoencoderTask | LatentTask | GANTask, setting: Setting) -> None:
-    """The training loop in the stage's folder."""
-    train(task, setting.training, setting.directory, progress=setting.progress)
 
 
 def batches(packed: PackedPhotos, device: torch.device | str = "cpu", count: int = BATCH) -> Draw:

@@ -1,4 +1,4 @@
-"""The training set: procedural objects and library models, rendered from walks around them, in the CO3Dv2 layout.
+"""The training set: procedural objects and library models, rendered from all around them, in the CO3Dv2 layout.
 
 `python -m fewview.synthetic.objects.build ROOT [FURNITURE]` builds it; a killed build continues where it stopped, with
 the same bytes, as every sequence draws from (seed, category, index) alone. FURNITURE is a folder of Sweet Home 3D
@@ -23,7 +23,7 @@ from fewview.checkpoint import write_json
 from fewview.data.co3d_writer import write_annotations, write_sequence
 from fewview.data.meshes import Model
 from fewview.errors import InputError
-from fewview.synthetic.objects.capture import random_backdrop, random_light, walk
+from fewview.synthetic.objects.capture import hand_held, random_backdrop, random_light
 from fewview.synthetic.objects.categories import CATEGORIES, HELD_OUT_CATEGORIES
 from fewview.synthetic.objects.furniture import Piece, catalogue, load_piece, recoloured
 from fewview.synthetic.opengl.rasterise import Rasteriser
@@ -158,7 +158,7 @@ def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, rasteri
     rng = generator_of(config.seed, sequence.category, sequence.index)
     model, cloud, colours = normalised(instance(sequence, rng), rng)
     rasteriser.load(model, random_light(rng))
-    cameras = walk(rng, config.library_frames if sequence.piece else config.frames, config.size, cloud)
+    cameras = hand_held(rng, config.library_frames if sequence.piece else config.frames, config.size, points=cloud)
     backdrop = random_backdrop(rng, config.size)
     frames = []
     for i in range(len(cameras)):

@@ -11,11 +11,11 @@ from fewview.cameras import Cameras
 from fewview.synthetic.opengl.rasterise import Light
 
 
-def walk(rng: np.random.Generator, frames: int, size: int, points: Float[np.ndarray, "n 3"]) -> Cameras:
-    """A hand-held walk of 240 to 360 degrees around an object given by surface points.
+def hand_held(rng: np.random.Generator, frames: int, size: int, *, points: Float[np.ndarray, "n 3"]) -> Cameras:
+    """Cameras of a hand-held capture, 240 to 360 degrees around an object given by surface points.
 
-    One focal length (25 to 60 degrees across) a walk; the object's larger extent takes 70 to 98 % of the frame where it
-    is largest. Heights, distances, aim and roll vary from frame to frame.
+    One focal length (25 to 60 degrees across) a capture; the object's larger extent takes 70 to 98 % of the picture
+    where it is largest. Heights, distances, aim and roll vary from frame to frame.
     """
     focal = float(size / 2 / np.tan(np.deg2rad(rng.uniform(25, 60)) / 2))
     span, start = np.deg2rad(rng.uniform(240, 360)), rng.uniform(0, 2 * np.pi)
@@ -32,12 +32,12 @@ def walk(rng: np.random.Generator, frames: int, size: int, points: Float[np.ndar
     aims = middle + rng.normal(0, 0.03 * radius, (frames, 3))
     ups = np.array([0.0, 1.0, 0.0]) + rng.normal(0, 0.035, (frames, 3))
     distance, fill = 3 * radius, rng.uniform(0.7, 0.98)
-    cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal, size)
+    cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal=focal, size=size)
     for _ in range(6):  # the extent shrinks about as 1 / distance
         pixels, depth = cameras.project(torch.from_numpy(points).float())
         widest = float((2 * (pixels - size / 2).abs() / size).amax())
         distance = max(distance * widest / fill, 1.15 * radius) if depth.min() > 0 else 2 * distance
-        cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal, size)
+        cameras = _placed(middle + directions * (distance * ranges)[:, None], aims, ups, focal=focal, size=size)
     return cameras
 
 
@@ -63,6 +63,6 @@ def random_backdrop(rng: np.random.Generator, size: int) -> Float[np.ndarray, "s
     return (low * (1 - share) + high * share).clip(0, 1)
 
 
-def _placed(centres: np.ndarray, aims: np.ndarray, ups: np.ndarray, focal: float, size: int) -> Cameras:
+def _placed(centres: np.ndarray, aims: np.ndarray, ups: np.ndarray, *, focal: float, size: int) -> Cameras:
     as_tensor = lambda values: torch.from_numpy(values).float()
     return Cameras.look_at(*map(as_tensor, (centres, aims, ups)), focal=focal, height=size, width=size)

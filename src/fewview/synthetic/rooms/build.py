@@ -111,7 +111,7 @@ def render_room(root: Path, config: RoomsConfig, name: RoomName, stock: Stock, r
     for _ in range(TRIES):
         room = furnished(rng, stock)
         rasteriser.load(room.interior)
-        clips = [_clip(rng, room, config, rasteriser) for _ in range(config.clips)]
+        clips = [_clip(rng, room, config, rasteriser=rasteriser) for _ in range(config.clips)]
         if all(clip is not None for clip in clips):
             break
     else:
@@ -123,7 +123,7 @@ def render_room(root: Path, config: RoomsConfig, name: RoomName, stock: Stock, r
         write_clip(root / name.split / f"{name.clip(k)}.txt", pictures, cameras, url=url, depths=depths,
                    seconds=FRAME_SECONDS)  # fmt: skip
         names.append(name.clip(k))
-    write_json(_record(root, name), _credits(config, name, room, names))
+    write_json(_record(root, name), _credits(config, name, room, clips=names))
 
 
 def furnished(rng: np.random.Generator, stock: Stock) -> Room:
@@ -170,7 +170,7 @@ def pack_splits(root: Path, size: int) -> list[Path]:
 
 
 def _clip(
-    rng: np.random.Generator, room: Room, config: RoomsConfig, rasteriser: RoomRasteriser
+    rng: np.random.Generator, room: Room, config: RoomsConfig, *, rasteriser: RoomRasteriser
 ) -> tuple[Cameras, list[np.ndarray], list[np.ndarray]] | None:
     """Cameras, radiance and depth of a walk that comes close to nothing; None after a few tries."""
     for _ in range(3):
@@ -188,7 +188,7 @@ def _clip(
     return None
 
 
-def _credits(config: RoomsConfig, name: RoomName, room: Room, clips: list[str]) -> dict[str, Any]:
+def _credits(config: RoomsConfig, name: RoomName, room: Room, *, clips: list[str]) -> dict[str, Any]:
     pieces = {piece.prop.name: {"role": piece.prop.role, **piece.prop.credit} for piece in room.placed}
     size = [round(float(x), 3) for x in (*(room.plan.high - room.plan.low), room.plan.height)]
     return {"split": name.split, "room": name.number, "kind": room.kind, "seed": config.seed, "metres": size,

@@ -199,7 +199,7 @@ def shell(plan: Plan, rng: Rng, kind: str, daylight: float) -> Shell:
         meshes += [m.painted(trim) for m in _trim(plan, wall, moulding)]
         for opening in plan.openings:
             if opening.wall == wall:
-                meshes += _framed(plan, opening, rng, p, (trim, leaf, finish, floor, white))
+                meshes += _framed(plan, opening, rng, p=p, skins=(trim, leaf, finish, floor, white))
         p.part([_placed(plan, wall, m) for m in meshes], SHELL)
     cloth = fabric(rng, 0.4)
     pale = {k: tuple(finishes.muted(getattr(cloth, k), 0.5).tolist()) for k in "abc"}
@@ -208,7 +208,10 @@ def shell(plan: Plan, rng: Rng, kind: str, daylight: float) -> Shell:
         for opening in plan.openings:
             if opening.kind == "window":
                 rod = p.material(metal(rng))
-                p.part([_placed(plan, opening.wall, m) for m in _curtains(plan, opening, rng, cloth, rod)], CONTENT)
+                p.part(
+                    [_placed(plan, opening.wall, m) for m in _curtains(plan, opening, rng, cloth=cloth, rod=rod)],
+                    CONTENT,
+                )
     view = p.image(finishes.outside(rng), metal=-daylight)
     p.part([m.painted(view) for m in _panorama()], OUTSIDE)
     floor_colour = np.asarray(finishes.mean_colour(floor_image))
@@ -274,7 +277,7 @@ def _trim(plan: Plan, wall: int, moulding: bool) -> list[Mesh]:
     return meshes
 
 
-def _framed(plan: Plan, o: Opening, rng: Rng, p: _Painter, skins: tuple[int, int, int, int, int]) -> list[Mesh]:
+def _framed(plan: Plan, o: Opening, rng: Rng, *, p: _Painter, skins: tuple[int, int, int, int, int]) -> list[Mesh]:
     """Reveals and frame of an opening, panes' bars, a door leaf, or the corridor behind a doorway."""
     trim, leaf, wall, floor, white = skins
     w, h, depth = o.u1 - o.u0, o.v1 - o.v0, 0.14
@@ -305,11 +308,11 @@ def _framed(plan: Plan, o: Opening, rng: Rng, p: _Painter, skins: tuple[int, int
         side = o.u0 + 0.08 if rng.random() < 0.5 else o.u1 - 0.08
         meshes.append(box(0.1, 0.02, 0.03).moved(side, 1.0, 0.01).painted(p.material(metal(rng))))
     else:
-        meshes += _corridor(plan, o, rng.uniform(1.2, 3.0), rng.uniform(0.1, 1.2), (wall, floor, white))
+        meshes += _corridor(plan, o, rng.uniform(1.2, 3.0), wider=rng.uniform(0.1, 1.2), skins=(wall, floor, white))
     return meshes
 
 
-def _corridor(plan: Plan, o: Opening, deep: float, wider: float, skins: tuple[int, int, int]) -> list[Mesh]:
+def _corridor(plan: Plan, o: Opening, deep: float, *, wider: float, skins: tuple[int, int, int]) -> list[Mesh]:
     wall, floor, white = skins
     a, b, h, front = o.u0 - wider, o.u1 + wider, min(plan.height, 2.5), -0.14
     w, u, z = b - a, (a + b) / 2, front - deep / 2
@@ -329,7 +332,7 @@ def _corridor(plan: Plan, o: Opening, deep: float, wider: float, skins: tuple[in
     return [*meshes, sheet(w, deep).turned("x", 90).moved(u, h, z).painted(white)]
 
 
-def _curtains(plan: Plan, o: Opening, rng: Rng, cloth: int, rod: int) -> list[Mesh]:
+def _curtains(plan: Plan, o: Opening, rng: Rng, *, cloth: int, rod: int) -> list[Mesh]:
     """Two gathered panels at the sides of a window and their rod."""
     w, top = o.u1 - o.u0, min(o.v1 + 0.15, plan.height - 0.05)
     low = 0.03 if rng.random() < 0.7 else o.v0 - 0.15

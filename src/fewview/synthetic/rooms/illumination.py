@@ -45,7 +45,7 @@ def illuminate(
         lamps.append(Lamp(place, np.array([0.0, -1.0, 0.0]), power * warm, 0.06, False, first_part + k))
     sun, direction = _sun(plan, rng, dull=evening or rng.random() < 0.45)
     return RoomLight(
-        direction, sun, tuple(lamps), _bounce(plan, lamps, sun, direction, linear(colours)),
+        direction, sun, tuple(lamps), _bounce(plan, lamps, sun, direction=direction, albedo=linear(colours)),
         plan.walls, plan.height,
     ), day * float(rng.uniform(0.25, 0.5))  # fmt: skip
 
@@ -63,7 +63,7 @@ def _sun(plan: Plan, rng: Rng, *, dull: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bounce(
-    plan: Plan, lamps: Sequence[Lamp], sun: np.ndarray, direction: np.ndarray, albedo: np.ndarray
+    plan: Plan, lamps: Sequence[Lamp], sun: np.ndarray, *, direction: np.ndarray, albedo: np.ndarray
 ) -> Float[np.ndarray, "n 3"]:
     """Radiance of floor, walls and ceiling: that of an integrating sphere, tinted by what lies in each direction.
 

@@ -118,8 +118,8 @@ class Layout:
             assert prop is not None
             if corner:
                 k = int(self.rng.integers(len(self.plan.outline)))
-                reach = float(np.hypot(prop.size[0], prop.size[2])) / 2 + 0.05 + 0.2 * self.rng.random(2)
-                x, z = self.plan.outline[k] + reach * self.rng.choice([-1, 1], 2)
+                away = float(np.hypot(prop.size[0], prop.size[2])) / 2 + 0.05 + 0.2 * self.rng.random(2)
+                x, z = self.plan.outline[k] + away * self.rng.choice([-1, 1], 2)
             else:
                 x, z = self.rng.uniform(self.plan.low, self.plan.high)
             turn = float(self.rng.uniform(0, 360)) if corner else 90.0 * int(self.rng.integers(4))
@@ -128,16 +128,16 @@ class Layout:
                 return piece
         return None
 
-    def upon(self, prop: Prop | None, support: Placed | None, *, reach: float = 1.0, tries: int = 20,
+    def upon(self, prop: Prop | None, support: Placed | None, *, share: float = 1.0, tries: int = 20,
              facing: bool = False) -> Placed | None:  # fmt: skip
-        """Standing on the top of another piece where that is level; `reach` 0 means its middle."""
+        """Standing on the top of another piece where that is level; anywhere on a `share` of it about its middle."""
         if prop is None or support is None:
             return None
         half = np.array([prop.size[0], prop.size[2]]) / 2
         extent = np.array([support.prop.size[0], support.prop.size[2]]) / 2
         for _ in range(tries):
             turn = 0.0 if facing else float(self.rng.normal(0, 20))
-            x, z = self.rng.uniform(-1, 1, 2) * np.maximum(extent - half - 0.02, 0) * reach
+            x, z = self.rng.uniform(-1, 1, 2) * np.maximum(extent - half - 0.02, 0) * share
             y = level_under(support.prop, np.array([x, z]), half)
             if y is None:
                 continue
@@ -263,22 +263,22 @@ def living(layout: Layout) -> None:
         for side in (-1, 1):
             if rng.random() < 0.6:
                 lamp = layout.beside(layout.get("nightstand"), sofa, side, gap=0.08)
-                layout.upon(layout.get("table_lamp"), lamp, reach=0.2)
+                layout.upon(layout.get("table_lamp"), lamp, share=0.2)
             elif rng.random() < 0.6:
                 layout.beside(layout.get("floor_lamp"), sofa, side, gap=0.1)
             if table is not None and rng.random() < 0.6:
                 chair = layout.get("armchair")
                 if chair is not None:
-                    reach = table.prop.size[0] / 2 + chair.size[2] / 2 + rng.uniform(0.25, 0.45)
+                    away = table.prop.size[0] / 2 + chair.size[2] / 2 + rng.uniform(0.25, 0.45)
                     spot = table.position + rotation("y", sofa.turn) @ np.array(
-                        [side * reach, 0, rng.uniform(-0.1, 0.3)]
+                        [side * away, 0, rng.uniform(-0.1, 0.3)]
                     )
                     spot[1] = 0.0
                     layout.put(Placed(chair, spot, sofa.turn - side * 90 + rng.normal(0, 8)))
     low = layout.along_wall(layout.get("cabinet", lambda p: bool(p.size[1] < 0.85)), middle=True)
     if low is not None:
         wide = float(low.prop.size[0])
-        layout.upon(layout.get("screen", lambda p: bool(p.size[0] < wide)), low, reach=0.1, facing=True)
+        layout.upon(layout.get("screen", lambda p: bool(p.size[0] < wide)), low, share=0.1, facing=True)
         dress(layout, low, most=2)
     dress(layout, layout.along_wall(layout.get("bookcase")), most=2)
 
@@ -289,7 +289,7 @@ def bedroom(layout: Layout) -> None:
     if bed is not None:
         for side in (-1, 1):
             stand = layout.beside(layout.get("nightstand"), bed, side)
-            layout.upon(layout.get("table_lamp"), stand, reach=0.3)
+            layout.upon(layout.get("table_lamp"), stand, share=0.3)
             layout.upon(layout.get("thing", lambda p: bool(p.size.max() < 0.25)), stand)
         if rng.random() < 0.6:
             layout.before(layout.get("carpet"), bed, 0.1, turn=0.0)
@@ -334,17 +334,17 @@ def office(layout: Layout) -> None:
 
 
 def kitchen(layout: Layout) -> None:
-    """A run of units along one wall with cupboards above, a fridge at its end, a table if there is room."""
+    """A run of counters along one wall with cupboards above, a fridge at its end, a table if there is room."""
     rng, plan = layout.rng, layout.plan
     first: Placed | None = None
     for wall in sorted(range(len(plan.outline)), key=lambda w: (-plan.length(w), w)):
-        unit = layout.get("counter")
-        if unit is None:
+        counter = layout.get("counter")
+        if counter is None:
             break
-        u = 0.05 + unit.size[0] / 2
+        u = 0.05 + counter.size[0] / 2
         end = plan.length(wall)
-        while unit is not None and u + unit.size[0] / 2 < end:
-            piece = layout.put(Placed(unit, plan.point(wall, u, 0.0, unit.size[2] / 2 + 0.02), plan.yaw(wall)))
+        while counter is not None and u + counter.size[0] / 2 < end:
+            piece = layout.put(Placed(counter, plan.point(wall, u, 0.0, counter.size[2] / 2 + 0.02), plan.yaw(wall)))
             if piece is not None:
                 first = first or piece
                 dress(layout, piece, role="kitchenware", most=2)
@@ -353,9 +353,9 @@ def kitchen(layout: Layout) -> None:
                 if above is not None and rng.random() < 0.75:
                     spot = plan.point(wall, u, min(1.45, plan.height - above.size[1] - 0.02), above.size[2] / 2 + 0.01)
                     layout.put(Placed(above, spot, plan.yaw(wall)))
-            u += unit.size[0] / 2
-            unit = layout.get("counter")
-            u += unit.size[0] / 2 + 0.02 if unit is not None else 0
+            u += counter.size[0] / 2
+            counter = layout.get("counter")
+            u += counter.size[0] / 2 + 0.02 if counter is not None else 0
         if first is not None and rng.random() < 0.7:
             break
     layout.along_wall(layout.get("fridge"))
@@ -383,7 +383,7 @@ def working_place(layout: Layout) -> None:
     table = layout.along_wall(layout.get("desk"))
     if table is None:
         return
-    layout.upon(layout.get("gadget" if layout.rng.random() < 0.5 else "screen"), table, reach=0.5, facing=True)
+    layout.upon(layout.get("gadget" if layout.rng.random() < 0.5 else "screen"), table, share=0.5, facing=True)
     layout.upon(layout.get("table_lamp"), table)
     dress(layout, table, role="gadget", most=2)
     layout.before(layout.get("chair"), table, float(layout.rng.uniform(0.03, 0.25)))

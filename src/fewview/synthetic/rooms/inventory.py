@@ -298,8 +298,11 @@ def _welded(positions: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     return middle, faces[np.sort(first)]
 
 
-def _nearest(corners: np.ndarray, old: np.ndarray, reach: float) -> np.ndarray:
-    """For each new triangle the old one whose surface is nearest to its middle, facing the same way."""
+def _nearest(corners: np.ndarray, old: np.ndarray, facing: float) -> np.ndarray:
+    """For each new triangle the old one whose surface is nearest to its middle, facing the same way.
+
+    Opposite sides are as far apart as `facing` twice, in metres.
+    """
     from scipy.spatial import cKDTree  # type: ignore[attr-defined]
 
     cross = lambda t: np.cross(t[:, 1] - t[:, 0], t[:, 2] - t[:, 0])
@@ -309,8 +312,8 @@ def _nearest(corners: np.ndarray, old: np.ndarray, reach: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     owner = rng.choice(len(old), 30_000, p=area / area.sum())
     weights = rng.dirichlet(np.ones(3), len(owner))
-    samples = np.concatenate([(weights[..., None] * old[owner]).sum(1), reach * unit(old_normal[owner])], axis=1)
-    return owner[cKDTree(samples).query(np.concatenate([corners.mean(1), reach * unit(normal)], axis=1))[1]]
+    samples = np.concatenate([(weights[..., None] * old[owner]).sum(1), facing * unit(old_normal[owner])], axis=1)
+    return owner[cKDTree(samples).query(np.concatenate([corners.mean(1), facing * unit(normal)], axis=1))[1]]
 
 
 def _barycentric(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:

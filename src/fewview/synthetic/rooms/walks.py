@@ -65,7 +65,7 @@ def room_walk(rng: Rng, plan: Plan, boxes: list[np.ndarray], *, frames: int, siz
         if clear.min() < CLEAR:
             continue
         views = [floor.view(spots[k], headings[k]) for k in (0, frames // 2, frames - 1)]
-        score = min(min(views), 3.0) + min(float(np.mean(views)), 4.5) + _interest(boxes, spots, headings, fov)
+        score = min(min(views), 3.0) + min(float(np.mean(views)), 4.5) + _interest(boxes, spots, headings, fov=fov)
         score *= rng.uniform(0.7, 1.0)
         if min(views) > 1.1 and score > best:
             best, chosen = score, (spots, headings)
@@ -100,7 +100,7 @@ def _pace(rng: Rng, frames: int) -> np.ndarray:
     return t / t[-1]
 
 
-def _interest(boxes: list[np.ndarray], spots: np.ndarray, headings: np.ndarray, fov: float) -> float:
+def _interest(boxes: list[np.ndarray], spots: np.ndarray, headings: np.ndarray, *, fov: float) -> float:
     """How much furniture is in view, at most 4."""
     seen = 0.0
     for low, high in boxes:

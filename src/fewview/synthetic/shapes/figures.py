@@ -59,12 +59,12 @@ def teddybear(rng: Rng) -> Model:
     b.mirrored(
         ellipsoid(ear * 0.65, ear * 0.65, ear * 0.3, segments=20).moved(ear_x, y + head * 0.75, ear * 0.3), light
     )
-    _bear_limbs(b, rng, coat, light, body)
-    _bear_clothes(b, rng, body, y, head)
+    _bear_limbs(b, rng, coat, light=light, body=body)
+    _bear_clothes(b, rng, body, y=y, head=head)
     return b.model("teddybear")
 
 
-def _bear_limbs(b: Builder, rng: Rng, coat: int, light: int, body: np.ndarray) -> None:
+def _bear_limbs(b: Builder, rng: Rng, coat: int, *, light: int, body: np.ndarray) -> None:
     arm, thick = rng.uniform(0.24, 0.34), rng.uniform(0.085, 0.12)
     for s in (-1, 1):
         raise_, out = rng.uniform(-60, 35), rng.uniform(5, 50)
@@ -89,7 +89,7 @@ def _bear_limbs(b: Builder, rng: Rng, coat: int, light: int, body: np.ndarray) -
             b.add(mesh.moved(s * body[0] * 0.55, -body[1] * 0.68, body[2] * 0.2), material)
 
 
-def _bear_clothes(b: Builder, rng: Rng, body: np.ndarray, y: float, head: float) -> None:
+def _bear_clothes(b: Builder, rng: Rng, body: np.ndarray, *, y: float, head: float) -> None:
     neck = y - head * 0.82
     kind = rng.choice(["none", "bow", "scarf", "shirt", "hat"])
     cloth = b.material(fabric(rng, 1.8))
@@ -174,11 +174,11 @@ def hydrant(rng: Rng) -> Model:
         nut(rng.uniform(0.03, 0.05), rng.uniform(0.05, 0.09), int(rng.choice([4, 5, 6]))).moved(y=top + 0.03),
         bolt if rng.random() < 0.5 else cap,
     )
-    _hydrant_nozzles(b, rng, (body, cap, bolt), (flare, h))
+    _hydrant_nozzles(b, rng, (body, cap, bolt), size=(flare, h))
     return b.model("hydrant")
 
 
-def _hydrant_nozzles(b: Builder, rng: Rng, paints: tuple[int, int, int], size: tuple[float, float]) -> None:
+def _hydrant_nozzles(b: Builder, rng: Rng, paints: tuple[int, int, int], *, size: tuple[float, float]) -> None:
     body, cap, bolt = paints
     flare, h = size
     y, small = h * rng.uniform(0.74, 0.82), rng.uniform(0.065, 0.09)

@@ -28,7 +28,7 @@ def floor_lamp(rng: Rng) -> Model:
     stem, h = b.material([metal, wood, paint][rng.integers(3)](rng)), rng.uniform(1.35, 1.75)
     b.add(lathe(np.array([[0, 0], [0.15, 0], [0.15, 0.02], [0.02, 0.04], [0, 0.04]]), 20), stem)
     b.add(bar([[0, 0.02, 0], [0, h - 0.2, 0]], 0.012, 8), stem)
-    _shade(b, rng, h - 0.32, (rng.uniform(0.12, 0.2), rng.uniform(0.18, 0.26), 0.3))
+    _shade(b, rng, h - 0.32, size=(rng.uniform(0.12, 0.2), rng.uniform(0.18, 0.26), 0.3))
     return b.model("floor_lamp")
 
 
@@ -38,7 +38,7 @@ def table_lamp(rng: Rng) -> Model:
     r = rng.uniform(0.05, 0.09)
     profile = spline([[0.7 * r, 0], [r, 0.3 * h], [0.8 * r, 0.6 * h], [0.015, h], [0.012, h + 0.05]], 12)
     b.add(lathe(np.concatenate([[[0, 0]], profile, [[0, h + 0.05]]]), 20).textured(4.0), foot)
-    _shade(b, rng, h + 0.02, (rng.uniform(0.07, 0.11), rng.uniform(0.11, 0.16), rng.uniform(0.14, 0.22)))
+    _shade(b, rng, h + 0.02, size=(rng.uniform(0.07, 0.11), rng.uniform(0.11, 0.16), rng.uniform(0.14, 0.22)))
     return b.model("table_lamp")
 
 
@@ -56,7 +56,7 @@ def pendant(rng: Rng) -> Model:
         b.add(bar([[0, 0.2, 0], [0, 0.2 + drop, 0]], 0.008, 6), cord)
         return b.model("pendant")
     wide = rng.uniform(0.15, 0.28)
-    _shade(b, rng, 0.0, (wide * rng.uniform(0.3, 0.9), wide, rng.uniform(0.16, 0.28)))
+    _shade(b, rng, 0.0, size=(wide * rng.uniform(0.3, 0.9), wide, rng.uniform(0.16, 0.28)))
     b.add(bar([[0, 0.15, 0], [0, 0.28 + drop, 0]], 0.008, 6), cord)
     return b.model("pendant")
 
@@ -158,7 +158,7 @@ def basket(rng: Rng) -> Model:
     return b.model("basket")
 
 
-def _shade(b: Builder, rng: Rng, y: float, size: tuple[float, float, float]) -> None:
+def _shade(b: Builder, rng: Rng, y: float, *, size: tuple[float, float, float]) -> None:
     """A drum, cone or globe that glows; (upper radius, lower radius, height)."""
     top, low, h = size
     lit = b.material(glow(rng, rng.uniform(1.5, 3.5)))

@@ -48,7 +48,7 @@ def dining_table(rng: Rng) -> Model:
             lathe(np.array([[0, 0], [foot, 0], [foot, 0.03], [0.05, 0.06], [0.045, h - 0.03], [0, h - 0.03]]), 20), stem
         )
         return b.model("dining_table")
-    return _table(b, rng, (rng.uniform(1.2, 2.2), h, rng.uniform(0.75, 1.0)), "dining_table")
+    return _table(b, rng, (rng.uniform(1.2, 2.2), h, rng.uniform(0.75, 1.0)), name="dining_table")
 
 
 def coffee_table(rng: Rng) -> Model:
@@ -67,7 +67,7 @@ def coffee_table(rng: Rng) -> Model:
     size = (rng.uniform(0.8, 1.4), h, rng.uniform(0.45, 0.7))
     if rng.random() < 0.5:
         b.add(box(size[0] - 0.1, 0.02, size[2] - 0.1).moved(y=rng.uniform(0.08, 0.18)), b.material(timber(rng)))
-    return _table(b, rng, size, "coffee_table")
+    return _table(b, rng, size, name="coffee_table")
 
 
 def desk(rng: Rng) -> Model:
@@ -78,8 +78,8 @@ def desk(rng: Rng) -> Model:
         side, wide = float(rng.choice([-1, 1])), 0.4
         body = b.material(timber(rng))
         b.add(box(wide, h - 0.1, d - 0.08).moved(side * (w / 2 - wide / 2 - 0.06), (h - 0.1) / 2 + 0.05), body)
-        _fronts(b, rng, (side * (w / 2 - wide / 2 - 0.06), 0.06, d / 2 - 0.03), (wide, h - 0.12), (1, 3))
-    return _table(b, rng, (w, h, d), "desk")
+        _fronts(b, rng, (side * (w / 2 - wide / 2 - 0.06), 0.06, d / 2 - 0.03), size=(wide, h - 0.12), grid=(1, 3))
+    return _table(b, rng, (w, h, d), name="desk")
 
 
 def cabinet(rng: Rng) -> Model:
@@ -110,7 +110,7 @@ def counter(rng: Rng) -> Model:
     b.add(box(w, h - 0.14, d - 0.04).moved(y=0.1 + (h - 0.14) / 2), body)
     b.add(box(w - 0.02, 0.1, d - 0.1).moved(y=0.05, z=-0.02), b.material(Material(a=(0.15, 0.15, 0.15))))
     b.add(box(w + 0.01, 0.04, d).moved(y=h - 0.02), top)
-    _fronts(b, rng, (0, 0.12, d / 2 - 0.02), (w, h - 0.18), (round(w / 0.6), int(rng.integers(1, 3))))
+    _fronts(b, rng, (0, 0.12, d / 2 - 0.02), size=(w, h - 0.18), grid=(round(w / 0.6), int(rng.integers(1, 3))))
     x = rng.uniform(-0.25, 0.25) * w
     if rng.random() < 0.5:
         b.add(box(0.58, 0.012, 0.5).moved(x, h + 0.004), b.material(Material(a=(0.05, 0.05, 0.06), specular=0.5)))
@@ -252,7 +252,7 @@ def carpet(rng: Rng) -> Model:
     return replace(b.model("carpet"), images=(finishes.rug(rng),))
 
 
-def _table(b: Builder, rng: Rng, size: tuple[float, float, float], name: str) -> Model:
+def _table(b: Builder, rng: Rng, size: tuple[float, float, float], *, name: str) -> Model:
     w, h, d = size
     top, thick = b.material(timber(rng)), rng.uniform(0.02, 0.045)
     leg = b.material([timber, metal][rng.integers(2)](rng)) if rng.random() < 0.5 else top
@@ -291,12 +291,12 @@ def _cupboard(rng: Rng, size: tuple[float, float, float], name: str, *, legs: bo
         b.add(box(w - 0.04, low, d - 0.08).moved(y=low / 2, z=-0.02), body)
     columns = max(1, round(w / rng.uniform(0.42, 0.6)))
     rows = 1 if h > 1.2 or rng.random() < 0.4 else max(1, round((h - low) / rng.uniform(0.18, 0.28)))
-    _fronts(b, rng, (0, low + 0.015, d / 2 - 0.02), (w - 0.02, h - low - 0.03), (columns, rows))
+    _fronts(b, rng, (0, low + 0.015, d / 2 - 0.02), size=(w - 0.02, h - low - 0.03), grid=(columns, rows))
     return b.model(name)
 
 
 def _fronts(
-    b: Builder, rng: Rng, corner: tuple[float, float, float], size: tuple[float, float], grid: tuple[int, int]
+    b: Builder, rng: Rng, corner: tuple[float, float, float], *, size: tuple[float, float], grid: tuple[int, int]
 ) -> None:
     """Doors or drawers in a grid (columns, rows), with handles; `corner` is the middle of the lower edge."""
     (cx, y0, z), (w, h), (columns, rows) = corner, size, grid

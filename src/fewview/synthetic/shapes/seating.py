@@ -28,15 +28,15 @@ def chair(rng: Rng) -> Model:
         warp = lambda v: v * np.stack([1 + taper * v[:, 2] / d, np.ones(len(v)), np.ones(len(v))], -1)
         puff = rng.uniform(0.01, 0.035) if seat_kind == "cushion" else 0.0
         b.add(box(w, thick, d, edge=rng.uniform(0.01, 0.02), puff=puff, warp=warp).moved(y=h - thick / 2), seat)
-    _chair_base(b, rng, frame, (w, d, h - thick * 0.7))
+    _chair_base(b, rng, frame, size=(w, d, h - thick * 0.7))
     if rng.random() < 0.93:
-        _chair_back(b, rng, frame, seat, (w, d, h))
+        _chair_back(b, rng, frame, seat=seat, size=(w, d, h))
     if rng.random() < 0.35:
-        _chair_arms(b, rng, frame, (w, d, h))
+        _chair_arms(b, rng, frame, size=(w, d, h))
     return b.model("chair")
 
 
-def _chair_base(b: Builder, rng: Rng, frame: int, size: tuple[float, float, float]) -> None:
+def _chair_base(b: Builder, rng: Rng, frame: int, *, size: tuple[float, float, float]) -> None:
     w, d, h = size
     kind = rng.choice(["legs", "legs", "legs", "turned", "sled", "star", "pedestal"])
     x, z = 0.44 * w, 0.44 * d
@@ -74,7 +74,7 @@ def _chair_base(b: Builder, rng: Rng, frame: int, size: tuple[float, float, floa
             b.add(lathe(spline([[0, 0], [0.5, 0], [0.5, 0.03], [0.15, 0.08], [0, 0.1]], 14)).scaled(w, 1, w), frame)
 
 
-def _chair_back(b: Builder, rng: Rng, frame: int, seat: int, size: tuple[float, float, float]) -> None:
+def _chair_back(b: Builder, rng: Rng, frame: int, *, seat: int, size: tuple[float, float, float]) -> None:
     w, d, h = size
     tall, lean = rng.uniform(0.32, 0.62), rng.uniform(0.02, 0.14)
     x, z, r = 0.43 * w, -0.45 * d, rng.uniform(0.013, 0.024)
@@ -143,7 +143,7 @@ def _chair_back(b: Builder, rng: Rng, frame: int, seat: int, size: tuple[float, 
         )
 
 
-def _chair_arms(b: Builder, rng: Rng, frame: int, size: tuple[float, float, float]) -> None:
+def _chair_arms(b: Builder, rng: Rng, frame: int, *, size: tuple[float, float, float]) -> None:
     w, d, h = size
     y, x, r = h + rng.uniform(0.16, 0.26), 0.47 * w, rng.uniform(0.012, 0.02)
     path = spline(
@@ -176,7 +176,7 @@ def couch(rng: Rng) -> Model:
         .moved(y=top + (tall + pad) / 2 - 0.01, z=-depth / 2 + thick / 2),
         body,
     )
-    _couch_arms(b, rng, body, (inner, arm_w, top, arm_h + pad, depth, edge))
+    _couch_arms(b, rng, body, size=(inner, arm_w, top, arm_h + pad, depth, edge))
     gap, puff = rng.uniform(0.0, 0.012), rng.uniform(0.01, 0.04)
     for i in range(seats):
         x = (i - (seats - 1) / 2) * seat_w
@@ -216,7 +216,7 @@ def couch(rng: Rng) -> Model:
     return b.model("couch")
 
 
-def _couch_arms(b: Builder, rng: Rng, body: int, size: tuple[float, float, float, float, float, float]) -> None:
+def _couch_arms(b: Builder, rng: Rng, body: int, *, size: tuple[float, float, float, float, float, float]) -> None:
     inner, wide, top, tall, depth, edge = size
     kind = rng.choice(["box", "round", "slant"])
     x = inner / 2 + wide / 2

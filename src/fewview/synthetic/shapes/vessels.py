@@ -76,7 +76,7 @@ def _mug(rng: Rng) -> Builder:
     bottom, mid = r * rng.uniform(0.7, 1.05), r * rng.uniform(0.9, 1.12)
     outside = np.concatenate([[[bottom * 0.93, 0]], spline([[bottom, 0.03], [mid, 0.5 * h], [r, h]], 16)])
     b.add(hollow(outside, 0.035, 0.06).textured(2.5), skin)
-    _cup_handle(b, rng, skin if rng.random() < 0.5 else plain, outside, h)
+    _cup_handle(b, rng, skin if rng.random() < 0.5 else plain, outside=outside, h=h)
     return b
 
 
@@ -86,7 +86,7 @@ def _teacup(rng: Rng) -> Builder:
     r, h = rng.uniform(0.38, 0.5), rng.uniform(0.4, 0.6)
     outside = spline([[0.2, 0], [0.22, 0.05], [r * 0.85, 0.4 * h], [r, h]], 20)
     b.add(hollow(outside, 0.025, 0.08).textured(2.5), skin)
-    _cup_handle(b, rng, skin, outside, h)
+    _cup_handle(b, rng, skin, outside=outside, h=h)
     if rng.random() < 0.7:
         s = r * rng.uniform(1.4, 1.75)
         plate = np.array(
@@ -145,7 +145,7 @@ def _tankard(rng: Rng) -> Builder:
             [[at - 0.01, -wide / 2], [at + 0.014, -wide / 2], [at + 0.014, wide / 2], [at - 0.01, wide / 2]]
         )
         b.add(lathe(band, 48).moved(y=y), trim)
-    _cup_handle(b, rng, trim if rng.random() < 0.5 else skin, outside, h)
+    _cup_handle(b, rng, trim if rng.random() < 0.5 else skin, outside=outside, h=h)
     if rng.random() < 0.6:
         lid = spline(
             [[0, 0.0], [r + 0.03, 0.0], [r + 0.035, 0.04], [0.6 * r, rng.uniform(0.06, 0.16)], [0.04, 0.12]], 16
@@ -178,7 +178,7 @@ def _goblet(rng: Rng) -> Builder:
     return b
 
 
-def _cup_handle(b: Builder, rng: Rng, material: int, outside: np.ndarray, h: float) -> None:
+def _cup_handle(b: Builder, rng: Rng, material: int, *, outside: np.ndarray, h: float) -> None:
     low, high = rng.uniform(0.12, 0.3) * h, rng.uniform(0.7, 0.92) * h
     at = lambda y: float(np.interp(y, outside[:, 1], outside[:, 0])) - 0.015
     out = rng.uniform(0.16, 0.3)
