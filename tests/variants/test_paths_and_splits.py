@@ -116,7 +116,7 @@ def test_partial_sets_are_read_with_a_count(tmp_path, there, left):
     put(tmp_path, *(f"images/{i}.png" for i in range(there)))
     scene = opened(listed(tmp_path, *(f"images/{i}.png" for i in range(6))))
     assert len(scene) == left and scene.missing == tuple(range(there, 6))
-    assert ("listed photos are not there" in scene.describe()) == (there < 6)
+    assert ("not there and left out" in scene.describe()) == (there < 6)
 
 
 def test_sets_of_which_most_is_missing_are_refused(tmp_path):

@@ -90,7 +90,8 @@ def read_photos(file: Path, *, perhaps_none: bool = False) -> Listed:
     photos = tuple(photo for _, photo in found)
     smaller = sum(scaled for photo in photos for scaled in [photo.scaled])
     if smaller:
-        notes = (*notes, f"{smaller} photos have another size than {file.name} says, so focal lengths are scaled")
+        which = f"{counted(smaller, 'photo')} {'has' if smaller == 1 else 'have'} another size than {file.name} says"
+        notes = (*notes, f"{which}, so focal lengths are scaled")
     if scales:
         notes = (*notes, f"the axes of {counted(scales, 'camera')} are scaled, which is taken off")
     cloud, unread = _cloud(data, finder)
