@@ -8,14 +8,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 PYTHON = ("gaussforge==0.6.0", "gsply==0.4.6", "plyfile==1.1.5", "ply2splat==0.6.0")  # numpy is fewview's own
 NODE = ("@playcanvas/splat-transform@3.7.0", "@adobe/spz@0.2.3", "spz-js@1.2.5", "three@0.187.0")
-PARTS = {"means": 3, "logs": 3, "turns": 4, "logits": 1, "dc": 3}  # turns are (w, x, y, z)
+ODD_ABOUT_Y = (  # signs of harmonics of degree 1 to 3 where x and z change theirs
+    *(1, -1, -1),  # y, z, x
+    *(-1, -1, 1, 1, 1),  # xy, yz, 3zz - 1, xz, xx - yy
+    *(1, 1, 1, -1, -1, -1, -1),  # y(3xx - yy), xyz, y(5zz - 1), z(5zz - 3), x(5zz - 1), z(xx - yy), x(xx - 3yy)
+)
 NAMES = {
     "means": ("x", "y", "z"),
     "dc": ("f_dc_0", "f_dc_1", "f_dc_2"),
@@ -36,8 +40,8 @@ if (way === 'read') {
     for (const name of names) told[name] = Array.from(cloud[name]);
     fs.writeFileSync(kept, JSON.stringify(told));
 } else {
-    const given = JSON.parse(fs.readFileSync(kept)), cloud = new spz.GaussianCloud();
-    cloud.numPoints = given.positions.length / 3; cloud.shDegree = given.shDegree; cloud.antialiased = false;
+    const given = JSON.parse(fs.readFileSync(kept));
+    const cloud = { numPoints: given.alphas.length, shDegree: given.shDegree, antialiased: false, extensions: [] };
     for (const name of names) cloud[name] = new Float32Array(given[name]);
     const options = { version: Number(version), from: spz.CoordinateSystem.RDF, sh1Bits: 8, shRestBits: 8 };
     fs.writeFileSync(file, spz.saveSpzToBuffer(cloud, options));
@@ -70,11 +74,17 @@ process.exit(0);
 
 @dataclass(frozen=True)
 class Judge:
-    """A program by name, and what it does with a path; None where it does not."""
+    """A program by name, and what it does with a path; None where it does not.
+
+    `rest` is the step of the harmonics that it writes, where that is coarser than the format's, and `axes` are what a
+    user has to say of its .spz files (`--spz-axes`), which say nothing themselves.
+    """
 
     name: str
     read: Callable[[Path], Table] | None = None
     write: Callable[[Path, Table], None] | None = None
+    rest: float = 0.0
+    axes: str | None = None
 
 
 def install(folder: Path) -> None:
@@ -118,7 +128,7 @@ def niantic(folder: Path, version: int) -> Judge:
         (folder / "cloud.json").write_text(json.dumps(cloud | {"shDegree": degree}))
         node(folder, NIANTIC, "write", path, folder / "cloud.json", version)
 
-    return Judge("@adobe/spz 0.2.3", read, write)
+    return Judge("@adobe/spz 0.2.3", read, write, axes="RUB" if version == 4 else None)
 
 
 def spz_js(folder: Path) -> Judge:
@@ -169,16 +179,33 @@ def by_ply(name: str, convert: Callable[[Path, Path], None], folder: Path, *, wa
     return Judge(name, read if "r" in ways else None, write if "w" in ways else None)
 
 
-def splat_transform(folder: Path, *, ways: str = "rw") -> Judge:
+def splat_transform(folder: Path, *, ways: str = "rw", rest: float = 0.0) -> Judge:
     tool = folder / "node_modules" / "@playcanvas" / "splat-transform" / "bin" / "cli.mjs"
 
     def convert(source: Path, out: Path) -> None:
         subprocess.run(["node", str(tool), "-q", "-w", "-g", "cpu", str(source), str(out)], check=True)
 
-    return by_ply("splat-transform 3.7.0", convert, folder, ways=ways)
+    return replace(by_ply("splat-transform 3.7.0", convert, folder, ways=ways), rest=rest)
 
 
-def gaussforge(folder: Path) -> Judge:
+def heading(judge: Judge) -> Judge:
+    """For what turns a PLY about z to have y up in glTF, where we turn it about x: the front is the back.
+
+    Splats are turned by half a turn about y before, which takes x and z, and harmonics that are odd in one of them.
+    """
+    assert judge.write is not None
+    write = judge.write
+
+    def turned(path: Path, table: Table) -> None:
+        w, x, y, z = table["turns"].T
+        odd = np.array(ODD_ABOUT_Y[: table["rest"].shape[1]])[:, None]
+        other = {"means": table["means"] * [-1, 1, -1], "turns": np.stack([-y, z, w, -x], axis=1)}
+        write(path, {**table, **other, "rest": table["rest"] * odd})
+
+    return replace(judge, write=turned)
+
+
+def gaussforge(folder: Path, *, ways: str = "rw") -> Judge:
     def convert(source: Path, out: Path) -> None:
         import gaussforge  # pyright: ignore[reportMissingImports]
 
@@ -188,7 +215,7 @@ def gaussforge(folder: Path) -> Judge:
             raise RuntimeError(made["error"])
         out.write_bytes(bytes(made["data"]))
 
-    return by_ply("gaussforge 0.6.0", convert, folder)
+    return by_ply("gaussforge 0.6.0", convert, folder, ways=ways)
 
 
 def ply2splat(folder: Path) -> Judge:

@@ -22,6 +22,7 @@ from judges import (
     Table,
     gaussforge,
     gsply,
+    heading,
     install,
     niantic,
     ply2splat,
@@ -42,10 +43,11 @@ from fewview.geometry.harmonics import COUNTS, SH_DC
 from fewview.render.gaussians import Gaussians
 
 COUNT = 500
+THEIRS = "is read by us"
 UP = torch.tensor([0.0, -1, 0])
 ROOT2 = 2**0.5
 BYTE = 1 / 255
-TURN = 1.5  # the component that is left out of a quaternion is off by three half steps at most
+TURN = 3  # the component that is left out of a quaternion is off by three times what the others are
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,18 @@ def compressed(made: Table) -> dict:
 
 def spz(bits: int, version: int) -> Callable[[Table], dict]:
     """`bits` after the point; 12 are what other writers use, and all that our files have is finer."""
-    turns = TURN / (511 * ROOT2) if version > 2 else 2 * TURN / 127.5
-    steps = {"means": 2.0**-bits, "logs": 1 / 16, "turns": turns, "opacities": BYTE, "colours": SH_DC / 38.25}
-    return lambda _: steps | {"rest": 1 / 128}
+    steps = {"means": 2.0**-bits, "logs": 1 / 16, "turns": TURN / (511 * ROOT2), "opacities": BYTE}
+    steps |= {"colours": SH_DC / 38.25, "rest": 1 / 128}
+    return lambda made: steps | ({"turns": of_three(made["turns"])} if version == 2 else {})
+
+
+def of_three(turns: np.ndarray) -> np.ndarray:
+    """Steps where x, y and z are bytes from -1 to 1, and w what is left of a length of 1: coarse where it is small."""
+    step = 1 / 127.5
+    w, others = np.abs(turns[:, 0]), np.abs(turns[:, 1:])
+    off = (2 * others * step + step**2).sum(1)
+    last = np.maximum(np.sqrt(w**2 + off) - w, w - np.sqrt((w**2 - off).clip(0)))
+    return np.column_stack([last, np.maximum(step, off[:, None] * others)])  # they are scaled to a length of 1
 
 
 def sog(made: Table) -> dict:
@@ -142,14 +153,14 @@ def judges(folder: Path) -> dict[str, tuple[Judge, ...]]:
     both, reads = splat_transform(folder), splat_transform(folder, ways="r")
     return {
         "PLY": (plyfile(), gsply(), both, gaussforge(folder)),
-        "compressed PLY": (both, gaussforge(folder)),
+        "compressed PLY": (both, gaussforge(folder, ways="r")),  # findings/gaussforge-compressed-harmonics.sh
         "SPZ 2": (niantic(folder, 2), spz_js(folder)),
         "SPZ 3": (niantic(folder, 3),),
-        "SPZ 4": (niantic(folder, 4), both),
+        "SPZ 4": (niantic(folder, 4), splat_transform(folder, rest=16 / 128)),
         "SOG": (both, gaussforge(folder)),
         "SOG with harmonics": (reads, gaussforge(folder)),
         ".splat": (reads, gaussforge(folder), ply2splat(folder)),
-        "glTF": (three(folder), splat_transform(folder, ways="w")),
+        "glTF": (three(folder), heading(splat_transform(folder, ways="w"))),
     }
 
 
@@ -163,7 +174,7 @@ def apart(found: Table, made: Table, steps: dict) -> dict[str, float]:
     share = lambda logits: 1 / (1 + np.exp(-logits))
     unit = found["turns"] / np.linalg.norm(found["turns"], axis=1, keepdims=True)
     unit *= np.sign((unit * want["turns"]).sum(1, keepdims=True))
-    off = {
+    off: dict[str, np.ndarray] = {
         "means": found["means"] - want["means"],
         "logs": found["logs"] - want["logs"],
         "turns": unit - want["turns"],
@@ -187,14 +198,21 @@ def tried(name: str, judge: Judge, folder: Path) -> list[dict]:
         ways["reads ours"] = lambda: judge.read(ours)
     if judge.write is not None:
         theirs = folder / f"theirs{kind.suffix}"
-        ways["is read by us"] = lambda: judge.write(theirs, want) or table(load_scene(theirs).gaussians)
+        ways[THEIRS] = lambda: judge.write(theirs, want) or table(load_scene(theirs, judge.axes).gaussians)
     for way, found in ways.items():
-        off = apart(found(), want, kind.steps(want))
+        steps = kind.steps(want)
+        if way == THEIRS:
+            steps["rest"] = max(steps["rest"], judge.rest)
+        off = apart(found(), want, steps)
         rows.append(
             {"format": name, "judge": judge.name, "way": way, "steps": {k: round(v, 3) for k, v in off.items()}}
         )
         print(f"{name}: {judge.name} {way}: {', '.join(f'{k} {v:.2f}' for k, v in off.items())}", flush=True)
     return rows
+
+
+def worst(rows: list[dict], kind: str) -> list[float]:
+    return [max(row["steps"].values()) for row in rows if row["format"] == kind]
 
 
 def main() -> int:
@@ -211,6 +229,7 @@ def main() -> int:
                 except (RuntimeError, KeyError, ValueError) as error:
                     print(f"{kind}: {judge.name}: {error}", flush=True)
                     wrong += 1
+    print(", ".join(f"{kind}: {max(worst(rows, kind)):.2f} of a step" for kind in FORMATS if worst(rows, kind)))
     wrong += sum(max(row["steps"].values()) > 1 for row in rows)
     if given.out is not None:
         given.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
