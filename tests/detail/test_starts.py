@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.detail.prior import pseudo_views
-from fewview.detail.starts import lifted, on_points, start, swept
+from fewview.detail.starts import lifted, start
 from fewview.errors import InputError
 from fewview.geometry.quaternions import rotations
 from fewview.views import Render, Views
@@ -44,22 +44,29 @@ def test_pixels_count_by_how_little_the_photos_saw_there():
     assert bool((prior.weights[prior.seen.alpha == 0] == 1).all())
 
 
-def test_points_become_splats_of_their_photos_colours_and_points_beside_the_object_are_left_out(generator):
-    photos = photographed(around(6, 60))
-    sphere = CENTRE + RADIUS * F.normalize(torch.randn(200, 3, generator=generator), dim=-1)
-    beside = CENTRE + 2.5 * F.normalize(torch.randn(100, 3, generator=generator), dim=-1)
-    splats = on_points(torch.cat([sphere, beside]), photos)
-    assert 190 <= len(splats) < 250 and splats.features.min() >= 0 and splats.features.max() <= 1
-    assert start(photos, sphere, 80, generator=generator).means.shape == (80, 3)
-    with pytest.raises(InputError, match="too few"):
-        on_points(beside[:10], photos)
+def test_points_tell_where_depths_are_tried(generator):
+    """Far from what the cameras look at: without the points a wall there is out of reach."""
+    wall, far = 40.0, torch.rand(200, 3, generator=generator)
+    points = torch.stack([8 * far[:, 0] - 4, 6 * far[:, 1] - 3, wall + 2 * far[:, 2] - 1], dim=-1)
+    centers = torch.tensor([[0.6 * i, 0, 0] for i in range(4)])
+    towards = torch.tensor([0.9, 0.0, 5.0])
+    cameras = Cameras.look_at(centers, towards, torch.tensor([0.0, -1, 0]), focal=60.0, height=48, width=64)
+    rays = cameras.rays()
+    met = rays.origins + rays.directions * ((wall - rays.origins[..., 2:]) / rays.directions[..., 2:])
+    images = 0.5 + 0.4 * torch.sin(0.8 * met + torch.tensor([0.0, 1.0, 2.0]) + 0.5 * met.roll(1, -1))
+    views = Views(images.movedim(-1, -3), cameras)
+    near = lambda points: float(
+        ((start(views, points, 300, generator=generator).means[:, 2] / wall - 1).abs() < 0.1).float().mean()
+    )
+    assert near(None) < 0.2 < 0.4 < near(points)
+    assert near(points[:10]) == near(None)
 
 
-def test_without_points_a_plane_sweep_finds_the_object(generator):
+def test_without_points_stereo_finds_the_object(generator):
     photos = photographed(around(30, 80)[12:18])
-    splats = swept(photos, 500, generator=generator)
+    splats = start(photos, None, 500, generator=generator)
     assert ((splats.means - CENTRE).norm(dim=-1) < 1.5 * RADIUS).float().mean() > 0.7
-    assert len(start(photos, None, 300, generator=generator)) == 300
+    assert len(splats) == 500
 
 
 def test_a_prior_has_as_many_views_as_cameras():
@@ -68,7 +75,7 @@ def test_a_prior_has_as_many_views_as_cameras():
     assert len(prior) == 12 and seen.image.shape == (3, 40, 40) and camera.shape == () and weights.shape == (1, 40, 40)
 
 
-def test_where_optical_axes_part_the_sweep_looks_in_front_of_the_cameras(generator):
+def test_where_optical_axes_part_stereo_looks_in_front_of_the_cameras(generator):
     """A walk whose cameras turn apart, as in a room: their axes meet behind them, and nothing is to be put there."""
     wall = 3.0
     angles = torch.tensor([-0.12, -0.04, 0.04, 0.12])
@@ -79,6 +86,6 @@ def test_where_optical_axes_part_the_sweep_looks_in_front_of_the_cameras(generat
     rays = cameras.rays()
     points = rays.origins + rays.directions * ((wall - rays.origins[..., 2:]) / rays.directions[..., 2:])
     images = 0.5 + 0.4 * torch.sin(5 * points + torch.tensor([0.0, 1.0, 2.0]) + 3 * points.roll(1, -1))
-    splats = swept(Views(images.movedim(-1, -3), cameras), 400, generator=generator)
+    splats = start(Views(images.movedim(-1, -3), cameras), None, 400, generator=generator)
     assert bool((splats.means[:, 2] > 0).all())
     assert ((splats.means[:, 2] / wall - 1).abs() < 0.1).float().mean() > 0.6

@@ -20,7 +20,7 @@ from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.render.splatting import splat
-from fewview.sweep import swept_depth
+from fewview.stereo import stereo
 from fewview.views import Views
 
 QUICK = GGSMethodConfig(steps=2, chunk=3)
@@ -318,13 +318,13 @@ def test_the_scene_so_far_is_told_to_models_that_take_it(monkeypatch):
 # -- images to splats -------------------------------------------------------------------------------------------------
 
 
-def test_a_plane_sweep_finds_the_wall():
+def test_stereo_finds_the_wall():
     cameras = walk(1, 5, size=32)[0]
     rays = cameras.rays()
     points = rays.origins + rays.directions * ((4 - rays.origins[..., 2:]) / rays.directions[..., 2:])
     fine = (points[..., :1] * 9).sin() * (points[..., 1:2] * 11).cos()
     views = Views((0.5 + 0.4 * fine).expand(*fine.shape[:-1], 3).movedim(-1, -3).contiguous(), cameras)
-    found, true = swept_depth(views, 1.0, 20.0), plane_depth(cameras)
+    found, true = stereo(views, 1.0, 20.0).depth, plane_depth(cameras)
     assert ((found / true).log().abs() < 0.1).float().mean() > 0.9
 
 
@@ -340,5 +340,5 @@ def test_lifted_splats_show_the_images(generator):
 
 def test_a_single_view_is_lifted_too(generator):
     cameras = walk(1, 1, size=16)[0]
-    depth = swept_depth(painted(cameras), 1.0, 16.0)
-    torch.testing.assert_close(depth, torch.full((1, 16, 16), 4.0))
+    depth = stereo(painted(cameras), 1.0, 16.0).depth
+    torch.testing.assert_close(depth, torch.full((1, 16, 16), 2 / (1 + 1 / 16)))

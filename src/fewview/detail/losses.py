@@ -50,12 +50,12 @@ def dissimilarity_torch(a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"]) ->
 def photo_loss(
     seen: Render, image: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"] | None, *, similarity: float, alpha: float
 ) -> Float[Tensor, ""]:
-    """(1 - s) L1 + s (1 - SSIM), Eq. 7 of arXiv 2308.04079, and L1 of coverage and mask where there is one.
+    """(1 - s) L1 + s (1 - SSIM), Eq. 7 of arXiv 2308.04079, and L1 of coverage and mask: a photo without is opaque.
 
     `image` is black outside of the mask.
     """
     loss = (1 - similarity) * (seen.image - image).abs().mean() + similarity * dissimilarity(seen.image, image)
-    return loss if mask is None else loss + alpha * (seen.alpha - mask).abs().mean()
+    return loss + alpha * (seen.alpha - (1 if mask is None else mask)).abs().mean()
 
 
 def prior_loss(seen: Render, wanted: Render, weights: Float[Tensor, "1 h w"], *, alpha: float) -> Float[Tensor, ""]:

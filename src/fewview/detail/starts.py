@@ -1,4 +1,4 @@
-"""Splats to start from: lifted from depth maps, or on the points that estimating cameras found."""
+"""Splats to start from: lifted from depth maps, those of an asset or those that stereo finds."""
 
 import torch
 from jaxtyping import Float, Int
@@ -7,24 +7,27 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.detail.prior import SOLID, surface_points
+from fewview.detail.stage import sized
 from fewview.errors import InputError
-from fewview.fitting import neighbours
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
-from fewview.sweep import swept_depth
+from fewview.stereo import Stereo, stereo
 from fewview.views import Render, Views
 
 THICKNESS = 0.3  # of a lifted splat, in its width
 WIDTH = 0.6  # of a lifted splat, in the distance to its neighbours
-OPACITY, FAINT = 0.9, 0.5  # of splats on a surface that is known, and on points (arXiv 2404.09591: 0.5)
+OPACITY = 0.9  # of lifted splats
 TURNED = 0.5  # weight of the direction to the camera in the normals of lifted splats: depth maps are rough
-OBJECT = 2.5  # half the depth that is swept around an object, in deviations of its silhouette (radius about 3)
-NEAREST, FARTHEST = 0.3, 4.0  # depths that are swept without masks, in distances to what the cameras look at
-SWEEP_SIZE = 128  # pixels
-FEWEST = 50  # points that are a start
+STEREO_SIZE, STEREO_VIEWS = 192, 32  # pixels of the longer side; photos, spread over those that there are
+OBJECT = 2.5  # half the depth that is tried around an object, in deviations of its silhouette (radius about 3)
+NEAREST, FARTHEST = 0.3, 4.0  # depths that are tried without masks, in distances to what the cameras look at, ...
+OUTLIERS, CLOSER, DEEPER = 0.02, 0.7, 2.0  # ... or in the depths of points, of which so many count at neither end
+FEWEST = 50  # points in view that tell depths
+UNSURE = 0.3  # weight of pixels whose depth no other photo confirms
+BEYOND, MOST = 1.5, 0.9  # without masks they lie behind the scene: so many times the quantile of depths that are sure
 
 
 @torch.no_grad()
@@ -80,62 +83,63 @@ def _facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
 
 
 @torch.no_grad()
-def on_points(points: Float[Tensor, "n 3"], photos: Views) -> Gaussians:
-    """Round splats on points, as wide as these are apart, coloured as the photos that see them are on average.
-
-    Points that lie outside of the mask in most of the photos are left out. InputError where too few remain.
-    """
-    pixels, depth = photos.cameras.project(points[None].expand(len(photos), -1, -1))
-    where = 2 * pixels / pixels.new_tensor([photos.cameras.width, photos.cameras.height]) - 1
-    seen = ((depth > 0) & (where.abs() < 1).all(-1)).float()
-    sample = lambda images: F.grid_sample(images, where[:, :, None], align_corners=False)[..., 0]
-    total = seen.sum(0)
-    kept = total > 0
-    if photos.masks is not None:
-        kept &= (sample(photos.masks)[:, 0] * seen).sum(0) > SOLID * total
-    if int(kept.sum()) < FEWEST:
-        raise InputError(f"{int(kept.sum())} points lie on the object, too few to start from; leave them out.")
-    colours = (sample(photos.images) * seen[:, None]).sum(0).T / total.clamp(min=1)[:, None]
-    means = points[kept]
-    distances = neighbours(means, 3)[0].mean(-1)
-    width = distances.clamp(max=4 * distances.median().item(), min=1e-3 * distances.mean().item())[:, None]
-    turns = torch.tensor([1.0, 0, 0, 0]).to(means).expand(len(means), 4).clone()
-    return Gaussians(means, WIDTH * width.expand(-1, 3), turns, torch.full_like(distances, FAINT), colours[kept])
-
-
 def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, generator: torch.Generator) -> Gaussians:
-    """Splats on the points, of which at most `count` are drawn; on what a plane sweep finds where they are too few."""
-    if points is not None and len(points) > FEWEST:
-        drawn = torch.randperm(len(points), generator=generator)[:count].to(points.device)
-        try:
-            return on_points(points[drawn].to(photos.images), photos)
-        except InputError:  # they lie beside the object
-            pass
-    return swept(photos, count, generator=generator)
+    """At most `count` splats where small copies of the photos look alike in each other (`fewview.stereo`).
 
-
-@torch.no_grad()
-def swept(photos: Views, count: int, *, generator: torch.Generator) -> Gaussians:
-    """At most `count` splats where small copies of the photos look alike in each other (a plane sweep).
-
-    Depths are tried around the object, where masks tell it, or else around what the cameras look at.
+    Depths are tried around the object, where masks tell it; else around the points (of the photos' world), or around
+    what the cameras look at. There, what no other photo confirms is taken for background.
     """
-    if photos.masks is None:
-        shrink = min(1.0, SWEEP_SIZE / max(photos.images.shape[-2:]))
-        small = photos.resized(*(max(1, round(side * shrink)) for side in photos.images.shape[-2:]))
-        depth = _depths_of(look_at_point(photos.cameras), small)
-        near, far = NEAREST * depth.min(), FARTHEST * depth.max()
+    taken = sorted({round(i) for i in torch.linspace(0, len(photos) - 1, min(STEREO_VIEWS, len(photos))).tolist()})
+    views = photos[taken]
+    if views.masks is None:
+        small = sized(views, STEREO_SIZE)
+        found = stereo(small, *(_bounds_of(points, views.cameras) or _ahead(views.cameras)))
+        alpha, depths = torch.ones_like(small.images[:, :1]), _with_background(found)
     else:
-        frame = norm_from_world(photos)
-        small = crop_to_object(photos, SWEEP_SIZE).on_black()
-        depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], small)
-        reach = OBJECT / scale_of(frame)
-        near, far = (depth.min() - reach).clamp(min=0.1 * depth.min()), depth.max() + reach
-    depths = swept_depth(small, near.item(), far.item())[:, None]
-    alpha = torch.ones_like(depths) if small.masks is None else small.masks
-    return lifted(Render(small.images, alpha, depths), small.cameras, count, generator=generator)
+        small = crop_to_object(views, STEREO_SIZE).on_black()
+        assert small.masks is not None
+        found = stereo(small, *_around_object(photos))
+        alpha, depths = small.masks, found.depth
+    weights = torch.where(found.sure, 1.0, UNSURE)[:, None]
+    seen = Render(small.images, alpha, depths[:, None])
+    return lifted(seen, small.cameras, count, weights=weights, generator=generator)
 
 
-def _depths_of(point: Float[Tensor, "3"], views: Views) -> Float[Tensor, "n 1"]:
-    """The z-depth of a point in each view, above 0."""
-    return views.cameras.project(point.expand(len(views), 1, 3))[1].clamp(min=1e-6)
+def _ahead(cameras: Cameras) -> tuple[float, float]:
+    """The least and the largest z-depth of what cameras without masks and points may see."""
+    depth = _depths_of(look_at_point(cameras), cameras)
+    return NEAREST * float(depth.min()), FARTHEST * float(depth.max())
+
+
+def _around_object(photos: Views) -> tuple[float, float]:
+    """The same of the object that masks tell."""
+    frame = norm_from_world(photos)
+    depth = _depths_of(apply(torch.linalg.inv(frame), torch.zeros(1, 3).to(frame))[0], photos.cameras)
+    reach = OBJECT / scale_of(frame)
+    return float((depth.min() - reach).clamp(min=0.1 * depth.min())), float(depth.max() + reach)
+
+
+def _bounds_of(points: Float[Tensor, "n 3"] | None, cameras: Cameras) -> tuple[float, float] | None:
+    """The same of a scene that has points there; None where too few are in view."""
+    if points is None:
+        return None
+    pixels, depth = cameras.project(points.to(cameras.intrinsics).expand(len(cameras), -1, -1))
+    where = pixels / pixels.new_tensor([cameras.width, cameras.height])
+    depth = depth[(depth > 0) & (where > 0).all(-1) & (where < 1).all(-1)]
+    if len(depth) < FEWEST:
+        return None
+    return CLOSER * float(depth.quantile(OUTLIERS)), DEEPER * float(depth.quantile(1 - OUTLIERS))
+
+
+def _with_background(found: Stereo) -> Float[Tensor, "n h w"]:
+    """Depths, of which those that are not sure lie behind those that are."""
+    depths = found.depth.clone()
+    for depth, sure in zip(depths, found.sure, strict=True):
+        if bool(sure.any()):
+            depth[~sure] = BEYOND * depth[sure].quantile(MOST)
+    return depths
+
+
+def _depths_of(point: Float[Tensor, "3"], cameras: Cameras) -> Float[Tensor, "n 1"]:
+    """The z-depth of a point in each camera, above 0."""
+    return cameras.project(point.expand(len(cameras), 1, 3))[1].clamp(min=1e-6)

@@ -8,7 +8,7 @@ from fewview.fitting import GaussianFitConfig, optimise_gaussians, surface_gauss
 from fewview.progress import Steps
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
-from fewview.sweep import swept_depth
+from fewview.stereo import stereo
 from fewview.views import Render, Views
 
 
@@ -28,8 +28,8 @@ def lift(
     generator: torch.Generator,
     progress: Steps,
 ) -> GaussianAsset:
-    """Splats fitted to whole photos, from the surfaces that a plane sweep finds between z-depths near and far."""
-    seen = replace(_opaque(views), depth=swept_depth(views, near, far)[:, None])
+    """Splats fitted to whole photos, from the surfaces that stereo finds between z-depths near and far."""
+    seen = replace(_opaque(views), depth=stereo(views, near, far).depth[:, None])
     init = surface_gaussians(seen, views.cameras, config.count, generator=generator)
     return refine(init, views, config, generator=generator, progress=progress)
 

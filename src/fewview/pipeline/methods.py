@@ -72,7 +72,7 @@ class PhotoSplats:
         generator: torch.Generator | None = None,
         progress: Progress | None = None,
     ) -> Reconstruction:
-        """The scene of two or more photos, started on points of their world, or from a plane sweep."""
+        """The scene of two or more photos, started on points of their world, or from stereo."""
         generator = generator or torch.Generator().manual_seed(0)
         init = start(views, points, splats_for(views, self.config) // 2, generator=generator)
         tell = steps_of(progress or silent, "fitting splats", self.config.steps)
