@@ -40,6 +40,13 @@ COMMANDS = {
     "train": ("train", "autoencoder", "--data", "photos", "-o", "OUT"),
     "data build": ("data", "build", "OUT"),
     "data rooms": ("data", "rooms", "OUT"),
+    "batch": ("batch", "photos", "-o", "OUT"),
+    "profile": ("profile", "photos", "-o", "OUT.html"),
+    "generate": ("generate", "-o", "OUT"),
+    "interpolate": ("interpolate", "photos", "photos", "-o", "OUT"),
+    "resample": ("resample", "photos", "-o", "OUT"),
+    "import": ("import", "sparsefusion-release", "EFT", "VLDM", "-o", "OUT", "--autoencoder", "VAE"),
+    "preview": ("reconstruct", "photos", "-o", "a_new_folder", "--preview-file", "OUT.png"),
     "bench": ("bench", "-o", "OUT.json"),
 }
 
@@ -86,6 +93,15 @@ def test_a_target_where_nothing_can_be_written_is_refused_before_any_work(comman
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_target_whose_name_is_too_long_is_refused_before_any_work(command, world, tmp_path, capsys):
     assert "too long" in refused(capsys, *words(command, world, tmp_path / ("x" * 300)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "../..", "/"])
+def test_a_target_without_a_name_is_refused_before_any_work(out, world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in [name for name, said in COMMANDS.items() if "OUT" in said]:
+        if not command.startswith(("data", "train", "evaluate", "batch")):  # these may fill a folder that is there
+            assert "is no name for results" in refused(capsys, *words(command, world, Path(out)))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -138,7 +138,7 @@ def test_some_missing_photos_are_left_out_with_a_count_and_many_are_refused(tmp_
     folder = photos(tmp_path / "images")
     (folder / "1.png").unlink()
     assert posed(tmp_path).names == ["0.png", "2.png", "3.png", "4.png", "5.png"]
-    assert "1 listed photos are not there" in posed(tmp_path).describe()
+    assert "1 listed photo is not there" in posed(tmp_path).describe()
     for i in (2, 3, 4):
         (folder / f"{i}.png").unlink()
     with pytest.raises(InputError, match=r"'1\.png', which does not exist"):

@@ -127,8 +127,27 @@ def test_an_empty_mask_stays_empty(tmp_path):
     assert read_mask(tmp_path / "m.png", (HEIGHT, WIDTH)).sum() == 0
 
 
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_mask_of_another_size_and_the_same_shape_is_scaled(tmp_path, times, orientation):
+    """Its left half is the object; turned by 90 degrees on the disk, and as it is."""
+    half = np.zeros((HEIGHT * times, WIDTH * times), "u1")
+    half[:, : WIDTH * times // 2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (picture := Image.fromarray(half if orientation == 1 else np.rot90(half).copy())).save(
+        tmp_path / "m.png", exif=exif
+    )
+    assert picture.size != (WIDTH, HEIGHT)
+    mask = read_mask(tmp_path / "m.png", (HEIGHT, WIDTH))[0]
+    assert (
+        mask.shape == (HEIGHT, WIDTH) and mask[:, : WIDTH // 2 - 1].min() == 1 and mask[:, WIDTH // 2 + 1 :].max() == 0
+    )
+    assert abs(mask.mean() - 0.5) < 1e-6
+
+
 @pytest.mark.parametrize("kind", ["L", "P"])
-def test_a_mask_of_another_size_stays_refused(tmp_path, kind):
+def test_a_mask_of_another_shape_stays_refused(tmp_path, kind):
     picture = palette(marks(), [0, 0, 0, 128, 0, 0]) if kind == "P" else Image.fromarray(marks().astype("u1"))
     picture.save(tmp_path / "m.png")
     with pytest.raises(InputError, match="8 x 6 pixels"):

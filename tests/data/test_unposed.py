@@ -55,6 +55,22 @@ def test_photos_may_lie_in_the_folder_itself(root):
     assert isinstance(scene, UnposedPhotos) and len(scene) == 3 and scene.name == "images"
 
 
+@pytest.mark.parametrize(("copies", "words"), [(1, "'b10.jpg' is a copy of 'b2.jpg' and left out"), (3, "3 copies")])
+def test_copies_of_a_photo_are_left_out_with_a_count(root, copies, words):
+    (root / "images" / "IMG_9.jpg").rename(root / "images" / "b2.jpg")
+    for name in ("b10.jpg", "c.jpg", "d.jpg")[:copies]:
+        (root / "images" / name).write_bytes((root / "images" / "b2.jpg").read_bytes())
+    scene = open_photos(root)
+    assert len(scene) == 3 and len({path.read_bytes() for path in scene.paths}) == 3
+    assert words in scene.describe() and scene.describe().endswith("3 photos")
+
+
+def test_photos_of_one_length_are_no_copies(tmp_path):
+    for i in range(3):
+        picture(i).save(tmp_path / f"{i}.bmp")
+    assert len(open_photos(tmp_path)) == 3
+
+
 def test_sizes_may_differ_and_are_those_of_the_upright_photos(root):
     array = np.asarray(picture(7, 10, 14))
     save(root / "images" / "b.png", {ORIENTATION: 6}, Image.fromarray(array))

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import av
 import pytest
 import torch
+from viewer.browser import chromium
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
@@ -129,3 +130,31 @@ def test_a_report_of_little_is_whole(views):
     empty = torch.zeros(1, 1, 24, 32)
     bare = Report("x", Views(views.images, views.cameras), Render(empty.expand(1, 3, -1, -1), empty, empty))
     tidy(html(bare))
+
+
+LAYOUT = """() => {
+    const lines = (each) => {
+        const range = document.createRange();
+        range.selectNodeContents(each);
+        return range.getClientRects().length;
+    };
+    const rows = {};
+    for (const each of document.querySelectorAll('.pairs figure')) {
+        const top = Math.round(each.getBoundingClientRect().top);
+        rows[top] = (rows[top] ?? 0) + 1;
+    }
+    return { wide: document.documentElement.scrollWidth, times: [...document.querySelectorAll('.bar + td')].map(lines),
+        rows: Object.values(rows) };
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 700, 1400])
+def test_times_stand_in_a_line_and_frames_in_whole_rows_at_any_width(asset, views, tmp_path, width):
+    seen = asset.render(views[[0, 1, 2, 0, 1, 2, 0, 1]].cameras)
+    timings = {"imagining first views": 29.8, "reading, rendering and writing": 2000.0}
+    (tmp_path / "x.html").write_text(html(Report("x", views, seen, timings)))
+    with chromium(width, 800) as page:
+        page.page.goto((tmp_path / "x.html").as_uri())
+        found = page.page.evaluate(LAYOUT)
+    assert found["wide"] <= width and found["times"] == [1] * 3
+    assert found["rows"] == ([2] * 4 if width < 640 else [4] * 2)

@@ -92,6 +92,32 @@ def test_neighbours_in_space_are_near_in_the_order():
     assert (np.ptp(cubes, axis=1) == 1).all()
 
 
+def with_words(path: Path, name: int, values: dict[int, int]) -> Path:
+    """A compressed PLY of 20 splats, of which some words are others: `name` 0 to 3, as in the header."""
+    write_compressed_ply(path, ball(20))
+    head, body = path.read_bytes().split(b"end_header\n")
+    rows = np.frombuffer(body[72:], "<u4").reshape(20, 4).copy()
+    for row, value in values.items():
+        rows[row, name] = value
+    path.write_bytes(head + b"end_header\n" + body[:72] + rows.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("word", [0, 2**32 - 1, 1023 << 20 | 1023 << 10])
+def test_rotations_that_no_quaternion_has_drop_their_splat_and_many_the_file(tmp_path, word):
+    """Zeros stand for three components of -1/sqrt 2, whose squares sum up to 1.5."""
+    few = load_scene(with_words(tmp_path / "x.ply", 1, {3: word, 8: word}))
+    assert len(few.gaussians) == 18 and "2 splats are left out" in few.notes[0]
+    with pytest.raises(InputError, match=r"10 of its 20 compressed rotations are none, so it is damaged; .* compress"):
+        load_scene(with_words(tmp_path / "x.ply", 1, dict.fromkeys(range(10), word)))
+
+
+def test_the_largest_rotations_that_can_be_packed_are_read(tmp_path):
+    """All components are 1/2: then the squares of three are 3/4."""
+    write_compressed_ply(tmp_path / "x.ply", one(quaternions=[0.5, -0.5, 0.5, -0.5]))
+    assert len(load_scene(tmp_path / "x.ply").gaussians) == 2
+
+
 @pytest.mark.parametrize("version", [2, 3, 4])
 @pytest.mark.parametrize("axes", [None, "RDF", "RUB", "LUF", "RFU"])
 def test_axes_that_are_written_are_read(tmp_path, version, axes):

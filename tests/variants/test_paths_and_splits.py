@@ -116,7 +116,7 @@ def test_partial_sets_are_read_with_a_count(tmp_path, there, left):
     put(tmp_path, *(f"images/{i}.png" for i in range(there)))
     scene = opened(listed(tmp_path, *(f"images/{i}.png" for i in range(6))))
     assert len(scene) == left and scene.missing == tuple(range(there, 6))
-    assert ("listed photos are not there" in scene.describe()) == (there < 6)
+    assert ("not there and left out" in scene.describe()) == (there < 6)
 
 
 def test_sets_of_which_most_is_missing_are_refused(tmp_path):
@@ -188,3 +188,36 @@ def test_frames_of_a_clip_may_have_any_suffix(tmp_path, suffix):
     rows = [f"{1000 * (i + 1)} 1.25 1.6 0.5 0.5 0 0 {pose.format(i)}" for i in range(2)]
     (tmp_path / "walk.txt").write_text("\n".join(["https://example.org/x", *rows]))
     assert len(open_scene(tmp_path / "walk.txt")) == 2
+
+
+MASKS = {  # where photos and masks lie, and whether transforms.json names the masks
+    "masks of the copies, named": ("images_2", "masks_2", True),
+    "masks of the copies, not named": ("images_2", "masks_2", False),
+    "masks of the originals, named": ("images_4", "masks", True),
+    "masks of the originals, not named": ("images_4", "masks", False),
+    "masks of the copies alone": ("images", "masks_2", True),
+    "masks beside the photos": ("images", "masks", False),
+}
+
+
+@pytest.mark.parametrize("case", MASKS)
+def test_masks_of_smaller_copies_are_found_and_scaled(tmp_path, case):
+    """The left half of each photo is the object, whichever size photo and mask have."""
+    photos, masks, named = MASKS[case]
+    share = lambda folder: int(folder.partition("_")[2] or 1)
+    names = [f"{i}.png" for i in range(2)]
+    put(tmp_path, *(f"{photos}/{name}" for name in names), size=(32 // share(photos), 24 // share(photos)))
+    put(tmp_path, *(f"{masks}/{name}" for name in names), size=(32 // share(masks), 24 // share(masks)))
+    for name in names:
+        mask = np.zeros((24 // share(masks), 32 // share(masks)), "u1")
+        mask[:, : mask.shape[1] // 2] = 255
+        Image.fromarray(mask).save(tmp_path / masks / name)
+    listed(tmp_path, *(f"images/{name}" for name in names))
+    file = tmp_path / "transforms.json"
+    tree = json.loads(file.read_text())
+    for frame, name in zip(tree["frames"], names):
+        frame |= {"mask_path": f"masks/{name}"} if named else {}
+    file.write_text(json.dumps(tree))
+    views = opened(tmp_path).read([0, 1])
+    assert views.masks is not None and views.masks.shape[2:] == (24 // share(photos), 32 // share(photos))
+    assert abs(float(views.masks.mean()) - 0.5) < 0.01 and views.masks[..., 0].min() == 1

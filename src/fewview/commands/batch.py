@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import counted, duration, say
+from fewview.commands.targets import check_folder
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class Batch:
             raise InputError("--workers, --threads and --tries must be at least 1.")
         if self.address is not None and self.backend != "ray":
             raise InputError("--address names a Ray cluster; add --backend ray.")
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"{self.out} is a file; name a folder for the results.")
+        check_folder(self.out)
         jobs = jobs_of(self.source, self.options)
         outcomes: list[Outcome] = []
         start = written = time.monotonic()

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from fewview.commands.console import check_device, counted, effort, say
 from fewview.commands.photo_methods import loaded
+from fewview.commands.targets import check_empty
 from fewview.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class _Making:
         if self.device not in ("cpu", "cuda"):
             raise InputError(f"--device is '{self.device}'; it is cpu or cuda.")
         check_device(self.device)
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise InputError(f"{self.out} is there already; name a new folder for the results.")
+        check_empty(self.out)
         method = loaded(self.weights)
         method.model.to(self.device)
         return method

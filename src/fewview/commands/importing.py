@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import say
+from fewview.commands.targets import check_empty
 from fewview.errors import InputError
 
 
@@ -33,7 +34,6 @@ class Import:
                 "The release's latents are those of Stable Diffusion v1-3; name its autoencoder with --autoencoder "
                 "(sd-v1-3-vae.ckpt, or a diffusers folder)."
             )
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise InputError(f"{self.out} is there already; name a new folder.")
+        check_empty(self.out)
         import_release(self.eft, self.vldm, self.autoencoder, out=self.out)
         say(f"The model is in {self.out}; use it with --weights {self.out} --preset release.")

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fewview.commands.targets import check_place
 from fewview.errors import InputError
 from fewview.progress import See
 
@@ -63,6 +64,7 @@ def check_preview(path: Path) -> None:
         raise InputError(f"--preview-file {path} ends in '{path.suffix}'; pictures are written as .png.")
     if path.is_dir():
         raise InputError(f"--preview-file {path} is a folder; name a file in it, such as {path / 'preview.png'}.")
+    check_place(numbered(path, 0))
 
 
 def standpoint(views: "Views", *, room: bool) -> "Cameras":

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from fewview.commands.console import say
 from fewview.commands.methods import Preset
 from fewview.commands.reconstruct import Reconstruct
+from fewview.commands.targets import check_new
 from fewview.errors import InputError
 
 
@@ -34,6 +35,7 @@ class Profile:
     def run(self) -> None:
         if self.out.suffix.lower() != ".html":
             raise InputError(f"{self.out} does not end in .html; name a page to write.")
+        check_new(self.out, overwrite=True)
         with TemporaryDirectory() as folder:
             results = Path(folder) / "results"
             how = {"method": self.method, "weights": self.weights, "preset": self.preset, "device": self.device}

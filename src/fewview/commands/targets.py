@@ -10,6 +10,8 @@ from fewview.errors import InputError, told
 
 def check_place(out: Path) -> None:
     """InputError unless something can be written under this name: the folder that it goes to takes files."""
+    if out.name in ("", ".."):  # "", ".", "/": of these a Path has no name, or another than it seems
+        raise InputError(f"'{out}' is no name for results; name a new file or folder there, such as {out / 'new'}.")
     try:
         folder = _above(out.absolute().parent)
         if not folder.is_dir():
@@ -28,6 +30,13 @@ def check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder.")
     check_place(out / "x")
+
+
+def check_empty(out: Path) -> None:
+    """InputError unless this is a new folder, or an empty one, that can be written."""
+    check_place(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already; name a new folder for the results.")
 
 
 def check_new(out: Path, overwrite: bool) -> None:

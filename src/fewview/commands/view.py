@@ -57,7 +57,9 @@ class View:
             raise InputError(f"--port is {self.port}; it is a number from 1 to 65535.")
         for path in (*self.scenes, *self.samples):
             if not path.exists():
-                raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
+                from fewview.data.instead import missing
+
+                raise InputError(f"{missing(path)}; name results of `fewview reconstruct` or a file of splats.")
 
     def serve(self) -> None:
         """The scenes at an address, until Ctrl-C."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fewview.data.images import PHOTO_SUFFIXES, is_file
+from fewview.data.instead import ARCHIVES, instead_of_photos, missing
 from fewview.data.photos import PhotoScene, check_reconstructable
 from fewview.data.unposed import VIDEO_SUFFIXES, UnposedPhotos
 from fewview.errors import InputError
@@ -13,7 +14,6 @@ from fewview.errors import InputError
 __all__ = ["PhotoScene", "UnposedPhotos", "check_reconstructable", "open_scene"]
 
 COLMAP_FILES = tuple(f"{name}.{suffix}" for name in ("cameras", "images", "points3D") for suffix in ("bin", "txt"))
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
 
 def open_scene(path: Path | str) -> PhotoScene | UnposedPhotos:
@@ -28,7 +28,7 @@ def open_scene(path: Path | str) -> PhotoScene | UnposedPhotos:
         scene = _cameras_of(path)
         return scene if scene is not None else _without_cameras(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist; name a folder of photos, a video, or a file with cameras.")
+        raise InputError(f"{missing(path)}; name a folder of photos, a video, or a file with cameras.")
     return _of_file(path)
 
 
@@ -142,7 +142,7 @@ def _without_cameras(folder: Path) -> UnposedPhotos:
     videos = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
     if videos:
         raise InputError(f"{folder} has videos; name one of them, such as {folder / videos[0]}.")
-    raise InputError(f"{folder} has no photos, no transforms.json and no COLMAP model; name a folder of photos.")
+    raise InputError(f"{folder} {instead_of_photos(folder)}.")
 
 
 def is_clip(file: Path) -> bool:

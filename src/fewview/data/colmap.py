@@ -19,10 +19,10 @@ from fewview.cameras import Cameras
 from fewview.checkpoint import atomic_path
 from fewview.data.colmap_folders import count_images, encoding_of, find_models, photo_folder
 from fewview.data.fields import shown
-from fewview.data.images import MissingFile, image_size
+from fewview.data.images import MissingFile, image_size, same_shape
 from fewview.data.lens import Lens
 from fewview.data.names import Finder, check_enough
-from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid, same_shape
+from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid
 from fewview.errors import InputError
 from fewview.geometry.quaternions import quaternions_of, rotations
 

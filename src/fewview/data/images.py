@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fewview.data.fields import shown
 from fewview.errors import InputError, MissingPackage
+from fewview.views import resize
 
 MAX_PIXELS = 2**26  # 67 megapixels; a larger picture is refused before it is decoded
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")  # Pillow's others never run (EPS starts Ghostscript)
@@ -42,11 +43,17 @@ UNTURN = {  # what leads from the upright picture to the stored pixels
 LOSSY = ("JPEG", "WEBP", "HEIF")  # formats whose low values are noise, not labels
 SAMPLED = 1024  # pixels, of which a photo has more colours than labels have
 HALF_GREY, MOST_LABELS = 128, 64  # values of masks below which they may be labels; and how many of them
+SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
 PLAUSIBLE_FOCAL = (0.2, 30.0)  # in longer sides of the picture; anything else is a wrong tag
 
 
 class MissingFile(InputError):
     """A file that is named and is not there."""
+
+
+def same_shape(stored: tuple[float, float], said: tuple[float, float]) -> bool:
+    """Whether a picture may be a copy, at another scale, of one of another (height, width)."""
+    return bool(min(*stored, *said) > 0 and abs(stored[0] * said[1] / (stored[1] * said[0]) - 1) <= SAME_SHAPE)
 
 
 def path_inside(root: Path, name: str, *, where: str) -> Path:
@@ -122,12 +129,16 @@ def _sized(picture: Image.Image, path: Path, size: tuple[int, int] | None, uprig
     """The decoded picture, of the wanted size."""
     stored = _stored_size(picture)
     picture = _decoded(picture, path, upright=upright or stored != size)
+    _check_size(picture, path, size, stored)
+    return picture
+
+
+def _check_size(picture: Image.Image, path: Path, size: tuple[int, int] | None, stored: tuple[int, int]) -> None:
     if size is not None and (picture.height, picture.width) != size:
         raise InputError(
             f"{path} is {stored[1]} x {stored[0]} pixels, its camera says {size[1]} x {size[0]}; "
             "scale the image or the intrinsics."
         )
-    return picture
 
 
 def _colours(picture: Image.Image) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
@@ -144,14 +155,19 @@ def read_mask(path: Path, size: tuple[int, int]) -> Float[Tensor, "1 height widt
     """Foreground probability in [0, 1]: the alpha channel, where the file has one that varies, else the grey value.
 
     Label masks are known by their few, low numbers (0 and 1, or numbers of objects), or by a palette or a few colours:
-    all but 0, or black, is the object, as in COLMAP and Nerfstudio.
+    all but 0, or black, is the object, as in COLMAP and Nerfstudio. A mask of another size and the same shape is scaled
+    to `size`, for photos have smaller copies.
     """
     with open_image(path) as picture:
-        lossy = picture.format in LOSSY
-        picture = _sized(picture, path, size, upright=False)
+        lossy, stored = picture.format in LOSSY, _stored_size(picture)
+        straight = stored == size or (stored[::-1] != size and same_shape(stored, size))
+        picture = _decoded(picture, path, upright=not straight)
+        if not same_shape((picture.height, picture.width), size):
+            _check_size(picture, path, size, stored)
         labels = None if lossy else _labels(picture)
         image, alpha = _colours(picture) if labels is None else (labels, None)
-    return alpha if alpha is not None and bool(alpha.min() < 1) else image.mean(dim=0, keepdim=True)
+    mask = alpha if alpha is not None and bool(alpha.min() < 1) else image.mean(dim=0, keepdim=True)
+    return mask if tuple(mask.shape[1:]) == size else resize(mask, *size)
 
 
 def _labels(picture: Image.Image) -> Float[Tensor, "1 height width"] | None:

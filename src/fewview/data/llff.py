@@ -12,9 +12,9 @@ from tokenize import TokenError
 import numpy as np
 import torch
 
-from fewview.data.images import image_size, path_inside
+from fewview.data.images import image_size, path_inside, same_shape
 from fewview.data.names import photo_names
-from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid, same_shape
+from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid
 from fewview.errors import InputError
 
 FILE = "poses_bounds.npy"

@@ -85,4 +85,4 @@ def check_enough(found: int, missing: Sequence[InputError]) -> tuple[str, ...]:
         return ()
     if found < max(LEAST_LEFT, len(missing)):
         raise missing[0]
-    return (f"{len(missing)} listed photos are not there and left out",)
+    return (f"{len(missing)} listed photo{' is' if len(missing) == 1 else 's are'} not there and left out",)

@@ -15,7 +15,7 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import write_json
 from fewview.data.fields import array, field, read_json, shown
-from fewview.data.images import MissingFile, image_size
+from fewview.data.images import MissingFile, image_size, same_shape
 from fewview.data.intrinsics import intrinsics, lens_of, present
 from fewview.data.names import Finder, check_enough
 from fewview.data.photos import (
@@ -27,7 +27,6 @@ from fewview.data.photos import (
     origin_notes,
     pinhole,
     rigid,
-    same_shape,
     without_scale,
 )
 from fewview.errors import InputError
@@ -90,7 +89,8 @@ def read_photos(file: Path, *, perhaps_none: bool = False) -> Listed:
     photos = tuple(photo for _, photo in found)
     smaller = sum(scaled for photo in photos for scaled in [photo.scaled])
     if smaller:
-        notes = (*notes, f"{smaller} photos have another size than {file.name} says, so focal lengths are scaled")
+        which = f"{counted(smaller, 'photo')} {'has' if smaller == 1 else 'have'} another size than {file.name} says"
+        notes = (*notes, f"{which}, so focal lengths are scaled")
     if scales:
         notes = (*notes, f"the axes of {counted(scales, 'camera')} are scaled, which is taken off")
     cloud, unread = _cloud(data, finder)
@@ -153,7 +153,7 @@ def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: st
     data, root = {**top, **frame}, finder.root
     image, share = _image(finder, field(data, "file_path", str, where=where), where)
     if "mask_path" in data:
-        mask = finder.find(field(data, "mask_path", str, where=where), where=where)
+        mask, _ = _or_copy(finder, field(data, "mask_path", str, where=where), where)
     else:
         mask = find_mask(root, image.relative_to(root).as_posix(), finder)
     size, said = _size(data, image, where, share=share)
@@ -170,16 +170,23 @@ def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: st
 
 
 def _image(finder: Finder, name: str, where: str) -> tuple[Path, int]:
-    """The photo of this name, or its copy in images_2, images_4 or images_8, and how many times smaller that is."""
+    try:
+        return _or_copy(finder, name, where)
+    except MissingFile as error:
+        raise MissingPhoto(str(error)) from None
+
+
+def _or_copy(finder: Finder, name: str, where: str) -> tuple[Path, int]:
+    """The file of this name, or its copy in images_2, _4 or _8 (masks_2, ...), and how many times smaller that is."""
     try:
         return finder.find(name, where=where), 1
-    except MissingFile as error:
+    except MissingFile:
         folder, _, rest = _plain(name).partition("/")
-        for share in SHARES if folder == "images" else ():
+        for share in SHARES if folder in ("images", "masks") else ():
             found = finder.has(f"{folder}_{share}/{rest}")
             if found is not None:
                 return finder.find(found, where=where), share
-        raise MissingPhoto(str(error)) from None
+        raise
 
 
 def _size(data: dict[str, Any], image: Path, where: str, *, share: int) -> tuple[tuple[int, int], tuple[float, float]]:

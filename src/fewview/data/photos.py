@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -25,7 +26,6 @@ FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no d
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
 SMALLEST = 1e-6  # factor of a pose's axes
 SAME_PHOTO = 0.05  # mean absolute difference
-SAME_SHAPE = 0.02  # of the aspect ratio: sides of smaller copies are rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +154,6 @@ def origin_notes(origin: Origin) -> tuple[str, ...]:
     return (f"far from the origin of its world, so coordinates count from {written(origin)}",) if any(origin) else ()
 
 
-def same_shape(stored: tuple[float, float], said: tuple[float, float]) -> bool:
-    """Whether a picture may be a copy, at another scale, of one of another (height, width)."""
-    return bool(min(*stored, *said) > 0 and abs(stored[0] * said[1] / (stored[1] * said[0]) - 1) <= SAME_SHAPE)
-
-
 def cover(view: Views, height: int, width: int) -> Views:
     """One view scaled until it covers height x width, then cut to it about its centre."""
     scale = max(height / view.cameras.height, width / view.cameras.width)
@@ -180,15 +175,19 @@ def resampled(
 def find_mask(root: Path, name: str, finder: Finder | None = None) -> Path | None:
     """The mask of image `name` in root/masks: same path below images/, with .png for or after the suffix (COLMAP).
 
-    Other suffixes of photos serve too. `finder` is one of `root`, which reads folders once for many photos.
+    Other suffixes of photos serve too, and for images_2/ so do masks_2/. `finder` is one of `root`, which reads folders
+    once for many photos.
     """
-    if not (root / "masks").is_dir():
+    copies = re.match(r"images(_\d+)/", name)
+    folders = [each for each in ("masks", f"masks{copies[1]}" if copies else "") if each and (root / each).is_dir()]
+    if not folders:
         return None
     finder = finder or Finder(root)
     inner = PurePosixPath(name)
     inner = inner.relative_to(inner.parts[0]) if len(inner.parts) > 1 else inner
     stems = (f"{inner}.png", str(inner.with_suffix(".png")), str(inner), str(inner.with_suffix("")))
-    found = next((found for stem in stems if (found := finder.has(f"masks/{stem}")) is not None), None)
+    places = (f"{folder}/{stem}" for folder in folders for stem in stems)
+    found = next((found for place in places if (found := finder.has(place)) is not None), None)
     return None if found is None else path_inside(root, found, where=f"{root / name}: its mask")
 
 

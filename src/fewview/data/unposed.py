@@ -1,6 +1,8 @@
 """Photos whose cameras are unknown: a folder of them. (A video is one too: video.py.)"""
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.data.images import PHOTO_SUFFIXES, exif_focal, path_inside, read_image, read_mask, upright_size
+from fewview.data.fields import shown
+from fewview.data.images import PHOTO_SUFFIXES, exif_focal, is_file, path_inside, read_image, read_mask, upright_size
 from fewview.data.lens import Lens
 from fewview.data.photos import Photo, PhotoScene, counted, find_mask
 from fewview.errors import InputError
@@ -87,12 +90,38 @@ def find_photos(root: Path) -> list[str]:
 def open_photos(root: Path) -> UnposedPhotos:
     """A folder of photos, with masks in root/masks or in their alpha channel."""
     names = find_photos(root)
+    copies = _copies([root / name for name in names])
+    names = [name for name in names if root / name not in copies]
     if not names:
         raise InputError(f"{root} has no photos; put them there or in {root / 'images'} as JPEG, PNG or HEIC.")
     paths = tuple(path_inside(root, name, where=str(root)) for name in names)
     masks = [find_mask(root, name) for name in names]
     sizes = [upright_size(path) for path in paths]
-    return UnposedPhotos(root.resolve().name, paths, [exif_focal(path) for path in paths], sizes, masks)
+    focal, told = [exif_focal(path) for path in paths], _told(copies)
+    return UnposedPhotos(root.resolve().name, paths, focal, sizes, masks, kind=f"photos without cameras{told}")
+
+
+def _copies(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Files that have the same bytes as an earlier one, with that one: from one place, nothing can be measured."""
+    first: dict[tuple[int, str], Path] = {}
+    copies = {}
+    sizes = Counter(path.stat().st_size for path in paths if is_file(path))
+    for path in paths:
+        if is_file(path) and sizes[size := path.stat().st_size] > 1:
+            earlier = first.setdefault((size, hashlib.sha256(path.read_bytes()).hexdigest()), path)
+            if earlier is not path:
+                copies[path] = earlier
+    return copies
+
+
+def _told(copies: Mapping[Path, Path]) -> str:
+    """What is said of copies that are left out; nothing where there are none."""
+    if not copies:
+        return ""
+    copy, original = next(iter(copies.items()))
+    if len(copies) == 1:
+        return f" ({shown(copy.name)} is a copy of {shown(original.name)} and left out)"
+    return f" ({len(copies)} copies of others are left out, such as {shown(copy.name)} of {shown(original.name)})"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -91,6 +91,10 @@ def read_compressed_ply(path: Path) -> GaussianAsset:
     if len(bounds) * CHUNK < len(words):
         raise InputError(f"{path} has {len(bounds)} chunks for {len(words)} splats; export it again.")
     harmonics, cut = _harmonics(file)
+    wrong = int((~_possible(_others(words["packed_rotation"]))).sum())
+    if 2 * wrong >= len(words) > 0:  # an empty or zeroed body; no writer, however careless, makes so many
+        what = f"{wrong} of its {len(words)} compressed rotations are none"
+        raise InputError(f"{path}: {what}, so it is damaged; copy it again, or compress the scene again.")
     kept, notes = without_bad(_unpacked(words, bounds, harmonics), path)
     return GaussianAsset(kept, notes=(*notes, *cut), origin=stated_origin(file.comments))
 
@@ -102,16 +106,28 @@ def _unpacked(words: np.ndarray, bounds: np.ndarray, harmonics: Tensor | None) -
     colours = bytes_[:, :3]
     if set(COLOURS[0]) | set(COLOURS[1]) <= set(bounds.dtype.names or ()):  # older files have colours of [0, 1]
         colours = _between(colours, bounds, COLOURS, chunk=chunk)
-    others = np.stack([rotation >> shift & 1023 for shift in (20, 10, 0)], -1) / 1023
+    others = _others(rotation)
+    turns = np.where(_possible(others)[:, None], with_largest(rotation >> 30 & 3, others), np.nan)
     tensor = lambda column: torch.from_numpy(np.asarray(column, np.float32))
     return Gaussians(
         tensor(_between(_shares(position), bounds, MEANS, chunk=chunk)),
         tensor(np.exp(_between(_shares(scale), bounds, SCALES, chunk=chunk))),
-        tensor(with_largest(rotation >> 30 & 3, (2 * others - 1) / np.sqrt(2))),
+        tensor(turns),
         tensor(bytes_[:, 3]),
         tensor(colours),
         harmonics,
     )
+
+
+def _others(rotation: np.ndarray) -> Float[np.ndarray, "n 3"]:
+    """The components beside the largest, of packed rotations."""
+    levels = np.stack([rotation.astype(np.int64) >> shift & 1023 for shift in (20, 10, 0)], -1)
+    return (2 * levels / 1023 - 1) / np.sqrt(2)
+
+
+def _possible(others: Float[np.ndarray, "n 3"]) -> Shaped[np.ndarray, " n"]:
+    """Whether there is a unit quaternion with these components: a word of zeros has components of length 1.2."""
+    return np.square(others).sum(-1) <= 1
 
 
 def _harmonics(file: PlyTables) -> tuple[Tensor | None, tuple[str, ...]]:

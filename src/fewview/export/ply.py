@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.checkpoint import atomic_path
+from fewview.data.instead import missing
 from fewview.errors import InputError
 from fewview.export.ply_table import PlyTables, read_tables
 from fewview.geometry.harmonics import COUNTS, SH_DC
@@ -220,7 +221,8 @@ def without_bad(gaussians: Gaussians, path: Path) -> tuple[Gaussians, tuple[str,
 def check_is_file(path: Path) -> None:
     """InputError for a file that is missing, and for pipes, which would be waited for."""
     if not path.is_file():
-        raise InputError(f"{path} does not exist, or is no file; name a file of splats.")
+        why = f"{path} is no file" if path.exists() else missing(path)
+        raise InputError(f"{why}; name a file of splats.")
 
 
 def _logit(opacities: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -141,7 +141,7 @@ def _timings(timings: Mapping[str, float]) -> str:
     for stage, seconds in timings.items():
         bar = f'<td class="bar"><i style="width:{100 * seconds / total:.1f}%"></i></td>'
         rows += f"<tr><th>{escape(stage)}</th>{bar}<td>{_duration(seconds)}</td></tr>"
-    foot = f'<tr class="total"><th>together</th><td></td><td>{_duration(total)}</td></tr>'
+    foot = f'<tr class="total"><th>together</th><td class="bar"></td><td>{_duration(total)}</td></tr>'
     return _section("Time", f"<table>{rows}{foot}</table>") if timings else ""
 
 
@@ -238,8 +238,9 @@ h2 { font-size: 19px; letter-spacing: -.01em; }
 h2 + table { margin-top: 8px; }
 .orbit { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 10px; }
 .orbit video, .orbit .film { flex: none; width: auto; max-width: 100%; border-radius: 10px; }
-.pairs { flex: 1 1 420px; min-width: min(100%, 300px); display: grid;
-  grid-template-columns: repeat(auto-fill, minmax(116px, 1fr)); gap: 10px; }
+.pairs { flex: 1 1 420px; min-width: min(100%, 300px); display: grid; grid-template-columns: repeat(2, 1fr);
+  gap: 10px; }
+@media (min-width: 640px) { .pairs { grid-template-columns: repeat(4, 1fr); } }
 .inputs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 10px; }
 .inputs figure { display: flex; }
 .inputs img { flex: 1; min-width: 0; }
@@ -258,6 +259,7 @@ th, td { padding: 6px 0; border-bottom: 1px solid var(--line); text-align: left;
 th { color: var(--soft); padding-right: 16px; }
 td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { width: 45%; padding-right: 16px; vertical-align: middle; }
+.bar + td { white-space: nowrap; }
 .bar i { display: block; height: 8px; min-width: 2px; border-radius: 4px; background: var(--accent); }
 .total th, .total td { color: var(--ink); font-weight: 600; border-bottom: 0; }
 summary { padding: 8px 0; color: var(--accent); cursor: pointer; font-size: 14px; }

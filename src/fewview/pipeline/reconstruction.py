@@ -12,6 +12,7 @@ from fewview.cameras import Cameras
 from fewview.checkpoint import read_json
 from fewview.data import open_scene
 from fewview.data.camera_file import read_cameras, read_origin
+from fewview.data.instead import missing, scene_mend
 from fewview.detail.stage import DetailConfig, sized
 from fewview.errors import InputError
 from fewview.export.agreement import fitted
@@ -123,7 +124,7 @@ class Reconstruction:
                 scene.kept_mesh = folder / MESH
             return scene
         if not path.exists():
-            raise InputError(f"{path} does not exist; name results of `fewview reconstruct` or a file of splats.")
+            raise InputError(f"{missing(path)}; name results of `fewview reconstruct` or a file of splats.")
         asset, axis = load_scene(path, spz_axes), torch.tensor(AXES[up or "-y"])
         cameras = products.surrounding(asset.gaussians, axis, SPLAT_FILE_SIZE)
         return Reconstruction(asset, cameras, up=axis, name=path.stem, progress=progress)
@@ -282,7 +283,7 @@ def load_asset(folder: Path) -> tuple[FieldAsset | GaussianAsset, Path]:
     scene = folder / "scene" if (folder / "scene").is_dir() else folder
     header = scene / "config.json"
     if not header.exists():
-        raise InputError(f"{folder} holds no scene (scene/config.json); name the results of `fewview reconstruct`.")
+        raise InputError(f"{folder} holds no scene (scene/config.json); {scene_mend(folder)}.")
     kinds = {"FieldAsset": FieldAsset, "GaussianAsset": GaussianAsset}
     data = read_json(header)
     kind = data.get("class") if isinstance(data, dict) else None

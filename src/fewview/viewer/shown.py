@@ -10,6 +10,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.data import PhotoScene, open_scene
 from fewview.data.camera_file import read_origin
+from fewview.data.instead import scene_mend
 from fewview.errors import InputError
 from fewview.export.package import is_walk
 from fewview.export.page import first_view, middle, spread
@@ -111,6 +112,8 @@ def _splats(folder: Path) -> GaussianAsset:
             poses = folder / "transforms.json"
             asset = GaussianAsset.load(place)
             return replace(asset, origin=read_origin(poses)) if poses.is_file() else asset
+    if not any((folder / name).exists() for name in ("scene", "config.json", "mesh.glb", "inputs")):
+        raise InputError(f"{folder} holds no scene; {scene_mend(folder)}.")
     raise InputError(
         f"{folder} has no splats.ply; name the results of `fewview reconstruct`, or write one into it: "
         f"fewview export {folder} -o {folder / 'splats.ply'}"
