@@ -126,10 +126,15 @@ def test_a_world_similar_to_the_normalised_frame_shows_the_same_picture(generato
     torch.testing.assert_close(plain.density(points), 2.5 * moved.density(in_world), atol=1e-4, rtol=1e-3)
 
 
+class _Half(torch.nn.Module):
+    def forward(self, points, directions):
+        return 100.0 * (points[:, 2] > 0), torch.ones_like(points)
+
+
 def test_depth_is_measured_along_the_optical_axis(generator):
     """A field that is dense for z > 0 only shows a plane: its z-depth is the same at every pixel."""
     asset = FieldAsset(replace(SMALL, occupancy=None, volume=VolumeConfig(samples=400, importance=0)))
-    asset.field.forward = lambda points, directions: (100.0 * (points[:, 2] > 0), torch.ones_like(points))
+    asset.field = _Half()  # type: ignore[assignment]
     camera = Cameras.look_at(
         torch.tensor([0.5, 0.2, -6.0]),
         torch.tensor([0.5, 0.2, 0.0]),
