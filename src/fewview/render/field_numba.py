@@ -35,6 +35,7 @@ from fewview.render.volume_numba import blend, blend_backward
 
 if TYPE_CHECKING:
     from fewview.render.field import InstantNGP
+    from fewview.render.volume import Composite
 
 STEEPEST = np.float32(np.exp(15.0))  # slope of the density in its logarithm, at most: field.truncated_exp
 
@@ -103,6 +104,27 @@ def _render(start, end, rays, samples, field, kept, out):
         blend(first, last, density, colours, distances, lengths, offsets, out, opacity, after)
 
 
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _has_gradient(i, grad_density, grad_colours):
+    some = grad_density[i] != 0
+    for c in range(3):
+        some |= grad_colours[i, c] != 0
+    return some
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _collect(i, kept, grad_density, grad_colours, encoded, gradients, n):
+    """Row n of a tile: sample i as it was encoded, and the gradient of what the MLP said of it."""
+    _, before, density, colours, _, _ = kept
+    gradients[n, 0] = grad_density * min(density[i], STEEPEST)
+    for c in range(3):
+        gradients[n, c + 1] = grad_colours[i, c] * colours[i, c] * (np.float32(1) - colours[i, c])
+    for k in range(before.shape[1]):
+        encoded[n, k] = before[i, k]
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
 def _backward(start, end, samples, kept, grad_out, grad_weights, layers, places, grads):
@@ -111,7 +133,7 @@ def _backward(start, end, samples, kept, grad_out, grad_weights, layers, places,
     Those points and gradients are written from the block's first sample on; `spans` tells where they end.
     """
     distances, lengths, offsets = samples
-    points, encoded, density, colours, opacity, after = kept
+    points, _, _, colours, opacity, after = kept
     grad_density, grad_colours, grad_encoded, moved, spans = places
     weights, turned = layers
     values, gradients = tiles_of_layers(weights, turned)
@@ -123,15 +145,8 @@ def _backward(start, end, samples, kept, grad_out, grad_weights, layers, places,
         blend_backward(first, last, saved, grad_out, grad_weights, grad_density, grad_colours)
         done, n = offsets[first], 0
         for i in range(offsets[first], offsets[last]):
-            some = grad_density[i] != 0
-            for c in range(3):
-                some |= grad_colours[i, c] != 0
-            if some:
-                d3[n, 0] = grad_density[i] * min(density[i], STEEPEST)
-                for c in range(3):
-                    d3[n, c + 1] = grad_colours[i, c] * colours[i, c] * (np.float32(1) - colours[i, c])
-                for k in range(encoded.shape[1]):
-                    h0[n, k] = encoded[i, k]
+            if _has_gradient(i, grad_density, grad_colours):
+                _collect(i, kept, grad_density[i], grad_colours, h0, d3, n)
                 for axis in range(3):
                     moved[done + n, axis] = points[i, axis]
                 n += 1
@@ -139,7 +154,7 @@ def _backward(start, end, samples, kept, grad_out, grad_weights, layers, places,
                 d3[n:] = 0
                 backward_tile(values, gradients, weights, turned, grads, block)
                 for s in range(n):
-                    for k in range(encoded.shape[1]):
+                    for k in range(grad_encoded.shape[1]):
                         grad_encoded[done + s, k] = d0[s, k]
                 done, n = done + n, 0
         spans[block, 0], spans[block, 1] = offsets[first], done
@@ -179,7 +194,7 @@ class RenderField(torch.autograd.Function):
         return None, None, None, grad, *summed(grads, weights)
 
 
-def shaded(field: "InstantNGP", rays: Rays, samples: Samples) -> tuple[torch.Tensor, ...]:
+def shaded(field: "InstantNGP", rays: Rays, samples: Samples) -> "Composite":
     """What `volume.composite` gives of a field's answers at samples of rays."""
     blended, alpha, distance, weights = RenderField.apply(samples, rays, field, field.grid.table, *field.mlp.layers)
     return blended, alpha, distance / alpha.clamp(min=1e-6), weights
