@@ -80,12 +80,18 @@ CPU = DistillConfig(
     rendering_distance="huber",
     adam_eps=1e-15,
 )
-SHORT = replace(  # chosen by what splats become: docs/training-log.md
-    CPU, max_evaluations=4, reuse=3, bootstrap_rays=2048, final_rate=0.2, perceptual_weight=0.2
-)
 PRESETS = {
-    "fast": replace(SHORT, steps=220, bootstrap_steps=100, pseudo_views=20),
-    "default": replace(SHORT, steps=280, bootstrap_steps=100),
+    "fast": replace(  # chosen by what splats become: docs/training-log.md
+        CPU,
+        steps=280,
+        bootstrap_steps=100,
+        max_evaluations=4,
+        reuse=3,
+        bootstrap_rays=2048,
+        final_rate=0.2,
+        perceptual_weight=0.2,
+    ),
+    "default": replace(CPU, steps=600, bootstrap_steps=250),
     "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
 }
 THESIS_ASSET = FieldAssetConfig(ngp=FieldConfig(grid=HashGridConfig(kind="hash")), occupancy=None)
