@@ -261,6 +261,14 @@ def test_a_target_is_decoded_once_for_all_the_steps_that_it_serves(monkeypatch):
     assert all(truth is seen[0] for truth in seen[:3]) and seen[3] is not seen[0]
 
 
+def test_the_perceptual_term_of_mean_seeking_takes_whole_images_all_the_same():
+    config = dataclasses.replace(CONFIG, steps=2, bootstrap_steps=2, bootstrap_rays=64, perceptual_mean=True)
+    seen = []
+    perceptual = lambda image, truth: (seen.append(image.shape), image.mean((1, 2, 3)))[1]
+    distill(Oracle(), evidence(), config, generator=seeded(), perceptual=perceptual)
+    assert seen == [(1, 3, SIZE, SIZE)] * 2
+
+
 def test_rays_of_all_first_images_are_fitted_where_asked():
     config = dataclasses.replace(CONFIG, steps=120, bootstrap_steps=120, bootstrap_rays=512, asset=COARSE)
     known = evidence()

@@ -45,7 +45,7 @@ class DistillConfig:
     max_evaluations: int = 50  # caps Eq. A.1
     max_time: float = 1.0  # t is uniform in (0, max_time]
     reuse: int = 1  # optimiser steps on each denoised target
-    bootstrap_rays: int = 0  # ours: rays of all first images a step; 0 takes one whole image at render_size (thesis)
+    bootstrap_rays: int = 0  # ours: rays of all first images a step; 0 takes one whole image (thesis)
     final_rate: float = 1.0  # ours: rates decay exponentially to this share while distilling; 1 keeps them (thesis)
     perceptual_weight: float = 0.1  # release; 0 leaves L_Perp of Eq. 4.5 out
     perceptual_mean: bool = False  # ours: the perceptual term also while fitting to first images (Table 5.4, fairly)
@@ -215,7 +215,7 @@ class _Run:
 
     def bootstrap_loss(self, draws: torch.Generator) -> Tensor:
         """Rendering loss against the feed-forward image of a random pseudo view (thesis: EFT's colours)."""
-        if self.config.bootstrap_rays:
+        if self.config.bootstrap_rays and not self.config.perceptual_mean:  # which takes whole images
             return self._loss_of_first_rays(draws)
         index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
         rendered = self.render(self.query_rays[index], draws)
