@@ -235,11 +235,11 @@ def test_the_demo_takes_photos_of_ones_own_or_says_what_is_missing(world, tmp_pa
 @pytest.mark.parametrize(
     "name, seeking, weight, mean",
     [
-        ("sparsefusion", "mode", 0.1, False),
+        ("sparsefusion", "mode", 0.2, False),
         ("sparsefusion-no-lpips", "mode", 0.0, False),
-        ("eft-field", "eft-mean", 0.1, False),
-        ("eft-field-lpips", "eft-mean", 0.1, True),
-        ("vldm-field-lpips", "vldm-mean", 0.1, True),
+        ("eft-field", "eft-mean", 0.2, False),
+        ("eft-field-lpips", "eft-mean", 0.2, True),
+        ("vldm-field-lpips", "vldm-mean", 0.2, True),
     ],
 )
 def test_both_seekings_come_with_and_without_the_perceptual_loss(world, monkeypatch, name, seeking, weight, mean):

@@ -127,6 +127,13 @@ def test_gradient_is_that_of_finite_differences(random_alex):
     assert a.grad is not None and (a.grad * along).sum().item() == pytest.approx(slope.item(), rel=1e-4)
 
 
+def test_a_truth_that_is_looked_at_once_has_the_same_distances(random_alex, generator):
+    images, truth = torch.rand(2, 1, 3, 64, 64, generator=generator)
+    towards = random_alex.towards(truth)
+    for image in (images, 1 - images):
+        assert torch.equal(towards(image), random_alex(image, truth))
+
+
 def test_gradient_is_finite_where_all_features_are_zero():
     features = torch.zeros(1, 4, 2, 2, requires_grad=True)
     _unit(features).square().sum().backward()

@@ -24,7 +24,7 @@ SMALL = FieldAssetConfig(
 )
 
 
-@pytest.mark.parametrize(("inputs", "hidden", "outputs"), [(32, 64, 4), (8, 12, 5), (16, 32, 1)])
+@pytest.mark.parametrize(("inputs", "hidden", "outputs"), [(32, 64, 4), (8, 12, 5), (16, 32, 1), (3, 70, 2)])
 def test_the_fused_mlp_equals_its_twin_in_values_and_gradients(inputs, hidden, outputs, generator):
     net = MLP(inputs, hidden, outputs, generator=generator)
     x = torch.randn(5000, inputs, generator=generator)
@@ -40,9 +40,9 @@ def test_the_fused_mlp_equals_its_twin_in_values_and_gradients(inputs, hidden, o
     torch.testing.assert_close(results[0], results[1], atol=2e-4, rtol=1e-4)
 
 
-def test_sizes_that_the_kernels_do_not_know_work_too(generator):
-    net = MLP(3, 6, 2, generator=generator)
-    x = torch.randn(7, 3, generator=generator)
+def test_double_precision_takes_the_twin(generator):
+    net = MLP(3, 6, 2, generator=generator).double()
+    x = torch.randn(7, 3, generator=generator, dtype=torch.float64)
     assert torch.equal(net(x), mlp_torch(x, net.layers))
 
 
@@ -126,10 +126,15 @@ def test_a_world_similar_to_the_normalised_frame_shows_the_same_picture(generato
     torch.testing.assert_close(plain.density(points), 2.5 * moved.density(in_world), atol=1e-4, rtol=1e-3)
 
 
+class _Half(torch.nn.Module):
+    def forward(self, points, directions):
+        return 100.0 * (points[:, 2] > 0), torch.ones_like(points)
+
+
 def test_depth_is_measured_along_the_optical_axis(generator):
     """A field that is dense for z > 0 only shows a plane: its z-depth is the same at every pixel."""
     asset = FieldAsset(replace(SMALL, occupancy=None, volume=VolumeConfig(samples=400, importance=0)))
-    asset.field.forward = lambda points, directions: (100.0 * (points[:, 2] > 0), torch.ones_like(points))
+    asset.field = _Half()  # type: ignore[assignment]
     camera = Cameras.look_at(
         torch.tensor([0.5, 0.2, -6.0]),
         torch.tensor([0.5, 0.2, 0.0]),

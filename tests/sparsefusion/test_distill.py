@@ -252,6 +252,43 @@ def test_the_perceptual_term_joins_mean_seeking_where_asked():
         shown.clear()
 
 
+def test_a_target_is_decoded_once_for_all_the_steps_that_it_serves(monkeypatch):
+    config = dataclasses.replace(CONFIG, steps=6, reuse=3, asset=COARSE, perceptual_weight=1.0)
+    decoded, seen = [], []
+    monkeypatch.setattr(Oracle.codec, "decode", lambda latents: decoded.append(1) or latents.clone(), raising=False)
+    perceptual = lambda image, truth: (seen.append(truth), (image - truth).square().mean((1, 2, 3)))[1]
+    distill(Oracle(), evidence(), config, generator=seeded(), perceptual=perceptual)
+    assert len(decoded) == 2 and len(seen) == 6
+    assert all(truth is seen[0] for truth in seen[:3]) and seen[3] is not seen[0]
+
+
+def test_the_perceptual_term_of_mean_seeking_takes_whole_images_all_the_same():
+    config = dataclasses.replace(CONFIG, steps=2, bootstrap_steps=2, bootstrap_rays=64, perceptual_mean=True)
+    seen = []
+    perceptual = lambda image, truth: (seen.append(image.shape), image.mean((1, 2, 3)))[1]
+    distill(Oracle(), evidence(), config, generator=seeded(), perceptual=perceptual)
+    assert seen == [(1, 3, SIZE, SIZE)] * 2
+
+
+def test_rays_of_all_first_images_are_fitted_where_asked():
+    config = dataclasses.replace(CONFIG, steps=120, bootstrap_steps=120, bootstrap_rays=512, asset=COARSE)
+    known = evidence()
+    known = dataclasses.replace(known, first=ball(known.queries))
+    asset = distill(Oracle(), known, config, generator=seeded())
+    assert psnr(asset.render(known.queries).image, known.first.images).mean() > 25
+
+
+def test_rates_fall_to_their_share_after_the_bootstrap():
+    config = dataclasses.replace(CONFIG, steps=8, bootstrap_steps=4, final_rate=0.25, pseudo_weight=0.0)
+    run, rates = _Run(Oracle(), evidence(), config, seeded(), None), []
+    while run.step < config.steps:
+        run.advance()
+        rates.append([group["lr"] for group in run.optimiser.param_groups])
+    shares = [rate / config.grid_rate for rate, _ in rates]
+    assert shares == pytest.approx([1, 1, 1, 1, 1, 0.25**0.25, 0.5, 0.25**0.75])
+    assert [rate / config.mlp_rate for _, rate in rates] == pytest.approx(shares)
+
+
 def test_photos_alone_ignore_the_prior():
     losses = run(dataclasses.replace(CONFIG, pseudo_weight=0.0)).advance()
     assert list(losses) == ["photo"]

@@ -4,6 +4,7 @@ Images are in [0, 1] everywhere in this package and are scaled to [-1, 1] in her
 for that range; fed with [0, 1] they still return plausible numbers, an error that pixelSplat's results once carried.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from jaxtyping import Float
@@ -36,9 +37,18 @@ class Lpips(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"], truth: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, " batch"]:
         """The distance of each pair of images in [0, 1]; 0 for equal images, and rarely above 1."""
-        distance = images.new_zeros(len(images))
-        for lin, a, b in zip(self.lins, self.slices(images), self.slices(truth)):
-            distance = distance + lin((a - b).square()).mean(dim=(1, 2, 3))
+        return self.towards(truth)(images)
+
+    def towards(self, truth: Float[Tensor, "batch 3 height width"]) -> Callable[[Tensor], Float[Tensor, " batch"]]:
+        """The distance to pictures that are looked at once, for all images that are compared with them."""
+        wanted = self.slices(truth)
+
+        def distance(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
+            total = images.new_zeros(len(images))
+            for lin, a, b in zip(self.lins, self.slices(images), wanted):
+                total = total + lin((a - b).square()).mean(dim=(1, 2, 3))
+            return total
+
         return distance
 
     def slices(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _ _ _"]]:

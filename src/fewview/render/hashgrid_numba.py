@@ -2,8 +2,7 @@
 
 Points are taken TILE at a time: a loop that vectorises finds the 8 corners' rows and weights, a second one gathers or
 scatters. Threads share the points of the forward pass and the levels of the backward pass, whose rows are disjoint:
-every sum is taken in the order of the points whatever the threads do, so results are the same bit for bit. Features are
-kept channel by channel in memory (the result is a transposed view), which is how `mlp_numba` wants them.
+every sum is taken in the order of the points whatever the threads do, so results are the same bit for bit.
 """
 
 from functools import lru_cache
@@ -92,7 +91,7 @@ def _corners(columns, n, cells, wrap, hashed, rows, weights):
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
 def _gather(table, rows, weights, out, channel, lo, n):
-    """out[channel + f, lo + s] = sum over corners, two features at a time; unsigned indices need no sign test."""
+    """out[lo + s, channel + f] = sum over corners, two features at a time; unsigned indices need no sign test."""
     for f in range(0, table.shape[1], 2):
         left, right = np.uint64(f), np.uint64(f + 1)
         for s in range(n):
@@ -101,17 +100,17 @@ def _gather(table, rows, weights, out, channel, lo, n):
                 row, weight = np.uint64(rows[c, s]), weights[c, s]
                 a += weight * table[row, left]
                 b += weight * table[row, right]
-            out[channel + f, lo + s], out[channel + f + 1, lo + s] = a, b
+            out[lo + s, channel + f], out[lo + s, channel + f + 1] = a, b
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
 def _scatter(grad, rows, weights, grad_out, channel, lo, n):
-    """grad[row, f] += weight * grad_out[channel + f, lo + s]; points without gradient cost nothing."""
+    """grad[row, f] += weight * grad_out[lo + s, channel + f]; points without gradient cost nothing."""
     for f in range(0, grad.shape[1], 2):
         left, right = np.uint64(f), np.uint64(f + 1)
         for s in range(n):
-            a, b = grad_out[channel + f, lo + s], grad_out[channel + f + 1, lo + s]
+            a, b = grad_out[lo + s, channel + f], grad_out[lo + s, channel + f + 1]
             if a != 0 or b != 0:
                 for c in range(8):
                     row, weight = np.uint64(rows[c, s]), weights[c, s]
@@ -119,39 +118,54 @@ def _scatter(grad, rows, weights, grad_out, channel, lo, n):
                     grad[row, right] += weight * b
 
 
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def encode(columns, n, table, plan, scratch, out, lo):
+    """out[lo:lo + n]: the features of n points of the unit cube, given as columns, level after level."""
+    rows, weights = scratch
+    for level in range(plan.shape[0]):
+        cells, wrap, hashed, first, last, channel = plan[level]
+        _corners(columns, n, cells, wrap, hashed, rows, weights)
+        _gather(table[first:last], rows, weights, out, channel, lo, n)
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def scratch_for(n):
+    """Places for the rows and weights of n points' corners."""
+    return np.empty((8, n), np.uint32), np.empty((8, n), np.float32)
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
 def _forward(start, end, points, table, plan, out):
     """Encode the tiles start to end."""
-    columns = np.empty((3, TILE), np.float32)
-    rows, weights = np.empty((8, TILE), np.uint32), np.empty((8, TILE), np.float32)
+    columns, scratch = np.empty((3, TILE), np.float32), scratch_for(TILE)
     for tile in range(start, end):
         lo = tile * TILE
         n = min(points.shape[0] - lo, TILE)
         _load(points, lo, n, columns)
-        for level in range(plan.shape[0]):
-            cells, wrap, hashed, first, last, channel = plan[level]
-            _corners(columns, n, cells, wrap, hashed, rows, weights)
-            _gather(table[first:last], rows, weights, out, channel, lo, n)
+        encode(columns, n, table, plan, scratch, out, lo)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _backward(start, end, points, grad_out, plan, grad):
-    """Add the gradients of the levels start to end, in the order of the plan."""
+def scatter(start, end, points, grad_out, spans, plan, grad):
+    """Add the gradients of the levels start to end, in the order of the plan, of the points of each span."""
     columns = np.empty((3, TILE), np.float32)
-    rows, weights = np.empty((8, TILE), np.uint32), np.empty((8, TILE), np.float32)
+    rows, weights = scratch_for(TILE)
     for level in range(start, end):
         cells, wrap, hashed, first, last, channel = plan[level]
-        for lo in range(0, points.shape[0], TILE):
-            n = min(points.shape[0] - lo, TILE)
-            _load(points, lo, n, columns)
-            _corners(columns, n, cells, wrap, hashed, rows, weights)
-            _scatter(grad[first:last], rows, weights, grad_out, channel, lo, n)
+        for span in range(spans.shape[0]):
+            for lo in range(spans[span, 0], spans[span, 1], TILE):
+                n = min(spans[span, 1] - lo, TILE)
+                _load(points, lo, n, columns)
+                _corners(columns, n, cells, wrap, hashed, rows, weights)
+                _scatter(grad[first:last], rows, weights, grad_out, channel, lo, n)
 
 
 @lru_cache
-def _plan(config: HashGridConfig) -> np.ndarray:
+def plan_of(config: HashGridConfig) -> np.ndarray:
     """A row a level: cells a side, mask that wraps an index, hashed or not, first and last row, first channel.
 
     Coarse and fine levels take turns, so that pieces of the plan take equally long.
@@ -172,15 +186,16 @@ class HashEncode(torch.autograd.Function):
     def forward(ctx, points, table, config):
         ctx.save_for_backward(points)
         ctx.config = config
-        out = torch.empty(config.channels, points.shape[0])
-        arrays = points.detach().contiguous().numpy(), table.detach().contiguous().numpy(), _plan(config), out.numpy()
+        out = torch.empty(points.shape[0], config.channels)
+        arrays = points.detach().contiguous().numpy(), table.detach().contiguous().numpy(), plan_of(config), out.numpy()
         share(_forward, -(-points.shape[0] // TILE), *arrays)
-        return out.T
+        return out
 
     @staticmethod
     def backward(ctx, grad_out):
         (points,) = ctx.saved_tensors
-        grad = torch.zeros(table_rows(ctx.config), ctx.config.features)
-        plan = _plan(ctx.config)
-        share(_backward, len(plan), points.contiguous().numpy(), grad_out.T.contiguous().numpy(), plan, grad.numpy())
+        grad, plan = torch.zeros(table_rows(ctx.config), ctx.config.features), plan_of(ctx.config)
+        spans = np.array([[0, points.shape[0]]])
+        arrays = points.contiguous().numpy(), grad_out.contiguous().numpy(), spans
+        share(scatter, len(plan), *arrays, plan, grad.numpy())
         return None, grad, None

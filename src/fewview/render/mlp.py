@@ -15,11 +15,9 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 def mlp(x: Float[Tensor, "n inputs"], weights: Weights) -> Float[Tensor, "n outputs"]:
     """linear, relu, linear, relu, linear.
 
-    On a CPU in float32 the kernels of `mlp_numba` run (same bits for any number of threads) where inputs and hidden
-    sizes are multiples of 4.
+    On a CPU in float32 the kernels of `mlp_numba` run (same bits for any number of threads).
     """
-    sizes = x.shape[1], weights[0].shape[0], weights[2].shape[0]
-    if x.device.type == "cpu" and x.dtype == weights[0].dtype == torch.float32 and not any(s % 4 for s in sizes):
+    if x.device.type == "cpu" and x.dtype == weights[0].dtype == torch.float32:
         from fewview.render.mlp_numba import FusedMLP
 
         return FusedMLP.apply(x, *weights)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewview.cameras import Rays
+from fewview.render.field import InstantNGP
 from fewview.render.occupancy import March, Occupancy, march
 from fewview.render.sampling import Samples, importance_edges, near_far, pack, uniform_edges
 
@@ -72,11 +73,27 @@ def render_rays(
 
 
 def _shade(field: RadianceField, rays: Rays, samples: Samples) -> RayRender:
+    if isinstance(field, InstantNGP) and _fused(field, rays):
+        from fewview.render.field_numba import shaded
+
+        return RayRender(*shaded(field, rays, samples), samples)
+    return RayRender(*shade(field, rays, samples), samples)
+
+
+def _fused(field: InstantNGP, rays: Rays) -> bool:
+    """Whether the kernels of `field_numba` apply: on a CPU, in float32, for rays that need no gradient."""
+    tensors = rays.origins, rays.directions, field.grid.table
+    moving = rays.origins.requires_grad or rays.directions.requires_grad
+    return not moving and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+
+
+def shade(field: RadianceField, rays: Rays, samples: Samples) -> "Composite":
+    """What rays see of any field that answers at points."""
     index = samples.rays
     directions = rays.directions.index_select(0, index)
     points = torch.addcmul(rays.origins.index_select(0, index), samples.distances[:, None], directions)
     density, features = field(points, directions)
-    return RayRender(*composite(density, features, samples), samples)
+    return composite(density, features, samples)
 
 
 def _uniform_and_importance(

@@ -16,9 +16,9 @@ MIN_TRANSMITTANCE = np.float32(1e-4)  # volume.MIN_TRANSMITTANCE
 
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _composite(start, end, density, features, distances, lengths, offsets, out, weights, after):
-    """out: a row for each channel, then alpha, then distance; `after` is the transmittance behind each interval."""
-    channels = features.shape[0]
+def blend(start, end, density, features, distances, lengths, offsets, out, weights, after):
+    """out: a row for each ray: channels, alpha, distance; `after` is the transmittance behind each interval."""
+    channels = features.shape[1]
     for ray in range(start, end):
         transmittance = np.float32(1)
         for i in range(offsets[ray], offsets[ray + 1]):
@@ -32,27 +32,27 @@ def _composite(start, end, density, features, distances, lengths, offsets, out, 
             weights[i] = weight
             after[i] = transmittance
             for c in range(channels):
-                out[c, ray] += weight * features[c, i]
-            out[channels, ray] += weight
-            out[channels + 1, ray] += weight * distances[i]
+                out[ray, c] += weight * features[i, c]
+            out[ray, channels] += weight
+            out[ray, channels + 1] += weight * distances[i]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 @no_type_check
-def _composite_backward(start, end, saved, grad_out, grad_weights, grad_density, grad_features):
+def blend_backward(start, end, saved, grad_out, grad_weights, grad_density, grad_features):
     """With g_i the gradient of w_i: d/ds_i = l_i (T_(i+1) g_i - sum over j > i of w_j g_j), back to front."""
     features, distances, lengths, offsets, weights, after = saved
-    channels = features.shape[0]
+    channels = features.shape[1]
     for ray in range(start, end):
         behind = np.float32(0)
         for back in range(offsets[ray + 1] - offsets[ray]):
             i = offsets[ray + 1] - 1 - back
             if weights[i] == 0 and after[i] < MIN_TRANSMITTANCE:
                 continue
-            grad = grad_weights[i] + grad_out[channels, ray] + grad_out[channels + 1, ray] * distances[i]
+            grad = grad_weights[i] + grad_out[ray, channels] + grad_out[ray, channels + 1] * distances[i]
             for c in range(channels):
-                grad += grad_out[c, ray] * features[c, i]
-                grad_features[c, i] = grad_out[c, ray] * weights[i]
+                grad += grad_out[ray, c] * features[i, c]
+                grad_features[i, c] = grad_out[ray, c] * weights[i]
             grad_density[i] = lengths[i] * (after[i] * grad - behind)
             behind += weights[i] * grad
 
@@ -62,23 +62,23 @@ class CompositeRays(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, density, features, samples):
-        columns = features.detach().T.contiguous()
+        features = features.detach().contiguous()
         fixed = (samples.distances.contiguous(), samples.lengths.contiguous(), samples.offsets.contiguous())
-        out = torch.zeros(features.shape[1] + 2, len(samples.offsets) - 1)
+        out = torch.zeros(len(samples.offsets) - 1, features.shape[1] + 2)
         weights, after = torch.empty_like(samples.distances), torch.empty_like(samples.distances)
-        arrays = [t.detach().numpy() for t in (density.contiguous(), columns, *fixed, out, weights, after)]
-        share(_composite, out.shape[1], *arrays)
-        ctx.save_for_backward(columns, *fixed, weights, after)
-        return out[:-2].T, out[-2], out[-1], weights.clone()
+        arrays = [t.detach().numpy() for t in (density.contiguous(), features, *fixed, out, weights, after)]
+        share(blend, out.shape[0], *arrays)
+        ctx.save_for_backward(features, *fixed, weights, after)
+        return out[:, :-2], out[:, -2], out[:, -1], weights.clone()
 
     @staticmethod
     def backward(ctx, grad_features, grad_alpha, grad_distance, grad_weights):
         saved = tuple(tensor.numpy() for tensor in ctx.saved_tensors)
-        grad_out = torch.cat([grad_features.T, grad_alpha[None], grad_distance[None]])
-        grad_density, grad_columns = torch.zeros_like(ctx.saved_tensors[1]), torch.zeros_like(ctx.saved_tensors[0])
-        arrays = [t.contiguous().numpy() for t in (grad_out, grad_weights, grad_density, grad_columns)]
-        share(_composite_backward, grad_out.shape[1], saved, *arrays)
-        return grad_density, grad_columns.T, None
+        grad_out = torch.cat([grad_features, grad_alpha[:, None], grad_distance[:, None]], dim=1)
+        gradients = torch.zeros_like(ctx.saved_tensors[1]), torch.zeros_like(ctx.saved_tensors[0])
+        arrays = [t.contiguous().numpy() for t in (grad_out, grad_weights, *gradients)]
+        share(blend_backward, grad_out.shape[0], saved, *arrays)
+        return *gradients, None
 
 
 @njit(cache=True, error_model="numpy")

@@ -14,6 +14,7 @@ from fewview.diffusion.denoiser import Denoiser
 from fewview.diffusion.samplers import euler, plms, plms_ancestral
 from fewview.diffusion.schedules import COSINE, multistep_times
 from fewview.geometry.transforms import normalise
+from fewview.nn.lpips import Lpips
 from fewview.priors import Prior
 from fewview.progress import Steps, show
 from fewview.render.asset import FieldAsset, FieldAssetConfig
@@ -43,6 +44,8 @@ class DistillConfig:
     max_evaluations: int = 50  # caps Eq. A.1
     max_time: float = 1.0  # t is uniform in (0, max_time]
     reuse: int = 1  # optimiser steps on each denoised target
+    bootstrap_rays: int = 0  # ours: rays of all first images a step; 0 takes one whole image (thesis)
+    final_rate: float = 1.0  # ours: rates decay exponentially to this share while distilling; 1 keeps them (thesis)
     perceptual_weight: float = 0.1  # release; 0 leaves L_Perp of Eq. 4.5 out
     perceptual_mean: bool = False  # ours: the perceptual term also while fitting to first images (Table 5.4, fairly)
     distance: Literal["l1", "l2"] = "l2"  # Eq. 4.5; release: l1
@@ -124,18 +127,22 @@ class _Run:
         if config.pose_rate > 0:
             groups.append({"params": [self.moves.requires_grad_()], "lr": config.pose_rate})
         self.optimiser = torch.optim.Adam(groups, fused=True, eps=config.adam_eps)
+        self.rates = [group["lr"] for group in groups]
         size = (config.render_size, config.render_size)
         photos = evidence.photos.cameras
         self.photo_rays = (photos if config.input_rays else photos.resized(*size)).rays()
         self.query_rays = evidence.queries.resized(*size).rays()
+        self.first = evidence.first.resized(*size) if len(evidence.first) else evidence.first
         self.denoisers: dict[int, Denoiser] = {}
         self.step = 0
         self.target: tuple[int, Tensor, Tensor] | None = None
+        self.wanted: tuple[Tensor, Callable[[Tensor], Tensor]] | None = None  # what `_wanted` says of the target
 
     def advance(self) -> dict[str, float]:
         """One step: of the photos, and of one pseudo view."""
         config = self.config
         draws = torch.Generator().manual_seed(self.seed + self.step)
+        self.decay()
         losses = {"photo": config.input_weight * self.photo_loss(draws)}
         if config.updates == "separate":
             self.update(losses["photo"])
@@ -152,6 +159,13 @@ class _Run:
             self.carving.occupancy.update(self.field, generator=draws)
             self.carving.apply(self.step // config.occupancy_every)
         return {name: loss.item() for name, loss in losses.items()}
+
+    def decay(self) -> None:
+        """Set the rates of this step."""
+        config = self.config
+        done = max(0, self.step - config.bootstrap_steps) / max(1, config.steps - config.bootstrap_steps)
+        for group, rate in zip(self.optimiser.param_groups, self.rates):
+            group["lr"] = rate * config.final_rate**done
 
     def update(self, loss: Tensor) -> None:
         """One optimiser step."""
@@ -200,41 +214,54 @@ class _Run:
 
     def bootstrap_loss(self, draws: torch.Generator) -> Tensor:
         """Rendering loss against the feed-forward image of a random pseudo view (thesis: EFT's colours)."""
+        if self.config.bootstrap_rays and not self.config.perceptual_mean:  # which takes whole images
+            return self._loss_of_first_rays(draws)
         index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
         rendered = self.render(self.query_rays[index], draws)
-        first = self.evidence.first[index].resized(*self.query_rays.shape[1:])
+        first = self.first[index]
         loss = self._rendering_loss(rendered.image, rendered.alpha, first.images, first.masks)
         if self.config.perceptual_mean and self.perceptual is not None:
             pair = (self._at_prior_size(image) for image in (rendered.image, first.images))
             loss = loss + self.config.perceptual_weight * self.perceptual(*pair).mean()
         return loss
 
+    def _loss_of_first_rays(self, draws: torch.Generator) -> Tensor:
+        """The same of random rays of all of them."""
+        chosen = torch.randint(self.query_rays.origins[..., 0].numel(), (self.config.bootstrap_rays,), generator=draws)
+        out = self.see(self.query_rays.flatten()[chosen], draws)
+        colours = self.first.images.movedim(1, -1).flatten(0, 2)[chosen]
+        masks = None if self.first.masks is None else self.first.masks.flatten()[chosen]
+        return self._rendering_loss(out.features, out.alpha, colours, masks)
+
     def distillation_loss(self, draws: torch.Generator) -> Tensor:
         """Eq. 4.5: distance of a rendering to what the prior makes of its noised self, times w_t = 1 - alphabar."""
         config = self.config
-        since = self.step - config.bootstrap_steps
-        if self.target is None or since % config.reuse == 0:
-            index = int(torch.randint(len(self.evidence.queries), (), generator=draws))
-        else:
-            index = self.target[0]
+        before = None if (self.step - config.bootstrap_steps) % config.reuse == 0 else self.target
+        index = before[0] if before else int(torch.randint(len(self.evidence.queries), (), generator=draws))
         rendered = self.render(self.query_rays[index], draws)
         image = self._at_prior_size(rendered.image)
-        if self.target is None or since % config.reuse == 0:
-            self.target = (index, *self.denoised(image.detach(), index, draws))
-        _, latent, weight = self.target
-        with torch.no_grad():
-            target = self.prior.codec.decode(latent).clamp(0, 1)
-            if config.hue_share > 0:
-                target = with_hues(
-                    target, resize(self.evidence.first[index].images[None], *target.shape[-2:]), config.hue_share
-                )
+        if before is None:
+            self.wanted = None
+        goal = before or (index, *self.denoised(image.detach(), index, draws))
+        self.target, (_, latent, weight) = goal, goal
+        self.wanted = self.wanted or self._wanted(index, latent)
+        target, perceptual = self.wanted
         if config.space == "latent":
             loss = weight * _distance(self.prior.codec.encode(image), latent, config.distance)
         else:
             loss = weight * _distance(image, target, config.distance)
         if self.perceptual is not None and config.perceptual_weight > 0:
-            loss = loss + config.perceptual_weight * self.perceptual(image, target).mean()
+            loss = loss + config.perceptual_weight * perceptual(image).mean()
         return loss + self._feed_forward_loss(rendered, index) + self._opacity(rendered.alpha)
+
+    @torch.no_grad()
+    def _wanted(self, index: int, latent: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The picture of a target's latent, and the perceptual distance to it."""
+        picture = self.prior.codec.decode(latent).clamp(0, 1)
+        if self.config.hue_share > 0:
+            hues = resize(self.evidence.first[index].images[None], *picture.shape[-2:])
+            picture = with_hues(picture, hues, self.config.hue_share)
+        return picture, towards(self.perceptual, picture)
 
     def _feed_forward_loss(self, rendered: Render, index: int) -> Tensor:
         """What the feed-forward image knows better than any mode: where the object is, and its colours at large."""
@@ -333,6 +360,13 @@ class _Run:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def towards(perceptual: Perceptual | None, truth: Tensor) -> Callable[[Tensor], Tensor]:
+    """The distance to one picture, which is looked at only once where the perceptual distance knows how."""
+    if isinstance(perceptual, Lpips):
+        return perceptual.towards(truth)
+    return lambda image: image.new_zeros(1) if perceptual is None else perceptual(image, truth)
 
 
 def huber(a: Tensor, b: Tensor, scale: float = 0.1) -> Tensor:

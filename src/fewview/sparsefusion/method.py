@@ -82,7 +82,16 @@ CPU = DistillConfig(
     adam_eps=1e-15,
 )
 PRESETS = {
-    "fast": replace(CPU, steps=300, bootstrap_steps=150, pseudo_views=20, reuse=3),
+    "fast": replace(  # chosen by what splats become: docs/training-log.md
+        CPU,
+        steps=280,
+        bootstrap_steps=100,
+        max_evaluations=4,
+        reuse=3,
+        bootstrap_rays=2048,
+        final_rate=0.2,
+        perceptual_weight=0.2,
+    ),
     "default": replace(CPU, steps=600, bootstrap_steps=250),
     "quality": replace(CPU, steps=1500, bootstrap_steps=400, pseudo_views=40),
 }

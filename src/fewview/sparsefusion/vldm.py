@@ -79,9 +79,13 @@ class VLDM(nn.Module):
         return colours, torch.cat([features, colours], dim=2) if self.config.see_colours else features
 
     def colours(
-        self, context: Views, targets: Cameras, *, size: int, chunk: int = 4096
+        self, context: Views, targets: Cameras, *, size: int, chunk: int | None = None
     ) -> Float[Tensor, "b q channels {size} {size}"]:
-        """EFT's own images (g_psi): one ray through each pixel centre of a `size` x `size` image."""
+        """EFT's own images (g_psi): one ray through each pixel centre of a `size` x `size` image.
+
+        On a CPU 256 rays at once are the fastest, for what lies between layers then stays in its cache.
+        """
+        chunk = chunk or (256 if context.images.device.type == "cpu" else 4096)
         encoded = self.eft.encode(context)
         pixels = self.points(targets, size)
         parts = [self.eft(encoded, targets, part)[0] for part in pixels.split(chunk, dim=2)]
