@@ -20,8 +20,9 @@ import load from '@adobe/spz';
 
 const names = 'x y z f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3'.split(' ');
 const row = Float32Array.of(1, 2, 3, 0, 0, 0, 1, -3, -3, -3, 1, 0, 0, 0);
-const head = ['ply', 'format binary_little_endian 1.0', 'element vertex 1', ...names.map((n) => `property float ${n}`)];
-fs.writeFileSync('x.ply', Buffer.concat([Buffer.from([...head, 'end_header', ''].join('\n')), Buffer.from(row.buffer)]));
+const head = ['ply', 'format binary_little_endian 1.0', 'element vertex 1'];
+head.push(...names.map((n) => `property float ${n}`), 'end_header', '');
+fs.writeFileSync('x.ply', Buffer.concat([Buffer.from(head.join('\n')), Buffer.from(row.buffer)]));
 const tool = 'node_modules/@playcanvas/splat-transform/bin/cli.mjs';
 execFileSync('node', [tool, '-q', '-w', '--spz-version', '4', 'x.ply', 'theirs.spz']);
 

@@ -16,6 +16,7 @@ from fewview.data.packed_rooms import pack_rooms, save_rooms
 from fewview.data.realestate10k import open_clip, write_clip
 from fewview.errors import InputError
 from fewview.ggs.model import GGS
+from fewview.sparsefusion.method import SparseFusionConfig
 
 pytest.importorskip("cv2")
 
@@ -94,7 +95,7 @@ def test_kinds_are_told_apart(rooms):
         "ggs": (False, False), "ggs-d3d": (True, False), "regressor": (False, True), "regressor-d3d": (True, True),
         "no3d": (False, False),
     }  # fmt: skip
-    assert methods["ggs-distill"].config.distill.steps == 300
+    assert methods["ggs-distill"].config.distill.steps == SparseFusionConfig.preset("fast").distill.steps
 
 
 def test_weights_of_the_wrong_kind_and_options_of_objects_are_refused(rooms, tmp_path, capsys):

@@ -222,8 +222,8 @@ def test_what_cannot_be_reconstructed_exits_with_2(photos, tmp_path, capsys):
 
 
 def test_names_cannot_command_the_terminal(tmp_path, capsys):
-    for name in ("\x1b[2J.png", "b.png"):
-        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    for name, colour in (("\x1b[2J.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (32, 32), colour).save(tmp_path / name)
     assert fewview("inspect", tmp_path) == 0
     text = capsys.readouterr().out
     assert "\x1b" not in text and "?[2J.png" in text

@@ -129,11 +129,11 @@ def _sized(picture: Image.Image, path: Path, size: tuple[int, int] | None, uprig
     """The decoded picture, of the wanted size."""
     stored = _stored_size(picture)
     picture = _decoded(picture, path, upright=upright or stored != size)
-    _check_size(picture, path, size, stored)
+    _check_size(picture, path, size, stored=stored)
     return picture
 
 
-def _check_size(picture: Image.Image, path: Path, size: tuple[int, int] | None, stored: tuple[int, int]) -> None:
+def _check_size(picture: Image.Image, path: Path, size: tuple[int, int] | None, *, stored: tuple[int, int]) -> None:
     if size is not None and (picture.height, picture.width) != size:
         raise InputError(
             f"{path} is {stored[1]} x {stored[0]} pixels, its camera says {size[1]} x {size[0]}; "
@@ -163,7 +163,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Float[Tensor, "1 height widt
         straight = stored == size or (stored[::-1] != size and same_shape(stored, size))
         picture = _decoded(picture, path, upright=not straight)
         if not same_shape((picture.height, picture.width), size):
-            _check_size(picture, path, size, stored)
+            _check_size(picture, path, size, stored=stored)
         labels = None if lossy else _labels(picture)
         image, alpha = _colours(picture) if labels is None else (labels, None)
     mask = alpha if alpha is not None and bool(alpha.min() < 1) else image.mean(dim=0, keepdim=True)
