@@ -46,7 +46,7 @@ def single_photos(root: Path, split: str) -> PackedPhotos:
 
 KINDS = {
     "sparsefusion": Kind(
-        "objects", lambda root, split: packed_set(root, sparsefusion.small(), split), "sparsefusion-tiny", 16, 85
+        "objects", lambda root, split: packed_set(root, sparsefusion.small().size, split), "sparsefusion-tiny", 16, 85
     ),
     "wildfusion": Kind("objects", single_photos, None, 16, 90),
     "ggs": Kind("rooms", lambda root, split: clips_of(root, split, ggs.small().height), "ggs-tiny", 32, 80),

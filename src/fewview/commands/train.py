@@ -1,4 +1,4 @@
-"""`fewview train`: the stages of SparseFusion, of GGS and of WildFusion, or any importable recipe."""
+"""`fewview train`: the stages of SparseFusion, GGS, WildFusion and of baselines, or any importable recipe."""
 
 import importlib
 import sys
@@ -26,6 +26,10 @@ Stage = Literal[
     "wildfusion-autoencoder",
     "wildfusion-latent",
     "wildfusion-gan",
+    "pixelnerf",
+    "nerformer",
+    "viewformer-codebook",
+    "viewformer",
 ]
 if TYPE_CHECKING:
     from fewview.processes import Group
@@ -37,8 +41,8 @@ class Train:
 
     stage: Positional[Stage]
     """What to train: autoencoder, eft, unet, joint of SparseFusion (at paper size joint alone will do); codec,
-    denoiser, decoder of GGS; or wildfusion-autoencoder and -latent, and its control, wildfusion-gan. Each stage starts
-    from the one before."""
+    denoiser, decoder of GGS; wildfusion-autoencoder and -latent, and its control, wildfusion-gan; or a baseline of
+    SparseFusion's tables. Each stage starts from the one before."""
     data: Annotated[Path, arg(metavar="ROOT")]
     """Folder in the layout of CO3Dv2, as `fewview data build` writes it; for GGS in RealEstate10K's, as `fewview data
     rooms` does."""
@@ -58,7 +62,7 @@ class Train:
     """A trained autoencoder to take instead: a model folder, or Stable Diffusion's vae folder."""
     init: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """A model to train further, at any --size: of SparseFusion for eft, unet and joint, of GGS for its denoiser, or
-    there a folder of Stable Video Diffusion (diffusers), whose U-Net it takes."""
+    there a folder of Stable Video Diffusion (diffusers), whose U-Net it takes; of a baseline its own model."""
     variant: Literal["full", "no-3d", "regressor", "no-novel", "no-depth"] = "full"
     """Of GGS: the paper's control without splats, a feed-forward regressor, or a loss left out."""
     batch: Annotated[int | None, arg(metavar="N")] = None
@@ -78,6 +82,7 @@ class Train:
 
     def trained(self, group: "Group") -> None:
         """By this process, which may be one of several; the first of them says so."""
+        from fewview.recipes.baselines import stages as baseline_stages
         from fewview.recipes.ggs import stages as ggs_stages
         from fewview.recipes.runs import StageOptions
         from fewview.recipes.sparsefusion import stages
@@ -86,9 +91,11 @@ class Train:
         of_ggs = self.stage in ggs_stages.STAGES
         if self.variant != "full" and not of_ggs:
             raise InputError("--variant belongs to GGS; leave it out, or train its denoiser or decoder.")
-        if self.init is not None and self.stage not in ("eft", "unet", "joint", "denoiser"):
-            raise InputError("--init belongs to eft, unet, joint and GGS's denoiser; leave it out, or train those.")
-        families = ggs_stages, wildfusion_stages
+        if self.init is not None and self.stage not in ("eft", "unet", "joint", "denoiser", *baseline_stages.STAGES):
+            raise InputError(
+                "--init belongs to eft, unet, joint, GGS's denoiser and baselines; leave it out, or train those."
+            )
+        families = ggs_stages, wildfusion_stages, baseline_stages
         family = next((family for family in families if self.stage in family.STAGES), stages)
         options = ("steps", "minutes", "learning_rate", "seed", "batch", "shard")
         given = {name: getattr(self, name) for name in options}

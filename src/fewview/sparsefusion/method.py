@@ -233,15 +233,14 @@ def eft_image(model: VLDM, context: Views, camera: Cameras, size: int) -> Float[
 class ImageAsset:
     """Pictures that a network makes for each camera on its own: an Asset without any 3D."""
 
-    model: VLDM
+    size: int  # pixels a side of the pictures
     prepared: Prepared
     picture: Callable[[Cameras], Float[Tensor, "channels height width"]]
 
     @torch.no_grad()
     def render(self, cameras: Cameras) -> Render:
-        """One picture for each camera of a batch, at the model's size, resampled to the cameras' size."""
-        moved = self.prepared.normalised(cameras)
-        size = self.model.config.size
+        """One picture for each camera of a batch, at the network's size, resampled to the cameras' size."""
+        moved, size = self.prepared.normalised(cameras), self.size
         pictures = torch.stack([self.picture(moved[i].resized(size, size)) for i in range(len(moved))])
         shape = (cameras.height, cameras.width)
         pictures = torch.nn.functional.interpolate(pictures, shape, mode="bilinear", antialias=True).clamp(0, 1)
@@ -251,7 +250,8 @@ class ImageAsset:
 
 def eft_asset(model: VLDM, prepared: Prepared) -> ImageAsset:
     """EFT's pictures of any cameras."""
-    return ImageAsset(model, prepared, lambda camera: eft_image(model, prepared.context, camera, model.config.size))
+    size = model.config.size
+    return ImageAsset(size, prepared, lambda camera: eft_image(model, prepared.context, camera, size))
 
 
 class EFTImages:
@@ -281,7 +281,7 @@ class VLDMSamples:
         def picture(camera: Cameras) -> Tensor:
             return sample_view(self.model, prepared.context, camera, self.steps, generator=generator)
 
-        return ImageAsset(self.model, prepared, picture)
+        return ImageAsset(self.model.config.size, prepared, picture)
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
         model = start(stage, config, out, seed=training.seed, autoencoder=options.autoencoder, init=options.init)
     recipe = f"sparsefusion/{stage}"
     describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
-    sets = packed_set(data, config, "train"), packed_set(data, config, "test")
+    sets = packed_set(data, config.size, "train"), packed_set(data, config.size, "test")
     setting = SceneSetting(sets, training, directory, options.device, options.progress)
     if size == "paper":
         batching = Batching(scenes=training.batch or 2, queries=1)  # thesis A.2: batch size 2

@@ -20,7 +20,7 @@ from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
 from fewview.processes import first_before_others, here, own
 from fewview.recipes.runs import Setting
 from fewview.sparsefusion.tasks import AutoencoderTask, EFTTask, JointTask, UNetTask, feature_cache
-from fewview.sparsefusion.vldm import VLDM, VLDMConfig
+from fewview.sparsefusion.vldm import VLDM
 from fewview.views import Views
 
 SceneSetting = Setting[PackedScenes]
@@ -46,13 +46,13 @@ class Batching:
     noise_draws: int | None = None  # noises of every latent in the joint stage; the model's own number unless given
 
 
-def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable[[int, int], None] | None = None):
-    """The training or held-out frames of a CO3D-layout folder, packed once into <root>/.packed/."""
-    path = root / ".packed" / f"{split}-{config.size}.safetensors"
+def packed_set(root: Path, size: int, split: str, *, progress: Callable[[int, int], None] | None = None):
+    """The training or held-out frames of a CO3D-layout folder, `size` px, packed once into <root>/.packed/."""
+    path = root / ".packed" / f"{split}-{size}.safetensors"
     with first_before_others():
         if not path.exists():
             subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
-            scenes = open_co3d(root, None, subset, lists, size=config.size, crop=False)
+            scenes = open_co3d(root, None, subset, lists, size=size, crop=False)
             save_packed(path, pack(scenes, progress=progress))
     return load_packed(path)
 
@@ -88,18 +88,22 @@ def held_out_pair(
     return context.to(device), queries.to(device)
 
 
+def pictures(packed: PackedScenes, count: int, *, strength: float = 0.3, device: torch.device | str = "cpu"):
+    """Random single pictures; strong tints make latents hold colours."""
+
+    def images(generator: torch.Generator) -> Tensor:
+        views = packed.views(torch.randint(len(packed.images), (count,), generator=generator))
+        single = Views(views.images[:, None], views.cameras.reshape(count, 1))
+        tinted = recoloured([single], generator, strength=strength)[0]
+        return own(tinted.images[:, 0], generator).to(device)
+
+    return images
+
+
 def train_autoencoder(config: AutoencoderConfig, setting: SceneSetting, *, perceptual: bool = False) -> Autoencoder:
     """Stage 1. The result's `scale` makes training latents of unit variance; saved to <directory>/model."""
     (packed, held_out), device = setting.sets, setting.device
-    pictures = setting.training.batch or PICTURES
-
-    def images(generator: torch.Generator) -> Tensor:
-        frames = torch.randint(len(packed.images), (pictures,), generator=generator)
-        views = packed.views(frames)
-        single = Views(views.images[:, None], views.cameras.reshape(pictures, 1))
-        tinted = recoloured([single], generator, strength=0.85)[0]  # strong tints, so that latents hold them
-        return own(tinted.images[:, 0], generator).to(device)
-
+    images = pictures(packed, setting.training.batch or PICTURES, strength=0.85, device=device)
     frames = torch.linspace(0, len(held_out.images) - 1, 64).long()
     lpips = find_lpips("vgg", layers=4) if perceptual else None
     torch.manual_seed(setting.training.seed)
@@ -117,7 +121,7 @@ def train_autoencoder(config: AutoencoderConfig, setting: SceneSetting, *, perce
     return load_model(setting.directory / "model", Autoencoder, AutoencoderConfig)
 
 
-def drawn(model: VLDM, setting: SceneSetting, batching: Batching):
+def drawn(model: torch.nn.Module, setting: SceneSetting, batching: Batching):
     """Random examples, and held-out ones by the names of VALIDATIONS, where the model is."""
     device = device_of(model)
     held_out = {name: held_out_pair(setting.sets[1], device=device, capture=c) for name, c in VALIDATIONS.items()}

@@ -1,0 +1,49 @@
+"""A trained network as a method of the evaluation: it draws each camera on its own."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewview.cameras import Cameras
+from fewview.framing import crop_to_object, norm_from_world
+from fewview.sparsefusion.method import ImageAsset, Prepared
+from fewview.views import Asset, Views
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A network that makes a picture of one camera (batch shape empty) from context views (m,), in their normalised
+    frame: colours in [0, 1], and perhaps coverage."""
+
+    size: int
+
+    def picture(
+        self, context: Views, camera: Cameras, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "channels height width"]: ...
+
+
+class NetworkImages:
+    """A Reconstructor: the photos are kept, and the network is asked for each camera."""
+
+    def __init__(self, network: Draws, *, draws: bool = False):
+        self.network, self.draws = network, draws
+
+    def reconstruct(
+        self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
+    ) -> Asset:
+        """Pictures of any cameras of the views' world; drawn at random with `draws`, where the network can."""
+        prepared = seen_by(views, self.network.size)
+        chance = generator if self.draws else None
+        return ImageAsset(
+            self.network.size, prepared, lambda camera: self.network.picture(prepared.context, camera, chance)
+        )
+
+
+def seen_by(views: Views, size: int) -> Prepared:
+    """Photos cut to the object, on black, in the frame that they define."""
+    photos = crop_to_object(views, size).on_black()
+    frame = norm_from_world(photos)
+    photos = photos.transformed(frame)
+    return Prepared(frame, photos, photos)
