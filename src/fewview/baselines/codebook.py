@@ -62,6 +62,11 @@ class Codebook(nn.Module):
         """Pictures, nominally in [0, 1], not clamped."""
         return self.draw(self.table()[numbers])
 
+    def replaced(self, x: Float[Tensor, "b cells dim"]) -> tuple[Tensor, Tensor]:
+        """The nearest codes; and the same with the gradient going to `x`, as if nothing were chosen (Eq. 3)."""
+        codes = self.table()[self.nearest(x)]
+        return codes, x + (codes - x).detach()
+
     def draw(self, x: Float[Tensor, "b cells dim"]) -> Float[Tensor, "b 3 h w"]:
         cells = self.config.cells
         return (self.decoder(x.mT.unflatten(2, (cells, cells))) + 1) / 2
@@ -69,7 +74,7 @@ class Codebook(nn.Module):
 
 @dataclass
 class CodebookTask:
-    """L1 and perceptual reconstruction; gradients pass the choice of codes as if it were none (Eq. 3)."""
+    """L1 and perceptual reconstruction; codes and what they replace are drawn together (1711.00937, Eq. 3)."""
 
     model: Codebook
     images: Callable[[torch.Generator], Float[Tensor, "b 3 h w"]]
@@ -80,8 +85,8 @@ class CodebookTask:
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
         images = self.images(generator)
         x = self.model.project(images)
-        codes = self.model.table()[self.model.nearest(x)]
-        decoded = self.model.draw(x + (codes - x).detach())
+        codes, passed = self.model.replaced(x)
+        decoded = self.model.draw(passed)
         pixels = (decoded - images).abs().mean()
         chosen = (codes - x.detach()).square().mean() + COMMITMENT * (x - codes.detach()).square().mean()
         loss = pixels + chosen * (self.model.config.dim if self.model.config.normalised else 1)

@@ -1,6 +1,6 @@
 """A trained network as a method of the evaluation: it draws each camera on its own."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,13 +14,15 @@ from fewview.views import Asset, Views
 
 @runtime_checkable
 class Draws(Protocol):
-    """A network that makes a picture of one camera (batch shape empty) from context views (m,), in their normalised
-    frame: colours in [0, 1], and perhaps coverage."""
+    """A network that looks at context views (m,) once, and then makes a picture of any camera (batch shape empty), in
+    the normalised frame of the context: colours in [0, 1], and perhaps coverage."""
 
     size: int
 
+    def look(self, context: Views) -> Any: ...
+
     def picture(
-        self, context: Views, camera: Cameras, generator: torch.Generator | None = None
+        self, seen: Any, camera: Cameras, generator: torch.Generator | None = None
     ) -> Float[Tensor, "channels height width"]: ...
 
 
@@ -36,9 +38,8 @@ class NetworkImages:
         """Pictures of any cameras of the views' world; drawn at random with `draws`, where the network can."""
         prepared = seen_by(views, self.network.size)
         chance = generator if self.draws else None
-        return ImageAsset(
-            self.network.size, prepared, lambda camera: self.network.picture(prepared.context, camera, chance)
-        )
+        seen = self.network.look(prepared.context)
+        return ImageAsset(self.network.size, prepared, lambda camera: self.network.picture(seen, camera, chance))
 
 
 def seen_by(views: Views, size: int) -> Prepared:

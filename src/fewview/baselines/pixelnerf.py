@@ -59,9 +59,7 @@ class ViewMLP(nn.Module):
         self.blocks = nn.ModuleList(Block(config.hidden) for _ in range(config.blocks))
         self.last = nn.Linear(config.hidden, 4)
 
-    def forward(
-        self, geometry: Float[Tensor, "b m n e"], injected: Float[Tensor, "b m n k"]
-    ) -> Float[Tensor, "b n 4"]:
+    def forward(self, geometry: Float[Tensor, "b m n e"], injected: Float[Tensor, "b m n k"]) -> Float[Tensor, "b n 4"]:
         x, parts = self.first(geometry), injected.chunk(self.combine, dim=-1)
         for i, block in enumerate(self.blocks):
             x = x.mean(1) if i == self.combine else x

@@ -40,15 +40,18 @@ class RayNetwork(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
+    def look(self, context: Views) -> Any:
+        """What pictures are made from, once for context views of batch shape (m,)."""
+        return self.encode(context.whole()[None])
+
+    @torch.no_grad()
     def picture(
-        self, context: Views, camera: Cameras, generator: torch.Generator | None = None
+        self, seen: Any, camera: Cameras, generator: torch.Generator | None = None
     ) -> Float[Tensor, "channels {self.size} {self.size}"]:
-        """The picture of one camera (batch shape empty); the context has the batch shape (m,)."""
-        del generator  # without one, samples are where they are expected to be
-        encoded = self.encode(context.whole()[None])
+        """The picture of one camera (batch shape empty); samples are where they are expected to be, without chance."""
         target = camera.resized(self.size, self.size).reshape(1, 1)
-        pixels = pixel_centres(self.size, self.size).reshape(1, 1, -1, 2).to(context.images)
-        parts = [self(encoded, target, part)[-1][0, 0] for part in pixels.split(RAYS_AT_ONCE, dim=2)]
+        pixels = pixel_centres(self.size, self.size).reshape(1, 1, -1, 2).to(camera.intrinsics)
+        parts = [self(seen, target, part)[-1][0, 0] for part in pixels.split(RAYS_AT_ONCE, dim=2)]
         return torch.cat(parts).mT.unflatten(1, (self.size, self.size))
 
 

@@ -60,9 +60,7 @@ class ViewFormer(nn.Module):
         self.head = nn.Linear(c.dim, c.codebook.codes)
         nn.init.normal_(self.embed.weight, std=0.02)
 
-    def forward(
-        self, codes: Int[Tensor, "b m c"], context: Cameras, queries: Cameras
-    ) -> Float[Tensor, "b q c codes"]:
+    def forward(self, codes: Int[Tensor, "b m c"], context: Cameras, queries: Cameras) -> Float[Tensor, "b q c codes"]:
         """Logits of the query views' codes."""
         b, m, c = codes.shape
         q = queries.shape[1]
@@ -85,13 +83,17 @@ class ViewFormer(nn.Module):
     def codes(self, images: Float[Tensor, "b v 3 h w"]) -> Int[Tensor, "b v c"]:
         return self.codebook.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
 
+    def look(self, context: Views) -> tuple[Tensor, Cameras]:
+        """Codes and cameras of context views (m,)."""
+        views = context.whole()[None]
+        return self.codes(views.images), views.cameras
+
     @torch.no_grad()
     def picture(
-        self, context: Views, camera: Cameras, generator: torch.Generator | None = None
+        self, seen: tuple[Tensor, Cameras], camera: Cameras, generator: torch.Generator | None = None
     ) -> Float[Tensor, "3 {self.size} {self.size}"]:
         """The likeliest code of every cell, decoded; or a draw of each, with a generator."""
-        views = context.whole()[None]
-        logits = self(self.codes(views.images), views.cameras, camera.reshape(1, 1))[0, 0]
+        logits = self(*seen, camera.reshape(1, 1))[0, 0]
         if generator is None:
             numbers = logits.argmax(-1)
         else:

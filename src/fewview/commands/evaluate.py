@@ -33,9 +33,9 @@ class Evaluate:
     """Folder for the results (JSONL), tables.md and pictures; results that are there are kept, and not made again."""
     methods: Annotated[str | None, arg(metavar="A,B")] = None
     """Which to compare. Objects: sparsefusion, eft, vldm, no-prior (these by default), and the fields fitted to images,
-    eft-field and vldm-field; sparsefusion-no-lpips, eft-field-lpips and vldm-field-lpips swap the perceptual loss.
-    Rooms: [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), ggs-lifted, no3d, regressor, regressor-d3d
-    and ggs-distill."""
+    eft-field and vldm-field; sparsefusion-no-lpips, eft-field-lpips and vldm-field-lpips swap the perceptual loss;
+    baselines are NAME, or NAME=FOLDER where they are trained (docs/evaluation.md). Rooms: [LABEL:]KIND[=WEIGHTS] with
+    the kinds ggs, ggs-d3d (by default), ggs-lifted, no3d, regressor, regressor-d3d and ggs-distill."""
     scenes: Annotated[int | None, arg(metavar="N")] = None
     """Take N scenes, spread evenly over the set."""
     views: Annotated[int, arg(metavar="N")] = 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fewview.commands.console import say
@@ -45,14 +46,23 @@ def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
 
 
 def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[str, "Reconstructor"]:
-    """Methods to compare, sharing one set of weights; InputError for an unknown name."""
+    """Methods to compare, sharing one set of weights; baselines are NAME or NAME=FOLDER. InputError for an unknown
+    name."""
+    from fewview.baselines.named import BASELINES, baseline
     from fewview.sparsefusion.method import EFTImages, VLDMSamples
 
-    unknown = [name for name in names if name not in METHODS]
+    given = dict(name.partition("=")[::2] for name in names)
+    unknown = [name for name in given if name not in METHODS and name not in BASELINES]
     if unknown or not names:
-        raise InputError(f"There is no method '{''.join(unknown[:1])}'; choose from {', '.join(METHODS)}.")
+        known = ", ".join((*METHODS, *BASELINES))
+        raise InputError(f"There is no method '{''.join(unknown[:1])}'; choose from {known}.")
+    odd = [name for name, folder in given.items() if folder and name not in BASELINES]
+    if odd:
+        raise InputError(f"Method {odd[0]} takes its weights from --weights; leave ={given[odd[0]]} out.")
+    names = list(given)
     fields = [name for name in names if name in SEEKING or name in PERCEPTUAL]
     made: dict[str, Reconstructor] = {name: sparsefusion(name, weights, preset) for name in fields}
+    made |= {name: baseline(name, Path(given[name]) if given[name] else None) for name in names if name in BASELINES}
     if "eft" in names or "vldm" in names:
         model = sparsefusion("no-prior", weights, preset).model
         made |= {"eft": EFTImages(model), "vldm": VLDMSamples(model)}

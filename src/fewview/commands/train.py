@@ -30,6 +30,10 @@ Stage = Literal[
     "nerformer",
     "viewformer-codebook",
     "viewformer",
+    "ibrnet",
+    "gpnr",
+    "lfn",
+    "srt",
 ]
 if TYPE_CHECKING:
     from fewview.processes import Group

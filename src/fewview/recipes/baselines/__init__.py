@@ -1,11 +1,15 @@
-"""The baselines at two sizes: `paper`, as published, and `tiny` (64 px, two CPU cores), whose image network is EFT's."""
+"""The baselines at two sizes: `paper`, as published, and `tiny` (64 px, two CPU cores), with EFT's image network."""
 
 from typing import Any
 
 from fewview.baselines.codebook import CodebookConfig
+from fewview.baselines.gpnr import GPNRConfig
+from fewview.baselines.ibrnet import IBRNetConfig
+from fewview.baselines.lfn import LFNConfig
 from fewview.baselines.marching import Sampling
 from fewview.baselines.nerformer import NerFormerConfig
 from fewview.baselines.pixelnerf import PixelNeRFConfig
+from fewview.baselines.srt import SRTConfig
 from fewview.baselines.viewformer import ViewFormerConfig
 from fewview.nn.autoencoder import AutoencoderConfig
 
@@ -23,6 +27,10 @@ PAPER: dict[str, Any] = {
     "nerformer": NerFormerConfig(),
     "viewformer-codebook": CodebookConfig(),
     "viewformer": ViewFormerConfig(),
+    "ibrnet": IBRNetConfig(),
+    "gpnr": GPNRConfig(),
+    "lfn": LFNConfig(),
+    "srt": SRTConfig(),
 }
 TINY: dict[str, Any] = {
     "pixelnerf": PixelNeRFConfig(
@@ -46,4 +54,12 @@ TINY: dict[str, Any] = {
     ),
     "viewformer-codebook": CODEBOOK,
     "viewformer": ViewFormerConfig(CODEBOOK, dim=128, layers=6, heads=4, hidden=512, dropout=0.0, position_scale=0.1),
+    "ibrnet": IBRNetConfig(
+        size=64, depth=18, features=16, hidden=32, heads=4, sampling=Sampling(REACH, coarse=16, fine=8)
+    ),
+    "gpnr": GPNRConfig(size=64, dim=64, layers=2, hidden=64, octaves=4, depth_samples=16, reach=REACH, norm_first=True),
+    "lfn": LFNConfig(size=64, latent=128, width=64, layers=4, hyper=128),
+    "srt": SRTConfig(
+        size=64, widths=(48, 96, 128), dim=128, encoder=4, decoder=2, heads=4, hidden=256, octaves=6, first=1.0
+    ),
 }

@@ -1,16 +1,19 @@
 """The baselines' training as run folders that resume: <out>/<name> with config.json, log.jsonl, checkpoints, model."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from fewview.baselines.codebook import Codebook, CodebookConfig, CodebookTask
+from fewview.baselines.lfn import LFN, LFNConfig, LightFieldTask
 from fewview.baselines.named import NETWORKS
 from fewview.baselines.rays import RayNetwork, RayTask
 from fewview.baselines.viewformer import ViewFormer, ViewFormerTask
 from fewview.checkpoint import load_model, load_state, save_model
+from fewview.data.packed import PackedScenes
 from fewview.errors import InputError
 from fewview.evaluation.perceptual import find_lpips
 from fewview.processes import first_before_others, here
@@ -18,10 +21,11 @@ from fewview.recipes.baselines import PAPER, TINY
 from fewview.recipes.runs import Size, StageOptions, describe
 from fewview.recipes.sparsefusion.training import PICTURES, Batching, SceneSetting, drawn, packed_set, pictures
 from fewview.training import Task, TrainConfig
+from fewview.views import Views
 
-Stage = Literal["pixelnerf", "nerformer", "viewformer-codebook", "viewformer"]
+Stage = Literal["pixelnerf", "nerformer", "viewformer-codebook", "viewformer", "ibrnet", "gpnr", "lfn", "srt"]
 
-STAGES: tuple[Stage, ...] = ("pixelnerf", "nerformer", "viewformer-codebook", "viewformer")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 CODEBOOK: Stage = "viewformer-codebook"
 CLASSES: dict[str, tuple[type[nn.Module], type]] = {**NETWORKS, CODEBOOK: (Codebook, CodebookConfig)}
 PAPER_STEPS = 300_000  # thesis 5.1, of PixelNeRF
@@ -47,6 +51,9 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
     if options.autoencoder is not None:
         raise InputError(f"{stage} has no autoencoder; leave --autoencoder out.")
     training, config = options.training or schedule(stage, size), config_of(stage, size)
+    sets = packed_set(data, config.size, "train"), packed_set(data, config.size, "test")
+    if isinstance(config, LFNConfig):
+        config = replace(config, scenes=len(sets[0]))
     torch.manual_seed(training.seed)
     model = CLASSES[stage][0](config)
     if options.init is not None:
@@ -55,7 +62,6 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
     if isinstance(model, ViewFormer):
         take_codebook(model, out / CODEBOOK / "model")
     describe(out / stage, stage, size, config, training)
-    sets = packed_set(data, config.size, "train"), packed_set(data, config.size, "test")
     setting = SceneSetting(sets, training, out / stage, options.device, options.progress)
     trained = setting.train(task_of(model.to(options.device), setting))
     with first_before_others():
@@ -80,7 +86,26 @@ def task_of(model: nn.Module, setting: SceneSetting) -> Task:
     if isinstance(model, ViewFormer):
         return ViewFormerTask(model, *drawn(model, setting, Batching(scenes=scenes, queries=4, max_context=3)))
     assert isinstance(model, RayNetwork)
-    return RayTask(model, *drawn(model, setting, Batching(scenes=scenes, max_context=3)))
+    draw, held_out = drawn(model, setting, Batching(scenes=scenes, max_context=3))
+    if isinstance(model, LFN):
+        return LightFieldTask(model, numbered(setting.sets[0], scenes, setting.device), held_out)
+    return RayTask(model, draw, held_out)
+
+
+def numbered(packed: PackedScenes, count: int, device: torch.device | str):
+    """Random scenes by number and views of them, in their own colours: a latent belongs to one scene.
+
+    Half of the views define the frame, so that it hardly depends on which they are.
+    """
+    packed = packed.to(device)
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Views]:
+        scenes = torch.randint(len(packed), (count,), generator=generator)
+        views = int(packed.counts.amin())
+        frames = packed.pick(scenes, min(views, 8), generator)
+        return scenes.to(device), packed.normalised(frames[:, :4], frames)
+
+    return draw
 
 
 def codebook_task(model: Codebook, setting: SceneSetting) -> CodebookTask:
