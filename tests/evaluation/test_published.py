@@ -62,11 +62,31 @@ def test_a_run_fills_the_cells_that_it_covers_and_no_other(script, tmp_path):
     evaluate({"eft": Knows(), "eft-field": Knows()}, scenes, Protocol(context=2, views=6, size=16), tmp_path / "two")
     text = script.report([tmp_path / "two", tmp_path / "three"])
     ours = [line for line in text.splitlines() if line.startswith("| EFT, ours")]
-    assert ours[0] == "| EFT, ours |" + " - |" * 4 + " 100.00 | - |" + " - |" * 14
-    assert ours[1] == "| EFT, ours | 100.00 | 1.000 | - | 100.00 | 1.000 | - | - | - | - |"
-    assert "| EFT + INGP, ours | 100.00 | 1.000 | - |" in text
+    whole = " 100.00 [100.00, 100.00] n=2 | 1.000 [1.000, 1.000] n=2 | - |"
+    assert ours[0] == "| EFT, ours |" + " - |" * 4 + " 100.00 n=1 | - |" + " - |" * 14 + " 100.00 n=1 | - |"
+    assert ours[1] == f"| EFT, ours |{whole}{whole} - | - | - |"
+    assert f"| EFT + INGP, ours |{whole}" in text
     assert ours[2] == "| EFT, ours | - | - | - |"  # two categories are not all 51
     assert "* 3 views, Mine: 2 scenes of chair, hydrant" in text and "do not compare" in text
+
+
+def test_one_table_is_printed_by_its_number(script):
+    text = script.report([], "5.4")
+    assert "Table 5.4" in text and "Table 5.1" not in text
+    with pytest.raises(InputError, match=r"no table 5\.9"):
+        script.report([], "5.9")
+
+
+def test_all_our_categories_stand_beside_all_of_the_thesis(script, tmp_path):
+    scenes = [RingScene(f"{i}/1") for i in range(8)]
+    evaluate({"eft": Knows()}, scenes, Protocol(views=6, size=16), tmp_path)
+    assert "| EFT, ours | 100.00 [100.00, 100.00] n=8 |" in script.report([tmp_path], "5.3")
+
+
+def test_the_rows_of_table_5_5_are_methods_of_the_evaluation(script):
+    from fewview.commands.methods import SETUPS
+
+    assert {script._slug(name) for name in TABLES["5.5"]["rows"]} == {script._slug(name) for name in SETUPS}
 
 
 def test_the_same_rows_twice_are_an_input_error(script, tmp_path):

@@ -25,7 +25,13 @@ PERCEPTUAL = {  # the same with the perceptual loss where the thesis has none, o
     "eft-field-lpips": "eft-field",
     "vldm-field-lpips": "vldm-field",
 }
-METHODS = (*SEEKING, *PERCEPTUAL, "eft", "vldm")
+SETUPS = {  # the rows of Table 5.5: where the loss is taken, how targets are denoised, and whether LPIPS is a loss
+    f"{space}-{steps}{'-perceptual' * perceptual}": (space, denoising, perceptual)
+    for space in ("latent", "pixel")
+    for steps, denoising in (("single-step", "single"), ("multiple-steps", "multiple"))
+    for perceptual in (False, True)
+}
+METHODS = (*SEEKING, *PERCEPTUAL, *SETUPS, "eft", "vldm")
 
 
 def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
@@ -34,13 +40,19 @@ def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
     from fewview.pipeline.methods import SparseFusion
     from fewview.sparsefusion.method import SparseFusionConfig
 
-    config = replace(SparseFusionConfig.preset(preset), seeking=SEEKING[PERCEPTUAL.get(name, name)])
-    if name.endswith("-no-lpips"):
+    config = replace(SparseFusionConfig.preset(preset), seeking=SEEKING.get(PERCEPTUAL.get(name, name), "mode"))
+    if name in SETUPS:
+        space, denoising, perceptual = SETUPS[name]
+        weight = config.distill.perceptual_weight * perceptual
+        distill = replace(config.distill, space=space, denoising=denoising, perceptual_weight=weight)
+        config = replace(config, distill=distill)
+    elif name.endswith("-no-lpips"):
         config = replace(config, distill=replace(config.distill, perceptual_weight=0.0))
     elif name in PERCEPTUAL:
         config = replace(config, distill=replace(config.distill, perceptual_mean=True))
     method = SparseFusion.from_pretrained(weights, config)
-    if method.perceptual is None and name in ("sparsefusion", "eft-field-lpips", "vldm-field-lpips"):
+    wanted = name == "sparsefusion" or name.endswith(("-field-lpips", "-perceptual"))
+    if method.perceptual is None and wanted:
         say(f"Distilling without the perceptual loss. {HELP}")
     return method
 
@@ -60,7 +72,7 @@ def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[s
     if odd:
         raise InputError(f"Method {odd[0]} takes its weights from --weights; leave ={given[odd[0]]} out.")
     names = list(given)
-    fields = [name for name in names if name in SEEKING or name in PERCEPTUAL]
+    fields = [name for name in names if name in SEEKING or name in PERCEPTUAL or name in SETUPS]
     made: dict[str, Reconstructor] = {name: sparsefusion(name, weights, preset) for name in fields}
     made |= {name: baseline(name, Path(given[name]) if given[name] else None) for name in names if name in BASELINES}
     if "eft" in names or "vldm" in names:

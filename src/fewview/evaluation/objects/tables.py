@@ -43,7 +43,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of (first - second) over `n` scenes, and the bootstrap interval; NaN bounds where n = 1."""
+    """A mean over `n` scenes, mostly of (first - second), and its bootstrap interval; NaN bounds where n = 1."""
 
     value: float
     low: float
@@ -82,6 +82,15 @@ def mean_over_scenes(rows: Iterable[Row], metric: Metric) -> Mean:
     n, mean = len(values), sum(values) / len(values)
     error = sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n) if n > 1 else nan
     return Mean(mean, error, n)
+
+
+def interval_over_scenes(rows: Iterable[Row], metric: Metric, *, generator: torch.Generator) -> Difference | None:
+    """The mean of the scenes' means with its 95 % bootstrap interval over scenes; None where a row lacks the metric."""
+    by_scene = _grouped(rows, lambda row: row.scene)
+    values = [[getattr(row, metric) for row in scene] for scene in by_scene.values()]
+    if not values or any(value is None for scene in values for value in scene):
+        return None
+    return _bootstrapped([sum(scene) / len(scene) for scene in values], generator)
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
@@ -141,7 +150,12 @@ def paired(
             by_scene[scene].append(values[first] - values[second])
     if not by_scene:
         raise InputError(f"{first} and {second} share no held-out view with {metric.upper()}; evaluate both first.")
-    scenes = torch.tensor([sum(values) / len(values) for values in by_scene.values()], dtype=torch.float64)
+    return _bootstrapped([sum(values) / len(values) for values in by_scene.values()], generator, draws)
+
+
+def _bootstrapped(values: Sequence[float], generator: torch.Generator, draws: int = 10_000) -> Difference:
+    """The mean of the scenes' values and its 95 % percentile bootstrap; NaN bounds of a single scene."""
+    scenes = torch.tensor(values, dtype=torch.float64)
     if len(scenes) == 1:
         return Difference(float(scenes[0]), nan, nan, 1)
     picks = torch.randint(len(scenes), (draws, len(scenes)), generator=generator, device=generator.device)
