@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import worlds
+from baselines.scenes import network
 from PIL import Image
 from test_cli import fewview, refused
 
@@ -14,7 +15,7 @@ from fewview.batch.jobs import jobs_of
 from fewview.batch.work import work
 from fewview.checkpoint import load_tensors, save_model
 from fewview.commands import preview, reconstruct
-from fewview.commands.methods import reconstructors
+from fewview.commands.methods import SETUPS, reconstructors
 from fewview.export.images import write_png
 from fewview.render.asset import FieldAsset
 from fewview.sparsefusion import distill, method
@@ -212,6 +213,31 @@ def test_methods_are_compared_on_a_set_and_on_a_single_scene(world, tmp_path, ca
     assert capsys.readouterr().out == (out / "tables.md").read_text()
     single = ("--methods", "no-prior", "--views", 2)
     assert fewview("evaluate", world / "photos", "-o", tmp_path / "one", *weights, *single) == 0
+
+
+def test_a_baseline_is_compared_by_the_folder_of_its_model(world, tmp_path, capsys):
+    net = network("gpnr")
+    save_model(tmp_path / "gpnr", net, net.config)
+    weights = ("--weights", world / "weights", "--preset", "fast", "--frames", 3, "--size", 16, "-o", tmp_path / "out")
+    methods = ("--methods", f"eft,gpnr={tmp_path / 'gpnr'}")
+    assert fewview("evaluate", world / "photos", *weights, *methods) == 0
+    assert "| gpnr |" in (tmp_path / "out" / "tables.md").read_text()
+    assert "gpnr=FOLDER" in refused(capsys, "evaluate", world / "photos", *weights, "--methods", "gpnr")
+    assert "--weights" in refused(capsys, "evaluate", world / "photos", *weights, "--methods", "eft=here")
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_each_row_of_table_5_5_is_a_method(world, name):
+    space, denoising, perceptual = SETUPS[name]
+    made = reconstructors([name], str(world / "weights"), "fast")[name].config.distill
+    assert (made.space, made.denoising) == (space, denoising) == tuple(_of_name(name))
+    assert made.perceptual_weight == (0.2 if name.endswith("perceptual") else 0.0) and perceptual == bool(
+        made.perceptual_weight
+    )
+
+
+def _of_name(name: str) -> list[str]:
+    return ["latent" if "latent" in name else "pixel", "single" if "single" in name else "multiple"]
 
 
 def test_unknown_methods_and_empty_splits_are_refused(world, tmp_path, capsys):

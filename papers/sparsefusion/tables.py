@@ -12,7 +12,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +89,7 @@ def _ours(published: dict[str, Any], runs: Runs, method: str, group: str, metric
     else:
         rows = [row for row in rows if _slug(row.category) == group]
     found = interval_over_scenes(rows, metric, generator=torch.Generator().manual_seed(0))
-    if found is None:
-        return DASH
-    digits = DIGITS[metric]
-    span = "" if isnan(found.low) else f" [{found.low:.{digits}f}, {found.high:.{digits}f}]"
-    return f"{found.value:.{digits}f}{span} n={found.n}"
+    return DASH if found is None else f"{found.text(DIGITS[metric])} n={found.n}"
 
 
 def _digits(number: str, metric: str) -> int:

@@ -43,6 +43,16 @@ def test_the_encoder_has_the_gradient_that_it_would_have_without_codes():
     torch.testing.assert_close(x.grad, codes.grad, atol=1e-3, rtol=1e-3)
 
 
+def test_codes_that_nothing_chooses_move_to_where_pictures_are():
+    made = book().train()
+    x = made.project(torch.rand(1, 3, 16, 16)).detach()
+    with torch.no_grad():
+        made.codes.weight[1:] = 100.0 + torch.arange(5)[:, None]  # only the first is near
+    for i in range(200):
+        made.revive(x, torch.Generator().manual_seed(i))
+    assert made.codes.weight.max() < 50 and len(made.nearest(x).unique()) == 6
+
+
 def test_steps_lower_the_loss_and_codes_follow():
     images = photograph(ring(4, 16)).images
     made = book()

@@ -63,6 +63,7 @@ def test_a_view_that_sees_nothing_changes_nothing():
     )  # fmt: skip
     more = Views.cat([context.whole(), Views(torch.rand(1, 1, 3, 16, 16), away)], 1)
     net = network("nerformer")
-    before = net(net.encode(context.whole()), queries.cameras, pixels())[-1]
-    after = net(net.encode(more), queries.cameras, pixels())[-1]
-    torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
+    before = net(net.encode(context.whole()), queries.cameras, pixels())
+    after = net(net.encode(more), queries.cameras, pixels())
+    torch.testing.assert_close(before[0], after[0], atol=1e-4, rtol=0)  # the fine pass' places follow rounding
+    torch.testing.assert_close(before[1], after[1], atol=1e-2, rtol=0)

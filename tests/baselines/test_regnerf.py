@@ -13,8 +13,18 @@ from fewview.render.hashgrid import HashGridConfig
 from fewview.render.volume import VolumeConfig
 
 GRID = HashGridConfig(levels=4, finest=32, log2_table=10, kind="hash")
-ASSET = FieldAssetConfig(FieldConfig(grid=GRID, hidden=16), VolumeConfig(samples=16, importance=8), None)
-SMALL = RegNeRFConfig(FieldFitConfig(steps=20, rays=256, asset=ASSET), size=24, patches=2, patch=4, patch_size=24)
+ASSET = FieldAssetConfig(
+    FieldConfig(grid=GRID, hidden=16, blob=4.0, blob_std=1.2, log_density=-3.5),
+    VolumeConfig(samples=16, importance=8),
+    None,
+)
+SMALL = RegNeRFConfig(
+    FieldFitConfig(steps=40, rays=256, grid_rate=0.03, mlp_rate=0.01, asset=ASSET),
+    size=24,
+    patches=2,
+    patch=4,
+    patch_size=24,
+)
 
 
 def test_smoothness_is_the_mean_squared_step_to_the_neighbours_that_see_something():
@@ -26,14 +36,14 @@ def test_smoothness_is_the_mean_squared_step_to_the_neighbours_that_see_somethin
 
 
 def test_rays_are_sampled_about_the_middle_first():
-    bounds = [annealed(SMALL, step).bound for step in (0, 1, 2, 19)]
-    assert bounds == [2.0, 2.0, 4.0, 4.0]
+    bounds = [annealed(SMALL, step).bound for step in (0, 2, 3, 4, 39)]
+    assert bounds == [2.0, 2.0, 3.0, 4.0, 4.0]
 
 
 def test_the_weight_of_depth_falls_log_linearly():
-    first, last = depth_weight(SMALL, 0) * 16, depth_weight(SMALL, 2) * 16
-    assert (first, last) == pytest.approx((400.0, 0.1)) and depth_weight(SMALL, 19) * 16 == pytest.approx(0.1)
-    assert depth_weight(SMALL, 1) * 16 == pytest.approx((400 * 0.1) ** 0.5)
+    first, last = depth_weight(SMALL, 0) * 16, depth_weight(SMALL, 4) * 16
+    assert (first, last) == pytest.approx((400.0, 0.1)) and depth_weight(SMALL, 39) * 16 == pytest.approx(0.1)
+    assert depth_weight(SMALL, 2) * 16 == pytest.approx((400 * 0.1) ** 0.5)
 
 
 def test_patches_are_squares_of_neighbouring_pixels_towards_the_object():

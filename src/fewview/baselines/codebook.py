@@ -12,6 +12,10 @@ from torch.nn import functional as F
 from fewview.nn.autoencoder import AutoencoderConfig, Decoder, Encoder
 
 COMMITMENT = 0.25  # 1711.00937, 3.2
+MEMORY, DEAD = (
+    0.98,
+    0.03,
+)  # of how often codes are chosen, from step to step; below that share of the mean they are dead
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class CodebookConfig:
 class Codebook(nn.Module):
     """Pictures in [0, 1] to the numbers of codes, and back."""
 
+    usage: Tensor
+
     def __init__(self, config: CodebookConfig):
         super().__init__()
         self.config, self.size = config, config.size
@@ -40,6 +46,8 @@ class Codebook(nn.Module):
         self.decoder = Decoder(replace(config.network, latent_channels=config.dim))
         self.codes = nn.Embedding(config.codes, config.dim)
         nn.init.uniform_(self.codes.weight, -1 / config.codes, 1 / config.codes)
+
+        self.register_buffer("usage", torch.ones(config.codes))  # over the mean of all codes
 
     def table(self) -> Float[Tensor, "codes dim"]:
         """The codes as they are compared."""
@@ -67,6 +75,16 @@ class Codebook(nn.Module):
         codes = self.table()[self.nearest(x)]
         return codes, x + (codes - x).detach()
 
+    @torch.no_grad()
+    def revive(self, x: Float[Tensor, "b cells dim"], generator: torch.Generator) -> None:
+        """Codes that are hardly chosen any more become what the encoder says somewhere (2005.00341, 3.2)."""
+        counts = torch.bincount(self.nearest(x).flatten(), minlength=self.config.codes)
+        self.usage.lerp_(counts / counts.float().mean(), 1 - MEMORY)
+        dead = (self.usage < DEAD).nonzero()[:, 0]
+        flat = x.flatten(0, 1)
+        self.codes.weight[dead] = flat[torch.randint(len(flat), (len(dead),), generator=generator).to(x.device)]
+        self.usage[dead] = 1.0
+
     def draw(self, x: Float[Tensor, "b cells dim"]) -> Float[Tensor, "b 3 h w"]:
         cells = self.config.cells
         return (self.decoder(x.mT.unflatten(2, (cells, cells))) + 1) / 2
@@ -85,6 +103,8 @@ class CodebookTask:
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
         images = self.images(generator)
         x = self.model.project(images)
+        if self.model.training:
+            self.model.revive(x, generator)
         codes, passed = self.model.replaced(x)
         decoded = self.model.draw(passed)
         pixels = (decoded - images).abs().mean()

@@ -35,18 +35,21 @@ class GPNRConfig:
     norm_first: bool = False
 
 
+def transformer(config: GPNRConfig) -> nn.ModuleList:
+    """The layers of one of the three."""
+    c = config
+    how = dict(heads=c.heads, hidden=c.hidden, dropout=0.0, norm_first=c.norm_first)
+    return nn.ModuleList(TransformerLayer(c.dim, **how) for _ in range(c.layers))
+
+
 class Attend(nn.Module):
     """A transformer, and the weighted mean of its tokens by what the query token (the first) thinks of each (Eq. 5)."""
 
     def __init__(self, config: GPNRConfig):
         super().__init__()
-        c = config
-        self.layers = nn.ModuleList(
-            TransformerLayer(c.dim, heads=c.heads, hidden=c.hidden, dropout=0.0, norm_first=c.norm_first)
-            for _ in range(c.layers)
-        )
-        self.query = nn.Parameter(0.02 * torch.randn(c.dim))
-        self.score = nn.Linear(2 * c.dim, 1)
+        self.layers = transformer(config)
+        self.query = nn.Parameter(0.02 * torch.randn(config.dim))
+        self.score = nn.Linear(2 * config.dim, 1)
 
     def forward(
         self, x: Float[Tensor, "n s c"], valid: Float[Tensor, "n s"]
@@ -71,7 +74,8 @@ class GPNR(RayNetwork):
         self.config, self.size = config, config.size
         self.patches = nn.Conv2d(3, c.dim, c.patch, padding=c.patch // 2)
         self.embed = nn.Linear(c.dim + 3 + 7 * (2 * c.octaves + 1), c.dim)
-        self.over_views, self.along_line, self.last = (Attend(c) for _ in range(3))
+        self.over_views = transformer(c)
+        self.along_line, self.last = Attend(c), Attend(c)
         self.colour = nn.Linear(c.dim, 3)
 
     def encode(self, context: Views) -> tuple[Views, Tensor]:
@@ -102,7 +106,7 @@ class GPNR(RayNetwork):
         x = self.embed(torch.cat([x, where], dim=-1))
         x = rearrange(x, "b r m d c -> (b r d) m c")
         bias = key_bias(rearrange(seen, "b r m d -> (b r d) m"))
-        for layer in self.over_views.layers:
+        for layer in self.over_views:
             x = layer(x, bias)
         x = rearrange(x, "(b r d) m c -> (b r m) d c", b=b, r=r, d=d)
         x, lines = self.along_line(x, seen.flatten(0, 2))

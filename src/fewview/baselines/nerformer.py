@@ -89,4 +89,5 @@ class NerFormer(RayNetwork):
         weights = (self.weight(x) + key_bias(views).mT).softmax(dim=1)
         x = (x * weights).sum(1).unflatten(0, (b, r, d))
         towards = harmonic(directions, 4)[:, :, None].expand(-1, -1, d, -1)
-        return F.softplus(self.density(x)[..., 0] - 1), self.colour(torch.cat([x, towards], dim=-1)).sigmoid()
+        known = seen.any(1).unflatten(1, (r, d))  # what no view sees is taken for empty
+        return F.softplus(self.density(x)[..., 0] - 1) * known, self.colour(torch.cat([x, towards], dim=-1)).sigmoid()

@@ -85,7 +85,7 @@ class PixelNeRF(RayNetwork):
         maps = at_size(encoded(self.backbone, context, scale=2, shift=-1), images.shape[-2] // 2, images.shape[-1] // 2)
         if not self.config.embed_first:
             return context, [maps, maps]
-        embed = lambda mlp: F.conv2d(maps.flatten(0, 1), mlp.inject.weight[:, :, None, None], mlp.inject.bias)
+        embed = lambda mlp: F.conv2d(maps.flatten(0, 1), mlp.inject.weight[:, :, None, None])
         return context, [embed(mlp).unflatten(0, maps.shape[:2]) for mlp in (self.coarse, self.fine)]
 
     def forward(
@@ -104,7 +104,7 @@ class PixelNeRF(RayNetwork):
         def field(points: Float[Tensor, "b r d 3"], directions: Float[Tensor, "b r 3"]):
             flat = points.flatten(1, 2)
             features, _ = pixel_aligned(maps, context, flat)
-            injected = features if self.config.embed_first else mlp.inject(features)
+            injected = features + mlp.inject.bias if self.config.embed_first else mlp.inject(features)
             outputs = mlp(self.geometry(context.cameras, points, directions), injected).unflatten(1, points.shape[1:3])
             density = F.softplus(outputs[..., 0] - 1) if self.config.softplus else F.relu(outputs[..., 0])
             return density, outputs[..., 1:].sigmoid()

@@ -13,13 +13,10 @@ from fewview.cameras import Cameras, Rays
 from fewview.fitting import FieldFitConfig
 from fewview.framing import crop_to_object, norm_from_world
 from fewview.paths import CameraPrior
-from fewview.render.asset import FieldAsset, FieldAssetConfig
-from fewview.render.field import FieldConfig
-from fewview.render.hashgrid import HashGridConfig
+from fewview.render.asset import FieldAsset
 from fewview.render.volume import VolumeConfig, render_rays
+from fewview.sparsefusion.method import CPU_ASSET
 from fewview.views import Views
-
-SMOOTH = HashGridConfig(levels=10, finest=256, log2_table=15, kind="hash")
 
 
 @dataclass(frozen=True)
@@ -27,9 +24,7 @@ class RegNeRFConfig:
     """Weights and annealing are the release's; the number of steps is the field's own."""
 
     fit: FieldFitConfig = field(
-        default_factory=lambda: FieldFitConfig(
-            asset=FieldAssetConfig(ngp=FieldConfig(grid=SMOOTH), volume=VolumeConfig(), occupancy=None), rays=1024
-        )
+        default_factory=lambda: FieldFitConfig(asset=replace(CPU_ASSET, occupancy=None), rays=1024)
     )
     size: int = 128  # pixels a side of the photos
     patches: int = 8  # of unseen views, a step

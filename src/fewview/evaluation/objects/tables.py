@@ -50,6 +50,11 @@ class Difference:
     high: float
     n: int
 
+    def text(self, digits: int) -> str:
+        """`mean [low, high]`."""
+        span = "" if isnan(self.low) else f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        return f"{self.value:.{digits}f}{span}"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -90,7 +95,7 @@ def interval_over_scenes(rows: Iterable[Row], metric: Metric, *, generator: torc
     values = [[getattr(row, metric) for row in scene] for scene in by_scene.values()]
     if not values or any(value is None for scene in values for value in scene):
         return None
-    return _bootstrapped([sum(scene) / len(scene) for scene in values], generator)
+    return interval([sum(scene) / len(scene) for scene in values], generator=generator)
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
@@ -150,10 +155,11 @@ def paired(
             by_scene[scene].append(values[first] - values[second])
     if not by_scene:
         raise InputError(f"{first} and {second} share no held-out view with {metric.upper()}; evaluate both first.")
-    return _bootstrapped([sum(values) / len(values) for values in by_scene.values()], generator, draws)
+    means = [sum(values) / len(values) for values in by_scene.values()]
+    return interval(means, generator=generator, draws=draws)
 
 
-def _bootstrapped(values: Sequence[float], generator: torch.Generator, draws: int = 10_000) -> Difference:
+def interval(values: Sequence[float], *, generator: torch.Generator, draws: int = 10_000) -> Difference:
     """The mean of the scenes' values and its 95 % percentile bootstrap; NaN bounds of a single scene."""
     scenes = torch.tensor(values, dtype=torch.float64)
     if len(scenes) == 1:

@@ -50,6 +50,8 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
         raise InputError(f"{stage} has no size 'small'; take tiny or paper.")
     if options.autoencoder is not None:
         raise InputError(f"{stage} has no autoencoder; leave --autoencoder out.")
+    if stage == CODEBOOK and here().count > 1:
+        raise InputError(f"{stage} is trained by one process; start it without torchrun.")
     training, config = options.training or schedule(stage, size), config_of(stage, size)
     sets = packed_set(data, config.size, "train"), packed_set(data, config.size, "test")
     if isinstance(config, LFNConfig):
