@@ -3,7 +3,7 @@ import torch
 from evaluation.planes import BOX, HALF, WALL, camera, depth, on_plane
 
 from fewview.cameras import Cameras
-from fewview.evaluation.rooms.visibility import Region, classify, mask_of, unproject
+from fewview.evaluation.rooms.visibility import Region, classify, mask_of
 
 
 def _regions(judged: Cameras, *references: Cameras, box: bool = True):
@@ -18,7 +18,7 @@ def test_unprojected_points_lie_on_the_wall_and_project_back():
     )  # fmt: skip
     rays = cameras.rays()
     z = (WALL - rays.origins[..., 2]) / rays.directions[..., 2] * (rays.directions * cameras.forward[0]).sum(-1)
-    points = unproject(cameras, z)
+    points = cameras.unproject(z)
     torch.testing.assert_close(points[..., 2], torch.full((1, 12, 16), WALL), atol=1e-4, rtol=0)
     torch.testing.assert_close(cameras.project(points.flatten(1, 2))[1].reshape(z.shape), z)
 

@@ -1,7 +1,7 @@
 """The folder that a reconstruction leaves: scene, mesh, splats, film, views with their poses, and a report."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -175,7 +175,7 @@ def _report(
     (renders, path, fps), (asset, products, record) = film, made
     shown = products.shown or asset
     indices = evenly(len(renders), STILLS)
-    stills = _stacked([renders[i] for i in indices])
+    stills = Render.stack([renders[i] for i in indices])
     facts = {"input views": str(len(views))}
     seconds = record.seconds()
     if seconds:
@@ -211,14 +211,10 @@ def compared(views: Views, asset: Asset) -> Comparison:
     indices = evenly(len(views), COMPARED)
     shrink = min(1.0, COMPARED_SIZE / max(views.images.shape[-2:]))
     small = views[indices].resized(*(max(1, round(side * shrink)) for side in views.images.shape[-2:]))
-    return Comparison(small, _stacked(list(render_path(asset, small.cameras))), tuple(indices), len(views))
+    return Comparison(small, Render.stack(list(render_path(asset, small.cameras))), tuple(indices), len(views))
 
 
 def evenly(count: int, most: int) -> list[int]:
     """At most so many of the numbers below `count`, evenly spread, 0 among them."""
     chosen = min(count, most)
     return [i * count // chosen for i in range(chosen)]
-
-
-def _stacked(renders: Sequence[Render]) -> Render:
-    return Render(*(torch.stack(parts) for parts in zip(*((r.image, r.alpha, r.depth) for r in renders))))

@@ -83,8 +83,7 @@ class PixelSplats:
 def render_each(scenes: Sequence[Gaussians], cameras: Cameras) -> Render:
     """Cameras "b v" see scene by scene, in full precision."""
     with torch.autocast(cameras.world_from_cam.device.type, enabled=False):
-        renders = [splat(scene, cameras[i]) for i, scene in enumerate(scenes)]
-    return Render(*(torch.stack([getattr(r, name) for r in renders]) for name in ("image", "alpha", "depth")))
+        return Render.stack([splat(scene, cameras[i]) for i, scene in enumerate(scenes)])
 
 
 class SplatHead(nn.Module):

@@ -131,8 +131,7 @@ def unseen_by(photos: Views, asset: Asset) -> Callable[[Render, Cameras], Float[
 @torch.no_grad()
 def renders(asset: Asset, cameras: Cameras) -> Render:
     """What cameras (batch shape (n,)) see, rendered one after the other, which takes less memory."""
-    seen = list(render_path(asset, cameras))
-    return Render(*(torch.stack(parts) for parts in zip(*((view.image, view.alpha, view.depth) for view in seen))))
+    return Render.stack(list(render_path(asset, cameras)))
 
 
 def surrounding(gaussians: Gaussians, up: Float[Tensor, "3"], size: int) -> Cameras:

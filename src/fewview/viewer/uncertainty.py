@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.export.images import VIRIDIS
+from fewview.export.images import viridis
 from fewview.export.page import spread
 from fewview.render.asset import GaussianAsset
 from fewview.views import Render
@@ -50,7 +50,7 @@ def disagreement(samples: Sequence[GaussianAsset], cameras: Cameras) -> list[Dis
     sums = [torch.zeros(3, len(sample.gaussians)) for sample in samples]
     for i in range(len(cameras)):
         seen = [sample.render(cameras[i]) for sample in samples]
-        stack = Render(*(torch.stack(p) for p in zip(*((s.image, s.alpha, s.depth) for s in seen))))
+        stack = Render.stack(seen)
         for own, (sample, total) in enumerate(zip(samples, sums)):
             index, column, row, z = _visible(sample, cameras[i], seen[own], radius)
             colours = stack.image[:, :, row, column]
@@ -67,14 +67,6 @@ def top_of(scores: Sequence[Disagreement], kind: str) -> float:
     """The end of a colour scale: what 98 % of the seen splats stay below."""
     values = torch.cat([score.of(kind)[score.seen] for score in scores])
     return values.sort().values[round(0.98 * (len(values) - 1))].item() if len(values) else 0.0
-
-
-def viridis(shares: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:
-    """Colours of shares in [0, 1]."""
-    palette = torch.tensor(VIRIDIS) / 255
-    place = shares * (len(palette) - 1)
-    low = place.long().clamp(max=len(palette) - 2)
-    return torch.lerp(palette[low], palette[low + 1], (place - low)[:, None])
 
 
 def _visible(
