@@ -15,6 +15,7 @@ from fewview.data.meshes import Material, Mesh, Model, join
 from fewview.data.packed_rooms import load_rooms
 from fewview.data.realestate10k import list_clips, open_clip
 from fewview.errors import InputError
+from fewview.synthetic.opengl import room_shaders
 from fewview.synthetic.opengl.room_renderer import (
     CONTENT,
     OUTSIDE,
@@ -24,7 +25,6 @@ from fewview.synthetic.opengl.room_renderer import (
     Part,
     RoomLight,
     RoomRasteriser,
-    bounce_directions,
     developed,
 )
 from fewview.synthetic.rooms.build import (
@@ -73,7 +73,7 @@ def part(mesh: Mesh, layer=CONTENT) -> Part:
 
 
 def light(lamps=(), level=0.0, sun=DARK, direction=(0.0, 1.0, 0.0)) -> RoomLight:
-    bounce = np.full((len(bounce_directions()), 3), level)
+    bounce = np.full((room_shaders.SKY, 3), level)
     return RoomLight(np.array(direction), np.array(sun), tuple(lamps), bounce, np.zeros((0, 4)), 50.0)
 
 

@@ -6,11 +6,10 @@ number) alone.
 """
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from fewview.data.meshes import rotation
 from fewview.data.packed_rooms import pack_rooms, save_rooms
 from fewview.data.realestate10k import list_clips, open_clip, write_clip
 from fewview.errors import InputError
+from fewview.synthetic.objects.build import in_processes
 from fewview.synthetic.opengl.room_renderer import Interior, Part, RoomRasteriser, developed
 from fewview.synthetic.rooms.floorplans import Plan, random_plan, shell
 from fewview.synthetic.rooms.illumination import illuminate
@@ -210,10 +210,7 @@ def _rendered(root: Path, config: RoomsConfig, missing: list[RoomName]) -> Itera
         for _ in render_rooms(root, config, missing):
             yield 1
         return
-    chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
-    with ProcessPoolExecutor(config.workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_render_chunk, root, config, chunk) for chunk in chunks]):
-            yield future.result()
+    yield from in_processes(partial(_render_chunk, root, config), missing, config.workers)
 
 
 def _render_chunk(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> int:

@@ -190,7 +190,9 @@ class Stock:
         if from_library:
             piece = self.models[role][index]
             try:
-                prop = prop_of(load_piece(piece), f"{piece.library}/{piece.number}", role, library_credit(piece))
+                prop = prop_of(
+                    load_piece(piece), f"{piece.library}/{piece.number}", role, {**piece.credit, "model": piece.name}
+                )
             except InputError:  # malformed or too large
                 return None
             said = np.asarray(piece.size) / 100
@@ -233,11 +235,6 @@ def load_prop(path: Path) -> Prop | None:
     faces = arrays["faces"].astype(np.int64)
     images = tuple(arrays.get("images", np.zeros((0, 1, 1, 4), np.uint8)))
     return Prop(header["name"], header["role"], arrays["vertices"], faces, materials, images, header["credit"])
-
-
-def library_credit(piece: Piece) -> dict[str, str]:
-    source = f"Sweet Home 3D furniture library {piece.library}"
-    return {"source": source, "license": piece.license, "author": piece.author, "model": piece.name}
 
 
 def prop_of(model: Model, name: str, role: str, credit: dict[str, str]) -> Prop:
