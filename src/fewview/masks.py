@@ -17,7 +17,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.errors import InputError, MissingPackage
 from fewview.paths import look_at_point
-from fewview.views import Views, resize
+from fewview.views import Views, at_places, resize
 
 VARIABLE = "FEWVIEW_MASK_MODEL"
 LONGEST = 512  # px: GrabCut works on photos of this size

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.geometry.transforms import apply, normalise
-from fewview.views import Views
+from fewview.views import Views, at_places
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 NOISE = 1e-4  # variance of luma that tells nothing

@@ -16,7 +16,7 @@ from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
 from fewview.stereo import Stereo, stereo
-from fewview.views import Render, Views
+from fewview.views import Render, Views, at_places
 
 THICKNESS = 0.3  # of a lifted splat, in its width
 WIDTH = 0.6  # of a lifted splat, in the distance to its neighbours

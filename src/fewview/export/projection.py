@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.export.contours import inside_distance
+from fewview.export.paint import sampled
 from fewview.export.raster import Fragments, seen_by
 from fewview.geometry.transforms import normalise
 from fewview.views import Views
@@ -70,7 +71,7 @@ class Projection:
         for photo in self.photos:
             shows, weight = self._trust(photo, points, outward)
             unseen, best = unseen * (1 - shows), torch.maximum(best, weight)
-            found.append((weight, sampled(photo.bands, _places(photo.camera, points)[0])))
+            found.append((weight, sampled(photo.bands, photo.camera.locate(points)[0])))
         shown = torch.zeros_like(own)
         for power, band in ((GENTLE, slice(0, 3)), (SHARP, slice(3, 6))):
             shares = [(weight / best) ** power for weight, _ in found]

@@ -14,6 +14,7 @@ from fewview.export.glb import y_up
 from fewview.export.images import to_bytes
 from fewview.geometry.origin import Origin
 from fewview.geometry.quaternions import quaternions_of
+from fewview.geometry.transforms import scale_of
 from fewview.paths import spiral
 from fewview.render.gaussians import Gaussians
 from fewview.viewer.shown import Shown

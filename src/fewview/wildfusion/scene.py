@@ -11,7 +11,7 @@ from fewview.cameras import Cameras
 from fewview.detail.starts import lifted
 from fewview.errors import InputError
 from fewview.render.gaussians import Gaussians
-from fewview.views import Render, Views, resize
+from fewview.views import Render, Views, at_places, resize
 from fewview.wildfusion.frame import TRUSTED, input_cameras, orbit
 from fewview.wildfusion.renderer import LowRes
 
