@@ -86,15 +86,15 @@ def fit_gaussians(
     with torch.no_grad():
         seen = Render.cat([asset.render(cameras[i : i + 1]) for i in range(len(cameras))])
     init = surface_gaussians(seen, cameras, config.count, opaque=config.opaque, generator=generator)
-    return optimise_gaussians(init, seen, cameras, config, generator=generator, progress=progress)
+    return optimise_gaussians(init, seen, cameras, config=config, generator=generator, progress=progress)
 
 
 def optimise_gaussians(
     init: Gaussians,
     target: Render,
     cameras: Cameras,
-    config: GaussianFitConfig,
     *,
+    config: GaussianFitConfig,
     generator: torch.Generator,
     progress: Steps | None = None,
 ) -> GaussianAsset:

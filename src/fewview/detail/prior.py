@@ -31,7 +31,7 @@ class PseudoViews:
 
 @torch.no_grad()
 def pseudo_views(
-    seen: Render, cameras: Cameras, by_photos: Render, photos: Cameras, *, floor: float = 0.15
+    seen: Render, cameras: Cameras, by_photos: Render, *, photos: Cameras, floor: float = 0.15
 ) -> PseudoViews:
     """Pseudo views weighted by how little the photos saw of each pixel's surface.
 

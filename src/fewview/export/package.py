@@ -131,12 +131,12 @@ def write_results(
             write_ply(folder / "splats.ply", products.splats, origin=origin)
             photos = views.on_black().images
             write_viewer_html(
-                folder / "viewer.html", products.splats, views.cameras, up,
+                folder / "viewer.html", products.splats, views.cameras, up=up,
                 photos=photos, name=record.name, walk=products.walk,
             )  # fmt: skip
         if record.profile is not None:
             write_profile(folder / "profile.html", record.profile(), record.name)
-        page = html(_report(folder, views, (renders, path, fps), (asset, products, record)))
+        page = html(_report(folder, views, (renders, path, fps), made=(asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -170,7 +170,7 @@ def check_free(out: Path) -> None:
 
 @torch.no_grad()
 def _report(
-    folder: Path, views: Views, film: tuple[list[Render], Cameras, int], made: tuple[SavedAsset, Products, Record]
+    folder: Path, views: Views, film: tuple[list[Render], Cameras, int], *, made: tuple[SavedAsset, Products, Record]
 ) -> Report:
     (renders, path, fps), (asset, products, record) = film, made
     shown = products.shown or asset

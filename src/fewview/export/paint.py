@@ -25,7 +25,7 @@ def paint(mesh: Mesh, seen: Render, cameras: Cameras, *, tolerance: float = TOLE
     outward = normals(vertices, torch.from_numpy(mesh.faces))
     near = tolerance * (vertices.amax(0) - vertices.amin(0)).norm()
     own = torch.from_numpy(mesh.colours).to(seen.image) / 255
-    colours = shade(vertices, outward, own, (seen, cameras), float(near)) * 255
+    colours = shade(vertices, outward, own, pictures=(seen, cameras), near=float(near)) * 255
     return replace(mesh, colours=colours.round().to(torch.uint8).cpu().numpy())
 
 
@@ -34,6 +34,7 @@ def shade(
     points: Float[Tensor, "n 3"],
     outward: Float[Tensor, "n 3"],
     own: Float[Tensor, "n 3"],
+    *,
     pictures: tuple[Render, Cameras],
     near: float,
 ) -> Float[Tensor, "n 3"]:

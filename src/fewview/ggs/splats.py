@@ -104,7 +104,7 @@ class SplatHead(nn.Module):
         shown = torch.cat([shown[..., :-3], 0.5 + 0.25 * shown[..., -3:]], dim=-1)
         numbers, rest = raw.split([self.config.depth_numbers, 10], dim=-1)
         place, certainty = draw_depth(numbers, self.config, generator)
-        return place_splats(place, rest, cameras, self.config, shown, certainty=certainty)
+        return place_splats(place, rest, cameras, config=self.config, features=shown, certainty=certainty)
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
@@ -139,9 +139,9 @@ def place_splats(
     place: Float[Tensor, "b m h w"],
     raw: Float[Tensor, "b m h w 10"],
     cameras: Cameras,
+    *,
     config: SplatConfig,
     features: Float[Tensor, "b m h w c"],
-    *,
     certainty: Float[Tensor, "b m h w"] | None = None,
 ) -> PixelSplats:
     """Splats on the rays of cells. Raw numbers: 2 shift in the cell, 3 scale, 4 rotation to the camera, 1 opacity.

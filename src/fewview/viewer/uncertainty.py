@@ -52,7 +52,7 @@ def disagreement(samples: Sequence[GaussianAsset], cameras: Cameras) -> list[Dis
         seen = [sample.render(cameras[i]) for sample in samples]
         stack = Render.stack(seen)
         for own, (sample, total) in enumerate(zip(samples, sums)):
-            index, column, row, z = _visible(sample, cameras[i], seen[own], radius)
+            index, column, row, z = _visible(sample, cameras[i], seen[own], radius=radius)
             colours = stack.image[:, :, row, column]
             alpha, depth = stack.alpha[:, 0, row, column], stack.depth[:, 0, row, column]
             depth = alpha * depth + (1 - alpha) * (z + radius)
@@ -70,7 +70,7 @@ def top_of(scores: Sequence[Disagreement], kind: str) -> float:
 
 
 def _visible(
-    sample: GaussianAsset, camera: Cameras, seen: Render, radius: float
+    sample: GaussianAsset, camera: Cameras, seen: Render, *, radius: float
 ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"], Int[Tensor, " m"], Float[Tensor, " m"]]:
     """Splats on the surface that their own sample shows: indices, columns, rows and z-depths."""
     pixels, z = camera.project(sample.gaussians.means)

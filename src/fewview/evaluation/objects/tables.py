@@ -148,7 +148,7 @@ def by_angle(
 
 
 def paired(
-    rows: Sequence[Row], first: str, second: str, metric: Metric, *, generator: torch.Generator, draws: int = 10_000
+    rows: Sequence[Row], first: str, second: str, *, metric: Metric, generator: torch.Generator, draws: int = 10_000
 ) -> Difference:
     """first - second over the views that both have, with the 95 % percentile bootstrap over scenes."""
     own = grouped((row for row in rows if row.method in (first, second)), lambda row: (row.scene, row.view))
@@ -216,6 +216,6 @@ def _across(
 
 def _difference(rows: Sequence[Row], first: str, second: str, *, metric: Metric, generator: torch.Generator) -> str:
     try:
-        return paired(rows, first, second, metric, generator=generator).text(DIGITS[metric])
+        return paired(rows, first, second, metric=metric, generator=generator).text(DIGITS[metric])
     except InputError:
         return DASH

@@ -86,7 +86,7 @@ def mean_over_clips(rows: Iterable[RoomRow], kind: Kind, value: Value) -> Mean:
     return Mean.of(found) if found else Mean(nan, nan, 0)
 
 
-def difference(rows: list[RoomRow], first: str, second: str, kind: Kind, value: Value) -> Difference:
+def difference(rows: list[RoomRow], first: str, second: str, *, kind: Kind, value: Value) -> Difference:
     """Mean of first - second over the clips that both have, with the 95 % percentile bootstrap over clips."""
     own = {(row.clip, row.setting, row.method): value(row.of(kind)) for row in rows}
     keys = dict.fromkeys((row.clip, row.setting) for row in rows)
@@ -121,7 +121,7 @@ def classes(rows: list[RoomRow], kind: Kind, title: str) -> Table:
     return Table(title, ("method", *BY_CLASS), (*body, ("share", *texts, "", "", "")))
 
 
-def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, title: str, *, size: int) -> Table:
+def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, *, title: str, size: int) -> Table:
     """KID (in thousandths), FID, and TSED with its two parts; small images get a threshold too that is 2 px of 256.
 
     A method whose frames were kept has a second line: of these themselves, before a scene was made of them.
@@ -179,13 +179,16 @@ def third(items: Sequence[T], i: int) -> list[T]:
     return list(items[i * len(items) // 3 : (i + 1) * len(items) // 3])
 
 
-def differences(rows: list[RoomRow], method: str, kind: Kind, title: str) -> Table:
+def differences(rows: list[RoomRow], method: str, kind: Kind, *, title: str) -> Table:
     """`method` minus every other method, with 95 % bootstrap intervals over clips."""
     wanted = {name: METRICS[name] for name in ("PSNR ↑", "LPIPS ↓")} | BY_CLASS
     body = []
     for other in by_method(rows):
         if other != method:
-            found = (difference(rows, method, other, kind, value).text(digits) for value, digits in wanted.values())
+            found = (
+                difference(rows, method, other, kind=kind, value=value).text(digits)
+                for value, digits in wanted.values()
+            )
             body.append((other, *found))
     return Table(title, (f"{method} minus", *wanted), tuple(body))
 
@@ -211,11 +214,11 @@ def summary(out: Path) -> str:
             lines += [
                 scores(own, kind, title).markdown(),
                 classes(own, kind, f"{title}: pixels that the references saw, and did not").markdown(),
-                sets(own, measured, kind, f"{title}: fidelity and consistency", size=protocol.size).markdown(),
+                sets(own, measured, kind, title=f"{title}: fidelity and consistency", size=protocol.size).markdown(),
             ]
             if kind == "between" and len(by_method(own)) > 1:
                 first = own[0].method
-                lines.append(differences(own, first, kind, f"{title}: paired differences").markdown())
+                lines.append(differences(own, first, kind, title=f"{title}: paired differences").markdown())
             if kind == "generated" and all(len(row.of(kind)) >= LONG for row in own):
                 lines.append(along(own, f"{title}: along the walk", size=protocol.size).markdown())
     left_out = len({(r.clip, r.setting) for r in everything}) - len({(r.clip, r.setting) for r in rows})

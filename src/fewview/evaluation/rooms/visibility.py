@@ -30,8 +30,8 @@ def classify(
     cameras: Cameras,
     depth: Float[Tensor, "batch height width"],
     references: Cameras,
-    reference_depth: Float[Tensor, "k h w"],
     *,
+    reference_depth: Float[Tensor, "k h w"],
     tolerance: float = TOLERANCE,
 ) -> UInt8[Tensor, "batch height width"]:
     """The `Region` of each pixel of views with z-depths (0 is unknown), given k references with theirs.

@@ -52,7 +52,7 @@ def packed_set(root: Path, config: VLDMConfig, split: str, *, progress: Callable
     with first_before_others():
         if not path.exists():
             subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
-            scenes = open_co3d(root, None, subset, lists, size=config.size, crop=False)
+            scenes = open_co3d(root, None, subset, split=lists, size=config.size, crop=False)
             save_packed(path, pack(scenes, progress=progress))
     return load_packed(path)
 

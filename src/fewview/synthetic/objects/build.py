@@ -142,11 +142,11 @@ def render_sequences(root: Path, config: BuildConfig, sequences: list[Sequence])
     with Rasteriser(config.size) as rasteriser:
         for sequence in sequences:
             with suppress(InputError):  # a library model that is malformed or too large is left out of the set
-                render_sequence(root, config, sequence, rasteriser)
+                render_sequence(root, config, sequence, rasteriser=rasteriser)
     return len(sequences)
 
 
-def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, rasteriser: Rasteriser) -> None:
+def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, *, rasteriser: Rasteriser) -> None:
     """One walk around one instance, written to disk."""
     rng = generator_of(config.seed, sequence.category, sequence.index)
     model, cloud, colours = normalised(instance(sequence, rng), rng)
@@ -157,7 +157,7 @@ def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, rasteri
     for i in range(len(cameras)):
         frame = rasteriser.draw(cameras[i])
         frames.append((frame.colour + (1 - frame.alpha[..., None]) * backdrop, frame.alpha, frame.depth))
-    write_sequence(root, (sequence.category, sequence.name), frames, cameras, (cloud, colours))
+    write_sequence(root, (sequence.category, sequence.name), frames, cameras=cameras, cloud=(cloud, colours))
 
 
 def instance(sequence: Sequence, rng: np.random.Generator) -> Model:

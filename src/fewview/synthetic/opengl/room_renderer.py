@@ -152,7 +152,7 @@ class RoomRasteriser(DeferredRenderer):
     def _chosen(self, *layers: str, but: int = -1) -> list[int]:
         return [i for i, (part, _, _) in enumerate(self.ranges) if part.layer in layers and i != but]
 
-    def _shadow(self, unit: int, clip: np.ndarray, place: tuple[int, int, int], chosen: Sequence[int]) -> None:
+    def _shadow(self, unit: int, clip: np.ndarray, place: tuple[int, int, int], *, chosen: Sequence[int]) -> None:
         """One tile (size, column, row) of a shadow map."""
         for program in self.depth:
             uniforms(program, {"clip_from_world": clip})
@@ -166,13 +166,13 @@ class RoomRasteriser(DeferredRenderer):
         low, high = self.low[inside].min(0), self.high[inside].max(0)
         centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2 * 1.02
         sun = ortho(light.sun_direction, centre, radius)
-        self._shadow(0, sun, (SUN_SIZE, 0, 0), inside if light.sun_colour.max() > 0 else [])
+        self._shadow(0, sun, (SUN_SIZE, 0, 0), chosen=inside if light.sun_colour.max() > 0 else [])
         directions, content = sky_directions(room_shaders.SKY), self._chosen(CONTENT)
         columns, rows = room_shaders.SKY_COLUMNS, room_shaders.SKY // room_shaders.SKY_COLUMNS
         sky = []
         for i, direction in enumerate(directions):
             clip = ortho(direction, centre, radius)
-            self._shadow(1, clip, (SKY_SIZE, i % columns, i // columns), content)
+            self._shadow(1, clip, (SKY_SIZE, i % columns, i // columns), chosen=content)
             sky.append(tile(i, columns, rows) @ clip)
         columns, rows = room_shaders.LAMP_COLUMNS, room_shaders.LAMPS // room_shaders.LAMP_COLUMNS
         place = np.zeros((room_shaders.LAMPS, 4))
@@ -180,7 +180,8 @@ class RoomRasteriser(DeferredRenderer):
         matrices = np.tile(np.eye(4), (room_shaders.LAMPS, 1, 1))
         for i, lamp in enumerate(light.lamps):
             clip = _perspective(lamp.place, lamp.aim)
-            self._shadow(2, clip, (LAMP_SIZE, i % columns, i // columns), self._chosen(SHELL, CONTENT, but=lamp.owner))
+            own = self._chosen(SHELL, CONTENT, but=lamp.owner)
+            self._shadow(2, clip, (LAMP_SIZE, i % columns, i // columns), chosen=own)
             matrices[i] = tile(i, columns, rows) @ clip
             place[i], aim[i], colour[i] = (*lamp.place, lamp.area), (*lamp.aim, float(not lamp.wide)), lamp.colour
         walls = np.zeros((room_shaders.WALLS, 4))

@@ -101,11 +101,11 @@ def render_rooms(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> Iter
     stocks = {s: Stock(s, config.furniture, pieces=config.pieces, cache=cache) for s in {r.split for r in rooms}}
     with RoomRasteriser(config.size) as rasteriser:
         for room in rooms:
-            render_room(root, config, room, stocks[room.split], rasteriser)
+            render_room(root, config, room, stock=stocks[room.split], rasteriser=rasteriser)
             yield room
 
 
-def render_room(root: Path, config: RoomsConfig, name: RoomName, stock: Stock, rasteriser: RoomRasteriser) -> None:
+def render_room(root: Path, config: RoomsConfig, name: RoomName, *, stock: Stock, rasteriser: RoomRasteriser) -> None:
     """One room: furnished until there is room to walk, its clips written, then its record."""
     rng = generator_of(config.seed, name)
     for _ in range(TRIES):
@@ -133,7 +133,7 @@ def furnished(rng: np.random.Generator, stock: Stock) -> Room:
     furnish(layout, kind)
     plan, placed = layout.plan, tuple(layout.placed)
     seed = int(rng.integers(2**32))
-    base = shell(plan, np.random.default_rng(seed), kind, 1.0)
+    base = shell(plan, np.random.default_rng(seed), kind, daylight=1.0)
     light, outside = illuminate(plan, placed, rng, colours=base.colours, first_part=len(base.parts))
     materials, images = (
         [replace(m, metal=-outside) if m.metal == -1.0 else m for m in base.materials],
