@@ -89,7 +89,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "render.threads": "render/test_volume.py",
     "render.triplanes_numba": "render/test_triplanes.py",
     "render.volume_numba": "render/test_volume.py",
-    "synthetic.opengl.room_shaders": "synthetic/test_rooms.py",
     "synthetic.opengl.shaders": "synthetic/test_rasterise.py",
     "synthetic.rooms.illumination": "synthetic/test_rooms.py",
     "synthetic.shapes.figures": "synthetic/test_categories.py",
