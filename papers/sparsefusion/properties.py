@@ -31,7 +31,7 @@ from fewview.errors import InputError
 from fewview.evaluation.metrics import psnr
 from fewview.evaluation.objects.protocol import square
 from fewview.evaluation.objects.splits import Protocol
-from fewview.evaluation.objects.tables import Table, interval
+from fewview.evaluation.objects.tables import Difference, Table
 from fewview.evaluation.rows import append_lines, read_keyed
 from fewview.evaluation.runner import render_each, timed
 from fewview.views import Reconstructor, Scene, Views
@@ -108,8 +108,8 @@ def table(rows: Sequence[Property]) -> str:
         own = [row for row in rows if row.method == method]
         cells = []
         for column, digits in COLUMNS.items():
-            found = interval([getattr(row, column) for row in own], generator=torch.Generator().manual_seed(0))
-            cells.append(found.text(digits))
+            found = Difference.of([getattr(row, column) for row in own], torch.Generator().manual_seed(0))
+            cells.append(found.text(digits, sign=""))
         body.append((method, *cells, str(len(own))))
     return Table("Table 2.1, measured", ("method", *COLUMNS, "n"), tuple(body)).markdown() + "\n"
 

@@ -89,7 +89,7 @@ def _ours(published: dict[str, Any], runs: Runs, method: str, group: str, metric
     else:
         rows = [row for row in rows if _slug(row.category) == group]
     found = interval_over_scenes(rows, metric, generator=torch.Generator().manual_seed(0))
-    return DASH if found is None else f"{found.text(DIGITS[metric])} n={found.n}"
+    return DASH if found is None else f"{found.text(DIGITS[metric], sign='')} n={found.n}"
 
 
 def _digits(number: str, metric: str) -> int:

@@ -19,8 +19,8 @@ ASSET = FieldAssetConfig(
     None,
 )
 SMALL = RegNeRFConfig(
-    FieldFitConfig(steps=40, rays=256, grid_rate=0.03, mlp_rate=0.01, asset=ASSET),
-    size=24,
+    FieldFitConfig(steps=40, rays=128, grid_rate=0.03, mlp_rate=0.01, asset=ASSET),
+    size=16,
     patches=2,
     patch=4,
     patch_size=24,

@@ -31,11 +31,11 @@ def bounded_edges(
             smoothest = safe_beta(along, d, beta, config.error)
             if i == config.rounds or bool((error_bound(along, d, beta).amax(-1) <= config.error).all()):
                 break
-            more = importance_edges(along, _error_terms(along, d, smoothest) + 1e-9, config.search, None)
+            more = importance_edges(along, _error_terms(along, d, smoothest) + 1e-9, config.search, generator=None)
             along, order = torch.cat([along, more], dim=-1).sort(dim=-1)
             d = torch.cat([d, _at(distance, rays, more)], dim=-1).gather(-1, order)
         opacity = 1 - torch.exp(-optical_depth(along, d, smoothest))
-        inner = importance_edges(along, opacity.diff(dim=-1).clamp(min=0), config.samples - 1, None)
+        inner = importance_edges(along, opacity.diff(dim=-1).clamp(min=0), config.samples - 1, generator=None)
         return torch.cat([near[:, None], inner, far[:, None]], dim=-1).sort(dim=-1).values
 
 

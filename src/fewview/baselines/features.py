@@ -30,7 +30,7 @@ class Pyramid(ResNet18Pyramid):
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Maps of the stem and of each stage, at 1/2, 1/4, 1/8 ... of the images' size."""
         maps = super().forward(images)
-        return [*maps, self.layer4(maps[-1])] if self.stages == 4 else maps
+        return [*maps, self.get_submodule("layer4")(maps[-1])] if self.stages == 4 else maps
 
 
 def pixel_aligned(

@@ -38,8 +38,8 @@ class GPNRConfig:
 def transformer(config: GPNRConfig) -> nn.ModuleList:
     """The layers of one of the three."""
     c = config
-    how = dict(heads=c.heads, hidden=c.hidden, dropout=0.0, norm_first=c.norm_first)
-    return nn.ModuleList(TransformerLayer(c.dim, **how) for _ in range(c.layers))
+    layer = lambda: TransformerLayer(c.dim, heads=c.heads, hidden=c.hidden, dropout=0.0, norm_first=c.norm_first)
+    return nn.ModuleList(layer() for _ in range(c.layers))
 
 
 class Attend(nn.Module):

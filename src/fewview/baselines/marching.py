@@ -65,7 +65,7 @@ def passes(fields: Sequence[PointField], rays: Rays, sampling: Sampling, generat
         seen.append(torch.cat([blended, alpha[:, None]], dim=-1).unflatten(0, (b, r)))
         if i + 1 < len(fields):
             weights = weights.detach().view(b * r, -1)
-            added = [importance_edges(edges, weights, sampling.fine, generator)] if sampling.fine else []
+            added = [importance_edges(edges, weights, sampling.fine, generator=generator)] if sampling.fine else []
             if sampling.near_depth:
                 added.append(_about(depth.detach(), near, far, sampling=sampling, generator=generator))
             edges = torch.cat([edges, *added], dim=-1).sort(dim=-1).values

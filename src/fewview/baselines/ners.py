@@ -70,8 +70,8 @@ class Surface(nn.Module):
         self.shape, self.texture, self.light = (self._mlp(outputs) for outputs in (3, 3, 3))
         self.gloss = nn.Parameter(torch.tensor(-3.0))
         for network in (self.shape, self.light):
-            nn.init.zeros_(network[-1].weight)
-            nn.init.zeros_(network[-1].bias)
+            for parameter in network[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def points(self) -> Float[Tensor, "v 3"]:
         """Vertices of the deformed sphere."""

@@ -105,6 +105,7 @@ class SDF(nn.Module):
     def _start_as_sphere(self) -> None:
         """Weights with which the distance is about |x| - radius (1911.10414, Theorem 1; waves start unheard)."""
         for i, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.bias)
             nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.out_features))
             if i == 0:

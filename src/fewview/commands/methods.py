@@ -63,7 +63,7 @@ def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[s
     from fewview.baselines.named import BASELINES, baseline
     from fewview.sparsefusion.method import EFTImages, VLDMSamples
 
-    given = dict(name.partition("=")[::2] for name in names)
+    given = {method: folder for method, _, folder in (name.partition("=") for name in names)}
     unknown = [name for name in given if name not in METHODS and name not in BASELINES]
     if unknown or not names:
         known = ", ".join((*METHODS, *BASELINES))

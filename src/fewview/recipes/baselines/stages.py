@@ -63,7 +63,7 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
         load_state(model, given.state_dict(), where=str(options.init))
     if isinstance(model, ViewFormer):
         take_codebook(model, out / CODEBOOK / "model")
-    describe(out / stage, stage, size, config, training)
+    describe(out / stage, stage, size, model=config, training=training)
     setting = SceneSetting(sets, training, out / stage, options.device, options.progress)
     trained = setting.train(task_of(model.to(options.device), setting))
     with first_before_others():

@@ -52,7 +52,7 @@ def packed_set(root: Path, size: int, split: str, *, progress: Callable[[int, in
     with first_before_others():
         if not path.exists():
             subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
-            scenes = open_co3d(root, None, subset, lists, size=size, crop=False)
+            scenes = open_co3d(root, None, subset, split=lists, size=size, crop=False)
             save_packed(path, pack(scenes, progress=progress))
     return load_packed(path)
 

@@ -55,7 +55,7 @@ def packed_photos(
     if not path.exists():
         subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
         classes = list(class_names(root))
-        scenes = open_co3d(root, None, subset, lists, size=size)
+        scenes = open_co3d(root, None, subset, split=lists, size=size)
         parts = []
         for i, scene in enumerate(scenes):
             parts.append(_packed(scene, classes.index(scene.category), i))
@@ -69,8 +69,8 @@ def packed_photos(
 
 def class_names(root: Path) -> tuple[str, ...]:
     """Categories with training photos in the order of their names, then the others."""
-    train = {scene.category for scene in open_co3d(root, None, "fewview_train", "train")}
-    test = {scene.category for scene in open_co3d(root, None, "fewview_dev", "test")}
+    train = {scene.category for scene in open_co3d(root, None, "fewview_train", split="train")}
+    test = {scene.category for scene in open_co3d(root, None, "fewview_dev", split="test")}
     return (*sorted(train), *sorted(test - train))
 
 
