@@ -30,11 +30,11 @@ from fewview.training import last_checkpoint
 
 DOCS = ROOT / "docs"
 PLACES = (ROOT, DOCS, ROOT / "src" / "fewview", ROOT / "src" / "fewview" / "commands")
-FOREIGN = {  # nerfstudio's, pip's, torchrun's, SLURM's, and those of scripts beside the tests
+FOREIGN = {  # nerfstudio's, pip's, torchrun's, SLURM's, and those of scripts beside the tests and in papers/
     "--depth-unit-scale-factor", "--no-deps", "--no-binary", "--nproc-per-node", "--array", "--cpus-per-task", "--mem",
     "--time", "--requeue", "--nodes", "--ntasks", "--exclude", "--ntasks-per-node", "--head", "--port", "--block",
     "--num-cpus", "--seconds",
-    "--tries",
+    "--tries", "--table",
 }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_opacity_is_nowhere_wrong_by_more_than_the_bound():
 
 def test_the_safe_beta_keeps_the_bound_and_a_smaller_one_does_not():
     t, d = along(rays(), 24)
-    beta = safe_beta(t, d, BETA, 0.1)
+    beta = safe_beta(t, d, BETA, error=0.1)
     assert (beta >= BETA - 1e-6).all() and (error_bound(t, d, beta).amax(-1) <= 0.1 + 1e-4).all()
     larger = beta > BETA * 1.01
     assert larger.any() and (error_bound(t, d, 0.98 * beta).amax(-1)[larger] > 0.1).all()
@@ -63,7 +63,7 @@ def test_the_safe_beta_keeps_the_bound_and_a_smaller_one_does_not():
 def test_samples_gather_where_the_surface_is_met():
     found = rays()
     near, far = torch.full((20,), 1.0), torch.full((20,), 7.0)
-    edges = bounded_edges(sphere, found, near, far, beta=BETA, config=TINY)
+    edges = bounded_edges(sphere, found, near, far=far, beta=BETA, config=TINY)
     assert edges.shape == (20, TINY.samples + 1) and (edges.diff(dim=-1) >= 0).all()
     middle = (edges[:, 1:-1, None] * found.directions[:, None]) + found.origins[:, None]
     hits = (found.origins + (-(found.origins * found.directions).sum(-1))[:, None] * found.directions).norm(

@@ -48,6 +48,6 @@ def test_samples_lie_between_s_minus_and_plus_reach_and_never_behind():
     rays = towards_the_origin()
     s = rays.origins.norm().item()
     for reach, near in ((2.5, s - 2.5), (50.0, 0.1 * s)):
-        passes([note], rays, Sampling(reach, coarse=1000), torch.Generator().manual_seed(0))
+        passes([note], rays, Sampling(reach, coarse=1000), generator=torch.Generator().manual_seed(0))
         along = (found[-1][0, 0] - rays.origins[0, 0]).norm(dim=-1)
         assert near <= along.min() <= near + reach / 100 and along.max() <= s + reach

@@ -50,7 +50,7 @@ def test_steps_lower_the_loss(name):
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(6):
-        loss = ray_loss(net, context, queries, 64, generator=torch.Generator().manual_seed(0))["loss"]
+        loss = ray_loss(net, context, queries, rays=64, generator=torch.Generator().manual_seed(0))["loss"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -63,7 +63,7 @@ def test_every_pass_learns(name):
     """PixelNeRF's coarse field, and GPNR's blend, have gradients of their own."""
     context, queries = scene()
     net = network(name).train()
-    ray_loss(net, context, queries, 16, generator=torch.Generator().manual_seed(0))["loss"].backward()
+    ray_loss(net, context, queries, rays=16, generator=torch.Generator().manual_seed(0))["loss"].backward()
     silent = [n for n, p in net.named_parameters() if p.grad is None]
     assert silent == []
 

@@ -17,7 +17,7 @@ Distance = Callable[[Tensor], Tensor]
 
 
 def bounded_edges(
-    distance: Distance, rays: Rays, near: Float[Tensor, " n"], far: Float[Tensor, " n"], *, beta: Tensor, config: Any
+    distance: Distance, rays: Rays, near: Float[Tensor, " n"], *, far: Float[Tensor, " n"], beta: Tensor, config: Any
 ) -> Float[Tensor, "n _"]:
     """Edges of `samples` intervals, drawn from the opacity of Algorithm 1, without gradients.
 
@@ -28,7 +28,7 @@ def bounded_edges(
         along = uniform_edges(near, far, config.search - 1)
         d = _at(distance, rays, along)
         for i in range(config.rounds + 1):
-            smoothest = safe_beta(along, d, beta, config.error)
+            smoothest = safe_beta(along, d, beta, error=config.error)
             if i == config.rounds or bool((error_bound(along, d, beta).amax(-1) <= config.error).all()):
                 break
             more = importance_edges(along, _error_terms(along, d, smoothest) + 1e-9, config.search, generator=None)
@@ -55,7 +55,9 @@ def error_bound(along: Float[Tensor, "n k"], d: Float[Tensor, "n k"], beta: Tens
     return torch.exp(-optical_depth(along, d, beta)) * torch.expm1(error.clamp(max=50))
 
 
-def safe_beta(along: Float[Tensor, "n k"], d: Float[Tensor, "n k"], beta: Tensor, error: float) -> Float[Tensor, " n"]:
+def safe_beta(
+    along: Float[Tensor, "n k"], d: Float[Tensor, "n k"], beta: Tensor, *, error: float
+) -> Float[Tensor, " n"]:
     """The smallest beta >= `beta` of each ray for which the bound holds: by bisection, from one that is known to do
     (Lemma 2)."""
     high = (along.diff(dim=-1).square().sum(-1) / (4 * math.log1p(error))).sqrt()

@@ -1,5 +1,4 @@
-"""A codebook of image patches (VQ-VAE, 1711.00937; VQGAN, 2012.09841), ViewFormer's first stage, without its
-adversarial loss."""
+"""ViewFormer's first stage: a codebook of image patches (VQ-VAE, 1711.00937; VQGAN, 2012.09841 without its GAN)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -88,6 +88,7 @@ class GPNR(RayNetwork):
         encoded: tuple[Views, Tensor],
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n 3"]]:
         """Colours as the weights of lines and views blend the photos' (the auxiliary loss), and the network's own."""

@@ -103,11 +103,12 @@ class IBRNet(RayNetwork):
         encoded: tuple[Views, list[Tensor]],
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n 3"]]:
         context, maps = encoded
         fields = [self._field(blend, context, own) for blend, own in zip((self.coarse, self.fine), maps)]
-        seen = passes(fields, rays_of(targets, pixels), self.config.sampling, generator)
+        seen = passes(fields, rays_of(targets, pixels), self.config.sampling, generator=generator)
         return [x[..., :3].unflatten(1, pixels.shape[1:3]) for x in seen]
 
     def _field(self, blend: Blend, context: Views, maps: Tensor):

@@ -63,6 +63,7 @@ class LFN(RayNetwork):
         encoded: Float[Tensor, "b z"],
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n 3"]]:
         return [self.field(encoded, rays_of(targets, pixels).pluecker()).unflatten(1, pixels.shape[1:3])]

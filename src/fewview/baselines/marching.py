@@ -45,7 +45,7 @@ def rays_of(targets: Cameras, pixels: Float[Tensor, "b q n 2"]) -> Rays:
     return Rays(rays.origins.flatten(1, 2), rays.directions.flatten(1, 2))
 
 
-def passes(fields: Sequence[PointField], rays: Rays, sampling: Sampling, generator: torch.Generator | None = None):
+def passes(fields: Sequence[PointField], rays: Rays, sampling: Sampling, *, generator: torch.Generator | None = None):
     """Colours and coverage "b r 4" of rays (batch "b r") by each field in turn, the later ones with more samples.
 
     Samples are jittered with a generator and in the middle of their intervals without one.

@@ -65,10 +65,11 @@ class NerFormer(RayNetwork):
         encoded: tuple[Views, Tensor],
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n 4"]]:
         field = lambda points, directions: self.field(*encoded, points=points, directions=directions)
-        seen = passes([field, field], rays_of(targets, pixels), self.config.sampling, generator)
+        seen = passes([field, field], rays_of(targets, pixels), self.config.sampling, generator=generator)
         return [x.unflatten(1, pixels.shape[1:3]) for x in seen]
 
     def field(

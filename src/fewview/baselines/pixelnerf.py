@@ -93,11 +93,12 @@ class PixelNeRF(RayNetwork):
         encoded: tuple[Views, list[Tensor]],
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n 3"]]:
         context, maps = encoded
         fields = [self._field(mlp, context, own) for mlp, own in zip((self.coarse, self.fine), maps)]
-        seen = passes(fields, rays_of(targets, pixels), self.config.sampling, generator)
+        seen = passes(fields, rays_of(targets, pixels), self.config.sampling, generator=generator)
         return [x[..., :3].unflatten(1, pixels.shape[1:3]) for x in seen]
 
     def _field(self, mlp: ViewMLP, context: Views, maps: Tensor):

@@ -34,6 +34,7 @@ class RayNetwork(nn.Module):
         encoded: Any,
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n channels"]]:
         """RGB in [0, 1] and perhaps coverage; the last is the answer, earlier ones (of a coarse pass) learn too."""
@@ -56,7 +57,7 @@ class RayNetwork(nn.Module):
 
 
 def ray_loss(
-    network: RayNetwork, context: Views, queries: Views, rays: int, *, generator: torch.Generator, jitter: bool = True
+    network: RayNetwork, context: Views, queries: Views, *, rays: int, generator: torch.Generator, jitter: bool = True
 ) -> dict[str, Tensor]:
     """Squared error of the colours of `rays` random points of each query, and cross-entropy of coverage.
 
@@ -65,7 +66,7 @@ def ray_loss(
     b, q = queries.cameras.shape
     drawn = own(torch.rand(whole(b, generator), q, rays, 2, generator=generator), generator)
     pixels = (drawn * torch.tensor([queries.cameras.width, queries.cameras.height])).to(queries.images)
-    seen = network(network.encode(context.whole()), queries.cameras, pixels, generator if jitter else None)
+    seen = network(network.encode(context.whole()), queries.cameras, pixels, generator=generator if jitter else None)
     truth = point_samples(queries, pixels, 4)
     colour = [(x[..., :3] - truth[..., :3]).square().mean() for x in seen]
     loss = torch.stack(colour).sum()
@@ -85,7 +86,7 @@ class RayTask:
     rays: int = 64
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return ray_loss(self.model, *self.batches(generator), self.rays, generator=generator)
+        return ray_loss(self.model, *self.batches(generator), rays=self.rays, generator=generator)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         assert isinstance(model, RayNetwork)
@@ -95,5 +96,5 @@ class RayTask:
 def held_out_psnr(model: RayNetwork, context: Views, queries: Views) -> float:
     """PSNR (dB) over 256 random rays of each held-out view, always the same."""
     generator = torch.Generator().manual_seed(12345)
-    error = ray_loss(model, context, queries, 256, generator=generator, jitter=False)["colour"]
+    error = ray_loss(model, context, queries, rays=256, generator=generator, jitter=False)["colour"]
     return float(-10 * torch.log10(error.clamp(min=1e-10)))

@@ -91,6 +91,7 @@ class SRT(RayNetwork):
         encoded: tuple[Tensor, Tensor],
         targets: Cameras,
         pixels: Float[Tensor, "b q n 2"],
+        *,
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n 3"]]:
         tokens, frame = encoded

@@ -161,7 +161,7 @@ def render(
     box = rays.origins.new_tensor([[-c.bound] * 3, [c.bound] * 3])
     near, far = near_far(rays, box, 0.1)
     hit = far > near
-    edges = bounded_edges(lambda x: sdf(x)[0], rays[hit], near[hit], far[hit], beta=sdf.beta.detach(), config=c)
+    edges = bounded_edges(lambda x: sdf(x)[0], rays[hit], near[hit], far=far[hit], beta=sdf.beta.detach(), config=c)
     samples = pack(edges, hit, generator)
     directions = rays.directions[samples.rays]
     points = rays.origins[samples.rays] + samples.distances[:, None] * directions
