@@ -104,9 +104,10 @@ class PhotoScene:
         split = f", of them {len(self.inputs)} inputs and {len(self.targets)} targets" if self.inputs else ""
         return "; ".join([f"{self.kind}, {counted(len(self), 'photo')}{split}", *self.notes])
 
-    def common_size(self) -> tuple[int, int]:
-        """The smallest height and the smallest width of all photos: the size that reads have unless told."""
-        return min(c.height for c in self.cameras), min(c.width for c in self.cameras)
+    def common_size(self, indices: Sequence[int] | None = None) -> tuple[int, int]:
+        """The smallest height and the smallest width of these photos, or all: the size that reads have unless told."""
+        cameras = self.cameras if indices is None else [self.photos[i].camera for i in indices]
+        return min(camera.height for camera in cameras), min(camera.width for camera in cameras)
 
     def read(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Views:
         """Photos scaled to cover (height, width), or a square, and cut about their centre; the cameras follow.
