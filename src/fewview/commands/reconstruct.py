@@ -89,7 +89,12 @@ class Reconstruct:
     overwrite: bool = False
     """Replace results that OUT holds already."""
 
-    interrupted: ClassVar[str] = "the same command with --resume goes on from the last saved step"
+    @property
+    def interrupted(self) -> str:
+        """What a user can do after Ctrl-C."""
+        if self.method in ("splats", "wildfusion"):
+            return "run it again to start over"
+        return "the same command with --resume goes on from the last saved step"
 
     def run(self) -> None:
         start = time.monotonic()

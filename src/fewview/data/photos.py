@@ -25,12 +25,13 @@ RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digit
 FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no digits of float32
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
 SMALLEST = 1e-6  # factor of a pose's axes
+OPAQUE = 0.999  # alpha from here on says nothing
 SAME_PHOTO = 0.05  # mean absolute difference
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image file with its camera (batch shape ()) and perhaps a mask file; without one, alpha is the mask.
+    """One image file with its camera (batch shape ()) and perhaps a mask file; else alpha that varies is the mask.
 
     `camera` is the pinhole camera that is left once `lens` is undone. `upright` photos are turned by their EXIF tag.
     `scaled`: the file is a smaller or larger copy of the calibrated photo, and the camera has been scaled to it.
@@ -47,9 +48,14 @@ class Photo:
     def name(self) -> str:
         return self.image.name
 
-    def read(self) -> Views:
-        """The photo at its own size without lens distortion, with batch shape ()."""
+    def read(self, *, opaque: bool = False) -> Views:
+        """The photo at its own size without lens distortion, with batch shape ().
+
+        Alpha that is 1 throughout is no mask, unless `opaque` says to keep it, for beside others it may be one.
+        """
         image, mask = self.stored()
+        if mask is not None and self.mask is None and not opaque and bool(mask.min() >= OPAQUE):
+            mask = None
         if self.lens is not None:
             image = self.lens.undone(image, self.camera)
             mask = None if mask is None else self.lens.undone(mask, self.camera)
@@ -115,7 +121,9 @@ class PhotoScene:
         Masks are kept where every photo has one.
         """
         height, width = (size, size) if isinstance(size, int) else size or self.common_size()
-        return Views.stack([cover(self.photos[i].read(), height, width) for i in indices])
+        views = Views.stack([cover(self.photos[i].read(opaque=True), height, width) for i in indices])
+        from_alpha = views.masks is not None and all(self.photos[i].mask is None for i in indices)
+        return views.whole() if from_alpha and bool(views.masks.min() >= OPAQUE) else views
 
 
 def counted(number: int, noun: str) -> str:
