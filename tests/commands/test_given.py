@@ -3,6 +3,9 @@
 import pytest
 from test_cli import refused
 
+from fewview.commands.given import check_given
+from fewview.commands.reconstruct import Reconstruct
+
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
@@ -26,3 +29,10 @@ def test_splats_need_no_weights(tmp_path, capsys):
         capsys, "reconstruct", tmp_path / "none", "-o", tmp_path / "out", "--method", "splats", "--weights", "x"
     )
     assert "none does not exist" in said
+
+
+@pytest.mark.parametrize("method", ["sparsefusion", "no-prior", "splats", "ggs", "wildfusion"])
+def test_what_is_shipped_and_what_is_there_pass(tmp_path, method):
+    (tmp_path / "sky.ONNX").write_bytes(b"x")
+    given = {"method": method, "mask": str(tmp_path / "sky.ONNX"), "path": str(tmp_path)}
+    check_given(Reconstruct(tmp_path, tmp_path / "out", **given))

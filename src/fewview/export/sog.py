@@ -1,11 +1,10 @@
-"""SOG files, version 2 (developer.playcanvas.com, "The SOG Format"): a ZIP of meta.json and lossless WebP pictures, or
-these in a folder.
+"""SOG files, version 2 (developer.playcanvas.com, "The SOG Format"): meta.json and lossless WebP pictures, in a ZIP.
 
-A pixel is a splat, row after row. Means have 16 bits in two pictures, of sign(x) log(1 + |x|) between bounds. Log
-scales and the 0th harmonic are bytes that count into codebooks of 256 numbers. Rotations leave out the largest of
-(w, x, y, z), whose number is alpha less 252. Opacity is the alpha of the colours. Further harmonics are in a palette of
-up to 65,536 entries, 64 to a row of a picture of bytes that count into a third codebook. Axes are those of a PLY, as
-splat-transform and GaussForge have them, though the page says right, up, back.
+They may lie unpacked in a folder, too. A pixel is a splat, row after row. Means have 16 bits in two pictures, of
+sign(x) log(1 + |x|) between bounds. Log scales and the 0th harmonic are bytes that count into codebooks of 256 numbers.
+Rotations leave out the largest of (w, x, y, z), whose number is alpha less 252. Opacity is the alpha of the colours.
+Further harmonics are in a palette of up to 65,536 entries, 64 to a row of a picture of bytes that count into a third
+codebook. Axes are those of a PLY, as splat-transform and GaussForge have them, though the page says right, up, back.
 """
 
 import io
