@@ -122,8 +122,9 @@ class PhotoScene:
         """
         height, width = (size, size) if isinstance(size, int) else size or self.common_size()
         views = Views.stack([cover(self.photos[i].read(opaque=True), height, width) for i in indices])
-        from_alpha = views.masks is not None and all(self.photos[i].mask is None for i in indices)
-        return views.whole() if from_alpha and bool(views.masks.min() >= OPAQUE) else views
+        if views.masks is None or any(self.photos[i].mask is not None for i in indices):
+            return views
+        return views.whole() if bool(views.masks.min() >= OPAQUE) else views
 
 
 def counted(number: int, noun: str) -> str:
