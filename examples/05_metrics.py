@@ -53,7 +53,7 @@ class Mean(Nearest):
 
 def main(out: Path | None = None, size: int = 32) -> str:
     out = out or Path(mkdtemp())
-    evaluate({"mean": Mean(), "nearest": Nearest()}, [Sky(12, size)], Protocol(context=3, views=12, size=size), out)
+    evaluate({"mean": Mean(), "nearest": Nearest()}, [Sky(12, size)], Protocol(context=3, views=12, size=size), out=out)
     print(summary(out))
     return summary(out)
 

@@ -1,7 +1,7 @@
 """Prints the tests of what differs from a commit (HEAD unless named): `make quick` runs them.
 
-A changed module `src/fewview/a/b.py` stands for tests/a (or tests/test_a.py) and the test that test_rules.py
-names for it, a changed test for itself, a helper for the tests that import it.
+A changed module `src/fewview/a/b.py` stands for those of tests/a (and tests/test_a.py) that import it and the test
+that test_rules.py names for it, a changed test for itself, a helper for the tests that import it.
 """
 
 import re
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_rules import TESTED_BY
+from test_rules import TESTED_BY, imports, mirrored
 
 TESTS = Path(__file__).parent
 ALWAYS = ("test_architecture.py", "test_rules.py")
@@ -36,10 +36,10 @@ def tests_of(file: Path) -> set[Path]:
         return {TESTS / f"test_{'examples' if parts[0] == 'examples' else 'docs'}.py"}
     if parts[:2] != ("src", "fewview"):
         return set()
-    folders = {"commands": ["test_cli.py", "test_commands.py"], "pipeline": ["test_pipeline.py", "test_formats.py"]}
-    names = folders.get(parts[2], [parts[2], f"test_{Path(parts[2]).stem}.py"])
-    named = TESTED_BY.get(".".join(file.with_suffix("").parts[2:]).removesuffix(".__init__"))
-    return {TESTS / name for name in [*names, *([named] if named else [])]}
+    module = ".".join(parts[1:-1] if file.stem == "__init__" else (*parts[1:-1], file.stem))
+    named = TESTED_BY.get(module.removeprefix("fewview."))
+    near = {test for test in mirrored(module) if module in imports(test)}
+    return near | ({TESTS / named} if named else set())
 
 
 def main() -> None:

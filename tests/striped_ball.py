@@ -54,7 +54,7 @@ def photographed(cameras: Cameras) -> Views:
 def known(photos: Cameras, size: int = 40, count: int = 12) -> PseudoViews:
     """What an asset knows that has lost the fine stripes."""
     cameras = around(count, size)
-    return pseudo_views(blurred(ball(cameras)), cameras, blurred(ball(photos)), photos)
+    return pseudo_views(blurred(ball(cameras)), cameras, blurred(ball(photos)), photos=photos)
 
 
 def first(photos: Cameras, prior: PseudoViews, generator: torch.Generator, count: int = 2500) -> Gaussians:

@@ -232,7 +232,7 @@ def test_a_module_of_ones_own_stands_in_for_lpips(plug_ins, tmp_path):
 
     scene = fewview.open_scene(worlds.write_transforms(tmp_path / "in", worlds.photograph(worlds.ring(4))))
     method = type("Known", (), {"reconstruct": lambda self, views, generator=None: worlds.Balls()})()
-    fewview.evaluate({"known": method}, [scene], Protocol(2, 4, 32), tmp_path / "out", lpips=Metric())
+    fewview.evaluate({"known": method}, [scene], Protocol(2, 4, 32), out=tmp_path / "out", lpips=Metric())
     rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and all(0 <= row["lpips"] < 0.005 for row in rows)
 

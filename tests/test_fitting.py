@@ -108,7 +108,7 @@ def test_splats_that_fade_are_dropped(generator):
     target = Ball().render(cameras)
     init = surface_gaussians(target, cameras, 100, generator=generator)
     init.opacities[:30] = 0.001
-    kept = optimise_gaussians(init, target, cameras, GaussianFitConfig(steps=0), generator=generator)
+    kept = optimise_gaussians(init, target, cameras, config=GaussianFitConfig(steps=0), generator=generator)
     assert len(kept.gaussians) == 70
 
 

@@ -89,16 +89,16 @@ def test_a_stopped_run_resumes_to_the_same_scene(world, tmp_path, monkeypatch, c
     more = ("--path", world / "path", "--frames", 8)  # two chunks
     assert run(world, tmp_path / "whole", *more) == 0
 
-    def stop(model, task, config, grown, frames, number, callback=None):
+    def stop(*args, number, **how):
         if number == 1:
             raise KeyboardInterrupt
-        return going_on(model, task, config, grown, frames, number, callback)
+        return going_on(*args, number=number, **how)
 
     monkeypatch.setattr(grow, "next_chunk", stop)
     assert run(world, tmp_path / "out", *more) == 130
     assert "--resume" in capsys.readouterr().err and not (tmp_path / "out").exists()
     numbers = []
-    spy = lambda *args: numbers.append(args[5]) or going_on(*args)
+    spy = lambda *args, number, **how: numbers.append(number) or going_on(*args, number=number, **how)
     monkeypatch.setattr(grow, "next_chunk", spy)
     assert run(world, tmp_path / "out", *more, "--resume", "--refine", 3) == 2
     assert run(world, tmp_path / "out", *more, "--resume") == 0

@@ -1,6 +1,7 @@
 """The rules of CONTRIBUTING.md that a machine can check; what breaks one is listed here, with the reason."""
 
 import ast
+import builtins
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -88,7 +89,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "render.threads": "render/test_volume.py",
     "render.triplanes_numba": "render/test_triplanes.py",
     "render.volume_numba": "render/test_volume.py",
-    "synthetic.opengl.room_shaders": "synthetic/test_rooms.py",
     "synthetic.opengl.shaders": "synthetic/test_rasterise.py",
     "synthetic.rooms.illumination": "synthetic/test_rooms.py",
     "synthetic.shapes.figures": "synthetic/test_categories.py",
@@ -187,6 +187,32 @@ def test_the_math_opens_no_files():
     assert {(where, name) for where, name in imported if name in OF_FILES} == set()
     whole = {"torch.save", "torch.load", "np.save", "np.load"}
     assert {(where, full) for where, last, full in called if last in FILE_CALLS or full in whole} == set()
+
+
+def bound(tree: ast.AST) -> Iterator[str | None]:
+    """All names that a file gives to anything, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).split(".")[0]
+        elif isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+        ):
+            yield node.name
+
+
+def test_every_name_that_is_read_is_bound_somewhere_in_its_file():
+    """Linters are not asked: to them the letters in jaxtyping's shapes are names too."""
+    unknown = []
+    for file in sources():
+        tree = ast.parse(file.read_text())
+        known = {*dir(builtins), "__file__", "__name__", *bound(tree)}
+        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        unknown += [f"{file.relative_to(PACKAGE)}: {name}" for name in sorted(read - known)]
+    assert unknown == []
 
 
 def home_of() -> dict[str, str]:

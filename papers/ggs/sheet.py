@@ -26,12 +26,12 @@ def main(data: Path, evaluation: Path, out: Path, setting: str, rooms: int) -> N
         place = window.judged.index(window.between[len(window.between) // 2])
         k = len(window.references)
         views, depth = walk.frames([*window.references, window.judged[place]], protocol.size)
-        regions = classify(views.cameras[k:], depth[k:], views.cameras[:k], depth[:k])
+        regions = classify(views.cameras[k:], depth[k:], views.cameras[:k], reference_depth=depth[:k])
         inputs.append(large(views.images[:k]))
-        columns["truth"].append(large(load_strip(strip_path(evaluation, TRUTH, setting, walk.name))[place]))
+        columns["truth"].append(large(load_strip(strip_path(evaluation, TRUTH, setting, clip=walk.name))[place]))
         columns["classes"].append(large(class_map(views.images[k], regions[0]).clamp(0, 1)))
         for method, label in METHODS.items():
-            columns[label].append(large(load_strip(strip_path(evaluation, method, setting, walk.name))[place]))
+            columns[label].append(large(load_strip(strip_path(evaluation, method, setting, clip=walk.name))[place]))
     comparison(torch.cat(inputs), list(columns.items())).save(out, quality=90)
 
 

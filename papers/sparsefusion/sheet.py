@@ -17,7 +17,9 @@ METHODS = {"sparsefusion": "SparseFusion", "eft": "EFT", "vldm": "VLDM", "no-pri
 def main(data: Path, evaluation: Path, out: Path, size: int) -> None:
     """The middle scene of each category; of its held-out views the first that is shown."""
     protocol, splits = read_plan(evaluation)
-    scenes = {s.name: s for s in open_co3d(data, None, "fewview_dev", "test", size=protocol.size) if s.name in splits}
+    scenes = {
+        s.name: s for s in open_co3d(data, None, "fewview_dev", split="test", size=protocol.size) if s.name in splits
+    }
     categories: dict[str, list[str]] = {}
     for name in scenes:
         categories.setdefault(name.split("/")[0], []).append(name)

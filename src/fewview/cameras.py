@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fewview.geometry.transforms import apply, inverse_rigid, normalise, scale_of
@@ -114,6 +114,23 @@ class Cameras:
         safe = torch.where(depth.abs() < 1e-8, torch.full_like(depth, 1e-8), depth)
         homogeneous = (in_cam / safe[..., None]) @ self.intrinsics.mT
         return homogeneous[..., :2], depth
+
+    def locate(
+        self, points: Float[Tensor, "*#batch n 3"]
+    ) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n"], Bool[Tensor, "*batch n"]]:
+        """Places in [-1, 1]^2 of the image's area, z-depths, and which world points lie inside it and before it."""
+        pixels, depth = self.project(points)
+        places = pixels * 2 / pixels.new_tensor([self.width, self.height]) - 1
+        return places, depth, (depth > 0) & (places.abs() < 1).all(-1)
+
+    def cosines(self, rays: Rays | None = None) -> Float[Tensor, "*batch height width"]:
+        """Of the angles between `rays()` and the optical axis: a z-depth is a distance times this."""
+        return ((rays or self.rays()).directions * self.forward[..., None, None, :]).sum(-1)
+
+    def unproject(self, depth: Float[Tensor, "*batch height width"]) -> Float[Tensor, "*batch height width 3"]:
+        """World points of the pixels at z-depths."""
+        rays = self.rays()
+        return rays.origins + rays.directions * (depth / self.cosines(rays))[..., None]
 
     def resized(self, height: int, width: int) -> "Cameras":
         """The same cameras with the image area sampled by another number of pixels."""

@@ -84,18 +84,17 @@ def fit_gaussians(
     """Splats that look like `asset` from `cameras` (batch shape (n,)), which should surround it."""
     config = config or GaussianFitConfig()
     with torch.no_grad():
-        views = [asset.render(cameras[i : i + 1]) for i in range(len(cameras))]
-    seen = Render(*(torch.cat(parts) for parts in zip(*((v.image, v.alpha, v.depth) for v in views))))
+        seen = Render.cat([asset.render(cameras[i : i + 1]) for i in range(len(cameras))])
     init = surface_gaussians(seen, cameras, config.count, opaque=config.opaque, generator=generator)
-    return optimise_gaussians(init, seen, cameras, config, generator=generator, progress=progress)
+    return optimise_gaussians(init, seen, cameras, config=config, generator=generator, progress=progress)
 
 
 def optimise_gaussians(
     init: Gaussians,
     target: Render,
     cameras: Cameras,
-    config: GaussianFitConfig,
     *,
+    config: GaussianFitConfig,
     generator: torch.Generator,
     progress: Steps | None = None,
 ) -> GaussianAsset:

@@ -17,7 +17,7 @@ from torch import Tensor
 from fewview.cameras import Cameras
 from fewview.errors import InputError, MissingPackage
 from fewview.paths import look_at_point
-from fewview.views import Views, resize
+from fewview.views import Views, at_places, resize
 
 VARIABLE = "FEWVIEW_MASK_MODEL"
 LONGEST = 512  # px: GrabCut works on photos of this size
@@ -186,17 +186,16 @@ def shared_hull(
     axis = (torch.arange(GRID) + 0.5) / GRID * 2 - 1
     cells = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     cells = centre + cells * (BOX * distance * angle)
-    pixels, depth = cameras.project(cells.expand(len(cameras), -1, -1))
-    grid = pixels * 2 / pixels.new_tensor([cameras.width, cameras.height]) - 1
-    held = torch.nn.functional.grid_sample(masks, grid[:, None], mode="nearest", align_corners=False)[:, 0, 0]
-    seen = (grid.abs() < 1).all(-1) & (depth > 0)
+    cells = cells.expand(len(cameras), -1, -1)
+    places, _, seen = cameras.locate(cells)
+    held = at_places(masks, places, "nearest")[:, 0]
     votes = ((held > 0.5) & seen).sum(0) / seen.sum(0).clamp(min=1)
     solid = (votes >= agree) & (seen.sum(0) >= 2)
     if not bool(solid.any()):
         return None
     drawn = torch.zeros(len(cameras), 1, cameras.height, cameras.width)
     for i in range(len(cameras)):
-        column, row = pixels[i][solid & seen[i]].long().unbind(-1)
+        column, row = cameras[i].project(cells[i, solid & seen[i]])[0].long().unbind(-1)
         drawn[i, 0, row, column] = 1
     cell = 2 * BOX * max(cameras.width, cameras.height) / GRID  # px, where a cell stands at the middle
     margin = round(cell * 2.5)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.geometry.transforms import apply, normalise
-from fewview.views import Views
+from fewview.views import Views, at_places
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 NOISE = 1e-4  # variance of luma that tells nothing
@@ -123,16 +123,13 @@ class _Sweep:
         """Where the depths of enough partners are the view's own, within the tolerance."""
         camera, (height, width) = self.cameras[i], depth.shape[-2:]
         step = self.config.tolerance * (self.inverse[0] - self.inverse[1])
-        rays = camera.rays()
-        along = depth[i][..., None] / (rays.directions * camera.forward).sum(-1, keepdim=True)
-        points = (rays.origins + rays.directions * along).reshape(1, -1, 3)
+        points = camera.unproject(depth[i]).reshape(1, -1, 3)
         count = torch.zeros(height * width, dtype=torch.long, device=depth.device)
         for j in partners:
-            pixels, z = (x[0] for x in self.cameras[j : j + 1].project(points))
-            where = (2 * pixels / pixels.new_tensor([width, height]) - 1)[None, None]
-            known = F.grid_sample(depth[j][None, None], where, mode="nearest", align_corners=False)[0, 0, 0]
-            near = (1 / z.clamp(min=1e-6) - 1 / known.clamp(min=1e-6)).abs() < step
-            count += (z > 0) & (where[0, 0].abs() < 1).all(-1) & near
+            places, z, inside = self.cameras[j : j + 1].locate(points)
+            known = at_places(depth[j : j + 1, None], places, "nearest")[0, 0]
+            near = (1 / z[0].clamp(min=1e-6) - 1 / known.clamp(min=1e-6)).abs() < step
+            count += inside[0] & near
         return (count >= (2 if len(partners) > 2 else 1)).reshape(height, width)
 
 
@@ -153,7 +150,7 @@ def _warped(
     """What `there` shows of each pixel's point on each plane of `here`, and whether it does."""
     height, width = image.shape[-2:]
     rays = here.rays()
-    ahead = rays.directions / (rays.directions * here.forward).sum(-1, keepdim=True)  # z-depth 1
+    ahead = rays.directions / here.cosines(rays)[..., None]  # z-depth 1
     turned = ahead @ there.cam_from_world[:3, :3].T @ there.intrinsics.T
     shift = there.intrinsics @ apply(there.cam_from_world, here.centers[None])[0]
     points = turned + shift * inverse[:, None, None, None]  # over the depth

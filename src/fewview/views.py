@@ -86,6 +86,20 @@ def resize(
     return small.clamp(0, 1).reshape(*images.shape[:-2], height, width)
 
 
+def shrunk(images: Float[Tensor, "*batch c h w"], side: int) -> Float[Tensor, "*batch c _ _"]:
+    """In its proportions, so that no side has more than `side` pixels; see `resize`."""
+    height, width = images.shape[-2:]
+    factor = min(1.0, side / max(height, width))
+    return resize(images, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+def at_places(
+    images: Float[Tensor, "n channels h w"], places: Float[Tensor, "n m 2"], mode: str = "bilinear"
+) -> Float[Tensor, "n channels m"]:
+    """Values at places in [-1, 1]^2 of the images' area (`Cameras.locate`); 0 outside. `mode` may be "nearest"."""
+    return torch.nn.functional.grid_sample(images, places[:, None], mode=mode, align_corners=False)[:, :, 0]
+
+
 @dataclass(frozen=True, eq=False)
 class Render:
     """Rendered channels (premultiplied by alpha, black behind), coverage in [0, 1], and z-depth (0 where empty)."""
@@ -93,6 +107,23 @@ class Render:
     image: Float[Tensor, "*batch channels height width"]
     alpha: Float[Tensor, "*batch 1 height width"]
     depth: Float[Tensor, "*batch 1 height width"]
+
+    def __getitem__(self, index) -> "Render":
+        return Render(self.image[index], self.alpha[index], self.depth[index])
+
+    @staticmethod
+    def stack(renders: Sequence["Render"]) -> "Render":
+        """Of one shape, with a batch axis more, before the others."""
+        return _gathered(renders, torch.stack)
+
+    @staticmethod
+    def cat(renders: Sequence["Render"]) -> "Render":
+        """Of one size, along the first axis of their batches."""
+        return _gathered(renders, torch.cat)
+
+
+def _gathered(renders: Sequence[Render], gather: Callable[[list[Tensor]], Tensor]) -> Render:
+    return Render(*(gather([getattr(r, part) for r in renders]) for part in ("image", "alpha", "depth")))
 
 
 @runtime_checkable

@@ -49,7 +49,7 @@ def root(tmp_path) -> Path:
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (WIDTH, HEIGHT), (20 * i, 0, 0)).save(path)
-    write_colmap(tmp_path / "sparse" / "0", [cameras()[i] for i in range(3)], names, POINTS)
+    write_colmap(tmp_path / "sparse" / "0", [cameras()[i] for i in range(3)], names, points=POINTS)
     return tmp_path
 
 

@@ -35,15 +35,15 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_nearest_word_wins(case):
     top, frame, focal = CASES[case]
-    found, centre = intrinsics(present(top), present(frame), SIZE, "frame 0")
+    found, centre = intrinsics(present(top), present(frame), SIZE, where="frame 0")
     np.testing.assert_allclose(found, focal, rtol=1e-12)
     assert centre.tolist() == [24, 16]
 
 
 def test_the_principal_point_is_the_frames_then_the_files_then_the_middle():
     top = {"fl_x": 50, "cx": 20}
-    assert intrinsics(top, {"cy": 10}, SIZE, "w")[1].tolist() == [20, 10]
-    assert intrinsics(top, {"cx": 21}, SIZE, "w")[1].tolist() == [21, 16]
+    assert intrinsics(top, {"cy": 10}, SIZE, where="w")[1].tolist() == [20, 10]
+    assert intrinsics(top, {"cx": 21}, SIZE, where="w")[1].tolist() == [21, 16]
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_the_principal_point_is_the_frames_then_the_files_then_the_middle():
 )
 def test_impossible_focal_lengths_are_refused_by_name(words, said):
     with pytest.raises(InputError, match=said) as caught:
-        intrinsics(present(words), {}, SIZE, "set.json: frame 7")
+        intrinsics(present(words), {}, SIZE, where="set.json: frame 7")
     assert str(caught.value).startswith("set.json: frame 7")
 
 
 @pytest.mark.parametrize("model", ["opencv", "OpenCV", "OPENCV", "pinhole", "Perspective"])
 def test_models_are_known_in_any_case(model):
-    lens = lens_of({"camera_model": model, "k1": 0.1}, np.array([9.0, 9]), np.array([4.0, 4]), "w")
+    lens = lens_of({"camera_model": model, "k1": 0.1}, np.array([9.0, 9]), np.array([4.0, 4]), where="w")
     assert lens is not None and not lens.fisheye and lens.radial[0] == 0.1
 
 
 @pytest.mark.parametrize("model", ["opencv_fisheye", "Fisheye", "OPENCV_FISHEYE"])
 def test_fisheyes_are_known_in_any_case(model):
-    lens = lens_of({"camera_model": model}, np.array([9.0, 9]), np.array([4.0, 4]), "w")
+    lens = lens_of({"camera_model": model}, np.array([9.0, 9]), np.array([4.0, 4]), where="w")
     assert lens is not None and lens.fisheye
 
 
 @pytest.mark.parametrize("words", [{"camera_model": None}, {"camera_model": ""}, {"k1": None}, {"is_fisheye": None}])
 def test_empty_words_on_the_lens_are_a_pinhole(words):
-    assert lens_of(present(words), np.array([9.0, 9]), np.array([4.0, 4]), "w") is None
+    assert lens_of(present(words), np.array([9.0, 9]), np.array([4.0, 4]), where="w") is None

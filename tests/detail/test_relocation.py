@@ -83,7 +83,9 @@ def test_noise_moves_faint_splats_along_themselves_and_leaves_solid_ones(generat
     scales = torch.tensor([0.2, 0.1, 0.01]).expand(n, 3)
     turns = torch.tensor([1.0, 0, 0, 0]).expand(n, 4)
     opacities = torch.cat([torch.full((n // 2,), 0.001), torch.full((n // 2,), 0.9)])
-    noise = jitter(Gaussians(torch.zeros(n, 3), scales, turns, opacities, torch.zeros(n, 3)), 2.0, 0.1, generator)
+    noise = jitter(
+        Gaussians(torch.zeros(n, 3), scales, turns, opacities, torch.zeros(n, 3)), 2.0, 0.1, generator=generator
+    )
     faint, solid = noise.split(n // 2)
     share = torch.sigmoid(torch.tensor(100 * (DEAD - 0.001)))
     torch.testing.assert_close(faint.std(0), 2.0 * share * scales[0].square() / 0.1, rtol=0.1, atol=0)

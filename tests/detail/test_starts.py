@@ -37,7 +37,7 @@ def test_lifted_splats_follow_the_weights(generator):
 def test_pixels_count_by_how_little_the_photos_saw_there():
     cameras = around(12, 40)
     photos = photographed(cameras[:1])
-    prior = pseudo_views(ball(cameras), cameras, ball(photos.cameras), photos.cameras, floor=0.2)
+    prior = pseudo_views(ball(cameras), cameras, ball(photos.cameras), photos=photos.cameras, floor=0.2)
     solid = prior.seen.alpha > 0.9
     same, opposite = prior.weights[0][solid[0]], prior.weights[11][solid[11]]
     assert same.median() < 0.25 and opposite.median() == 1

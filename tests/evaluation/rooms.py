@@ -6,7 +6,6 @@ import torch
 from evaluation.planes import BOX, camera, depth, on_plane, paint
 
 from fewview.cameras import Cameras
-from fewview.evaluation.rooms.visibility import unproject
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
 from fewview.views import Render, Views
@@ -63,7 +62,7 @@ class Oracle:
 
     def _splats(self, walk: BoxWalk, cameras: Cameras, size: int) -> Gaussians:
         z = depth(cameras)
-        points = unproject(cameras, z).reshape(-1, 3)
+        points = cameras.unproject(z).reshape(-1, 3)
         n = len(points)
         scales = (0.4 * z / size).reshape(-1, 1).expand(-1, 3)
         colours = self._at(walk, cameras, size).images.movedim(1, -1).reshape(-1, 3)

@@ -45,7 +45,7 @@ def test_kid_of_shifted_numbers_is_the_closed_form():
 def test_the_bootstrap_error_is_that_of_repeated_draws():
     groups = torch.arange(60)
     draws = torch.tensor([kid(_normal(60, 4, seed=2 * s), _normal(60, 4, seed=2 * s + 1, mean=0.5)) for s in range(60)])
-    error = kid_error(_normal(60, 4, seed=500), _normal(60, 4, seed=501, mean=0.5), groups, groups)
+    error = kid_error(_normal(60, 4, seed=500), _normal(60, 4, seed=501, mean=0.5), groups, groups_b=groups)
     assert 0.5 < error / draws.std() < 2
 
 
@@ -53,7 +53,7 @@ def test_the_error_of_few_clips_is_larger_than_that_of_as_many_lone_images():
     clips = torch.arange(10).repeat_interleave(6)
     shared = _normal(10, 4, seed=3)[clips], _normal(10, 4, seed=4)[clips]
     a, b = (x + 0.1 * _normal(60, 4, seed=5 + i) for i, x in enumerate(shared))
-    assert kid_error(a, b, clips, clips) > 1.5 * kid_error(a, b, torch.arange(60), torch.arange(60))
+    assert kid_error(a, b, clips, groups_b=clips) > 1.5 * kid_error(a, b, torch.arange(60), groups_b=torch.arange(60))
 
 
 def test_fid_of_two_gaussians_is_the_closed_form():

@@ -27,7 +27,7 @@ class MeanDifference(nn.Module):
 
 def test_the_true_world_scores_perfectly_and_a_constant_error_its_decibels(tmp_path):
     scenes = _scenes(masked=True)
-    failures = evaluate({"right": Knows(), "dark": Black()}, scenes, PROTOCOL, tmp_path, lpips=MeanDifference())
+    failures = evaluate({"right": Knows(), "dark": Black()}, scenes, PROTOCOL, out=tmp_path, lpips=MeanDifference())
     assert failures == []
     rows = read_rows(tmp_path / "results.jsonl")
     assert len(rows) == 2 * 2 * 4
@@ -42,7 +42,7 @@ def test_the_true_world_scores_perfectly_and_a_constant_error_its_decibels(tmp_p
 
 
 def test_an_unmasked_true_world_reaches_the_cap(tmp_path):
-    evaluate({"right": Knows(), "off": Knows(0.1)}, _scenes(), PROTOCOL, tmp_path)
+    evaluate({"right": Knows(), "off": Knows(0.1)}, _scenes(), PROTOCOL, out=tmp_path)
     for row in read_rows(tmp_path / "results.jsonl"):
         if row.method == "right":
             assert row.psnr > 99 and row.ssim == pytest.approx(1)
@@ -53,7 +53,7 @@ def test_an_unmasked_true_world_reaches_the_cap(tmp_path):
 
 def test_inputs_are_the_same_for_every_method_and_never_judged(tmp_path):
     methods = {"a": Knows(), "b": Knows()}
-    evaluate(methods, _scenes(), PROTOCOL, tmp_path)
+    evaluate(methods, _scenes(), PROTOCOL, out=tmp_path)
     _, splits = read_plan(tmp_path)
     for i in range(2):
         a, b = methods["a"].inputs[i], methods["b"].inputs[i]
@@ -66,13 +66,13 @@ def test_inputs_are_the_same_for_every_method_and_never_judged(tmp_path):
 
 def test_methods_get_masks_and_uncut_colours(tmp_path):
     method = Knows()
-    evaluate({"m": method}, _scenes(1, masked=True), PROTOCOL, tmp_path)
+    evaluate({"m": method}, _scenes(1, masked=True), PROTOCOL, out=tmp_path)
     views = method.inputs[0]
     assert views.masks is not None and views.images[..., 0].max() > 0.2
 
 
 def test_angles_are_those_of_the_ring(tmp_path):
-    evaluate({"m": Knows()}, _scenes(1), PROTOCOL, tmp_path)
+    evaluate({"m": Knows()}, _scenes(1), PROTOCOL, out=tmp_path)
     context = read_plan(tmp_path)[1]["cup/0"].context
     for row in read_rows(tmp_path / "results.jsonl"):
         steps = min(min((row.view - c) % 12, (c - row.view) % 12) for c in context)
@@ -87,13 +87,13 @@ def test_small_angles_are_exact():
 
 def test_a_second_run_does_nothing_and_a_torn_one_makes_the_missing_rows(tmp_path):
     path = tmp_path / "results.jsonl"
-    evaluate({"m": Knows()}, _scenes(), PROTOCOL, tmp_path)
+    evaluate({"m": Knows()}, _scenes(), PROTOCOL, out=tmp_path)
     before = read_rows(path)
     again, scenes = Knows(), _scenes()
-    evaluate({"m": again}, scenes, PROTOCOL, tmp_path)
+    evaluate({"m": again}, scenes, PROTOCOL, out=tmp_path)
     assert again.inputs == [] and scenes[0].reads == [] and read_rows(path) == before
     path.write_bytes(path.read_bytes()[:-10])
-    evaluate({"m": again}, _scenes(), PROTOCOL, tmp_path)
+    evaluate({"m": again}, _scenes(), PROTOCOL, out=tmp_path)
     assert len(again.inputs) == 1
     after = read_rows(path)
     assert [row.key for row in after] == [row.key for row in before]
@@ -102,7 +102,7 @@ def test_a_second_run_does_nothing_and_a_torn_one_makes_the_missing_rows(tmp_pat
 
 def test_two_runs_write_the_same_but_for_the_seconds(tmp_path):
     for name in ("one", "two"):
-        evaluate({"m": Knows(0.1), "n": Black()}, _scenes(), PROTOCOL, tmp_path / name)
+        evaluate({"m": Knows(0.1), "n": Black()}, _scenes(), PROTOCOL, out=tmp_path / name)
     rows = [[vars(r) | {"seconds": 0} for r in read_rows(tmp_path / n / "results.jsonl")] for n in ("one", "two")]
     assert rows[0] == rows[1]
     pictures = [(tmp_path / name / "pictures/cup_1.png").read_bytes() for name in ("one", "two")]
@@ -116,9 +116,9 @@ def _width(out):
 
 
 def test_a_method_added_later_joins_rows_and_pictures(tmp_path):
-    evaluate({"dark": Black()}, _scenes(1), PROTOCOL, tmp_path)
+    evaluate({"dark": Black()}, _scenes(1), PROTOCOL, out=tmp_path)
     dark = _width(tmp_path)
-    evaluate({"right": Knows()}, _scenes(1), PROTOCOL, tmp_path)
+    evaluate({"right": Knows()}, _scenes(1), PROTOCOL, out=tmp_path)
     assert _width(tmp_path) == dark + 16 + 4
     assert {row.method for row in read_rows(tmp_path / "results.jsonl")} == {"dark", "right"}
 
@@ -126,26 +126,26 @@ def test_a_method_added_later_joins_rows_and_pictures(tmp_path):
 def test_a_failure_is_recorded_told_and_made_good_later(tmp_path):
     said: list[str] = []
     methods = {"weak": Fails(times=1), "right": Knows()}
-    failures = evaluate(methods, _scenes(), PROTOCOL, tmp_path, progress=said.append)
+    failures = evaluate(methods, _scenes(), PROTOCOL, out=tmp_path, progress=said.append)
     assert [(f.scene, f.method, f.error) for f in failures] == [("cup/0", "weak", "RuntimeError: out of memory")]
     assert "in reconstruct" in failures[0].traceback
     assert unmended(tmp_path) == failures and "weak failed" in said[0] and len(said) == 4
     assert {(r.scene, r.method) for r in read_rows(tmp_path / "results.jsonl")} == {
         ("cup/0", "right"), ("cup/1", "right"), ("cup/1", "weak"),
     }  # fmt: skip
-    assert evaluate(methods, _scenes(), PROTOCOL, tmp_path) == [] and unmended(tmp_path) == []
+    assert evaluate(methods, _scenes(), PROTOCOL, out=tmp_path) == [] and unmended(tmp_path) == []
 
 
 def test_a_scene_that_cannot_be_read_fails_for_each_method_and_stops_no_other(tmp_path):
     scenes = [BrokenScene("cup/0"), RingScene("cup/1")]
-    failures = evaluate({"a": Knows(), "b": Knows()}, scenes, PROTOCOL, tmp_path)
+    failures = evaluate({"a": Knows(), "b": Knows()}, scenes, PROTOCOL, out=tmp_path)
     assert [(f.scene, f.method) for f in failures] == [("cup/0", "a"), ("cup/0", "b")]
     assert {row.scene for row in read_rows(tmp_path / "results.jsonl")} == {"cup/1"}
 
 
 @pytest.mark.parametrize("method", [Emits(math.nan), Emits(math.inf), Emits(0.5, shrink=1)])
 def test_a_render_that_is_not_finite_or_of_another_size_is_a_failure(tmp_path, method):
-    failures = evaluate({"bad": method}, _scenes(1), PROTOCOL, tmp_path)
+    failures = evaluate({"bad": method}, _scenes(1), PROTOCOL, out=tmp_path)
     assert len(failures) == 1 and "render" in failures[0].error
     assert read_rows(tmp_path / "results.jsonl") == []
 
@@ -156,16 +156,16 @@ def test_stopping_by_hand_is_no_failure(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate({"m": Stopped()}, _scenes(1), PROTOCOL, tmp_path)
+        evaluate({"m": Stopped()}, _scenes(1), PROTOCOL, out=tmp_path)
     assert not (tmp_path / "failures.jsonl").exists()
 
 
 def test_rows_without_lpips_are_made_again_when_it_is_there(tmp_path):
-    evaluate({"m": Knows(0.1)}, _scenes(), PROTOCOL, tmp_path)
-    evaluate({"m": Knows(0.1)}, _scenes(), PROTOCOL, tmp_path, lpips=MeanDifference())
+    evaluate({"m": Knows(0.1)}, _scenes(), PROTOCOL, out=tmp_path)
+    evaluate({"m": Knows(0.1)}, _scenes(), PROTOCOL, out=tmp_path, lpips=MeanDifference())
     rows = read_rows(tmp_path / "results.jsonl")
     assert len(rows) == 8 and all(row.lpips is not None for row in rows)
-    evaluate({"m": Knows(0.1)}, _scenes(), PROTOCOL, tmp_path)
+    evaluate({"m": Knows(0.1)}, _scenes(), PROTOCOL, out=tmp_path)
     assert read_rows(tmp_path / "results.jsonl") == rows
 
 

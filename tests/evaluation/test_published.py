@@ -58,8 +58,10 @@ def test_without_a_run_ours_are_dashes(script):
 
 def test_a_run_fills_the_cells_that_it_covers_and_no_other(script, tmp_path):
     scenes = [RingScene("hydrant/1"), RingScene("chair/1")]
-    evaluate({"eft": Knows(), "Mine": Knows()}, scenes, Protocol(context=3, views=6, size=16), tmp_path / "three")
-    evaluate({"eft": Knows(), "eft-field": Knows()}, scenes, Protocol(context=2, views=6, size=16), tmp_path / "two")
+    evaluate({"eft": Knows(), "Mine": Knows()}, scenes, Protocol(context=3, views=6, size=16), out=tmp_path / "three")
+    evaluate(
+        {"eft": Knows(), "eft-field": Knows()}, scenes, Protocol(context=2, views=6, size=16), out=tmp_path / "two"
+    )
     text = script.report([tmp_path / "two", tmp_path / "three"])
     ours = [line for line in text.splitlines() if line.startswith("| EFT, ours")]
     assert ours[0] == "| EFT, ours |" + " - |" * 4 + " 100.00 | - |" + " - |" * 14
@@ -70,7 +72,7 @@ def test_a_run_fills_the_cells_that_it_covers_and_no_other(script, tmp_path):
 
 
 def test_the_same_rows_twice_are_an_input_error(script, tmp_path):
-    evaluate({"eft": Knows()}, [RingScene("a/1")], Protocol(views=6, size=16), tmp_path)
+    evaluate({"eft": Knows()}, [RingScene("a/1")], Protocol(views=6, size=16), out=tmp_path)
     with pytest.raises(InputError, match="repeats"):
         script.report([tmp_path, tmp_path])
 

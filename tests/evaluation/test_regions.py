@@ -28,7 +28,7 @@ def test_the_score_of_a_mask_sees_nothing_else():
     a, b = _pair(8)
     mask = torch.zeros(8, 8, dtype=torch.bool)
     mask[2:5, 1:7] = True
-    score = region_score(a, b, mask, torch.arange(64.0).reshape(8, 8))
+    score = region_score(a, b, mask, distances=torch.arange(64.0).reshape(8, 8))
     assert score is not None and score.pixels == 18
     assert decibels(score.squared_error) == pytest.approx(
         psnr(a[None, :, 2:5, 1:7], b[None, :, 2:5, 1:7]).item(), abs=1e-4

@@ -35,7 +35,7 @@ def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("rooms")
     walks = _walks(2)
     methods = {"oracle": Oracle(walks), "careful": Oracle(walks, invents=False), "blank": Blank()}
-    assert evaluate_rooms(methods, walks, PROTOCOL, out, trunk=COLOURS) == []
+    assert evaluate_rooms(methods, walks, PROTOCOL, out=out, trunk=COLOURS) == []
     return out, walks, methods
 
 
@@ -90,7 +90,7 @@ def test_renders_lie_on_disk_as_strips_and_sheets_show_classes(done):
     out, walks, _ = done
     _, windows = read_plan(out)
     judged = windows["walk-1"]["extrapolation"].judged
-    truth = load_strip(strip_path(out, "truth", "extrapolation", "walk-1"))
+    truth = load_strip(strip_path(out, "truth", "extrapolation", clip="walk-1"))
     torch.testing.assert_close(truth, walks[1].frames(judged, 32)[0].images, atol=1 / 500, rtol=0)
     sheet = load_png(out / "pictures" / "walk-1-extrapolation.png")
     assert sheet is not None and sheet.shape[-1] >= 6 * 128  # inputs, truth, classes, three methods
@@ -107,7 +107,7 @@ def test_fidelity_is_that_of_all_renders_and_states_n(done):
         for clip in ("walk-0", "walk-1"):
             window = windows[clip]["extrapolation"]
             keep = [i for i, frame in enumerate(window.judged) if frame in window.between]
-            parts.append(load_strip(strip_path(out, method, "extrapolation", clip))[keep])
+            parts.append(load_strip(strip_path(out, method, "extrapolation", clip=clip))[keep])
         images[method] = COLOURS(torch.cat(parts))
     row = rows["careful", "extrapolation", "between"]
     assert row.n == len(images["truth"]) and row.clips == 2 and row.trunk == "colours"
@@ -135,7 +135,7 @@ class Turning(Oracle):
 def test_frames_that_a_scene_was_made_of_are_judged_beside_its_renders(tmp_path):
     walks = _walks(1, count=7)
     protocol = RoomProtocol(1, 7, size=64)
-    assert evaluate_rooms({"m": Turning(walks), "oracle": Oracle(walks)}, walks, protocol, tmp_path) == []
+    assert evaluate_rooms({"m": Turning(walks), "oracle": Oracle(walks)}, walks, protocol, out=tmp_path) == []
     rows = {row.method: row for row in read_rooms(tmp_path / "rooms.jsonl")}
     assert rows["oracle"].frame_pairs is None and rows["m"].frame_pairs is not None
     assert len(rows["m"].frame_pairs) == len(rows["m"].generated_pairs) == 5
@@ -156,14 +156,14 @@ def test_the_summary_holds_every_table(done):
 
 def test_a_second_run_does_nothing_and_a_torn_one_makes_the_missing_row(done, tmp_path):
     walks = _walks(1)
-    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, tmp_path)
+    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, out=tmp_path)
     path = tmp_path / "rooms.jsonl"
     before = read_rooms(path)
     again = Blank()
-    evaluate_rooms({"m": again}, walks, PROTOCOL, tmp_path)
+    evaluate_rooms({"m": again}, walks, PROTOCOL, out=tmp_path)
     assert again.drawn == [] and read_rooms(path) == before
     path.write_bytes(path.read_bytes()[:-10])
-    evaluate_rooms({"m": again}, walks, PROTOCOL, tmp_path)
+    evaluate_rooms({"m": again}, walks, PROTOCOL, out=tmp_path)
     after = read_rooms(path)
     assert len(again.drawn) == 1 and [row.key for row in after] == [row.key for row in before]
     assert [row.views for row in after] == [row.views for row in before]
@@ -174,9 +174,9 @@ def test_lpips_is_taken_of_every_class_and_made_good_later(tmp_path):
     net, walks = Lpips("vgg", layers=2), _walks(1)
     for lin in net.lins.parameters():
         lin.abs_()
-    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, tmp_path)
+    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, out=tmp_path)
     assert _views(tmp_path, "m", "extrapolation")[0].lpips is None
-    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, tmp_path, lpips=net)
+    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, out=tmp_path, lpips=net)
     for view in _views(tmp_path, "m", "extrapolation"):
         scores = [s for s in (view.seen, view.occluded, view.outside) if s]
         mean = sum(s.pixels * s.lpips for s in scores if s.lpips is not None) / 32**2
@@ -185,18 +185,18 @@ def test_lpips_is_taken_of_every_class_and_made_good_later(tmp_path):
 
 def test_a_failure_stops_nothing_else_and_is_told(tmp_path):
     said: list[str] = []
-    failures = evaluate_rooms({"weak": Fails(), "m": Blank()}, _walks(1), PROTOCOL, tmp_path, progress=said.append)
+    failures = evaluate_rooms({"weak": Fails(), "m": Blank()}, _walks(1), PROTOCOL, out=tmp_path, progress=said.append)
     assert [(f.scene, f.method) for f in failures] == [
         ("walk-0, interpolation", "weak"),
         ("walk-0, extrapolation", "weak"),
     ]
     assert unmended(tmp_path) == failures and len(read_rooms(tmp_path / "rooms.jsonl")) == 2
     assert "Failed: weak on walk-0, interpolation" in summary(tmp_path)
-    assert evaluate_rooms({"weak": Blank()}, _walks(1), PROTOCOL, tmp_path) == [] and unmended(tmp_path) == []
+    assert evaluate_rooms({"weak": Blank()}, _walks(1), PROTOCOL, out=tmp_path) == [] and unmended(tmp_path) == []
 
 
 def test_without_true_depth_there_are_no_classes_but_all_else(tmp_path):
-    evaluate_rooms({"m": Blank()}, _walks(2, known=False), PROTOCOL, tmp_path, trunk=COLOURS)
+    evaluate_rooms({"m": Blank()}, _walks(2, known=False), PROTOCOL, out=tmp_path, trunk=COLOURS)
     view = _views(tmp_path, "m", "interpolation")[0]
     assert view.seen is view.occluded is view.outside is view.depth is None and math.isfinite(view.psnr)
     assert "| m |" in summary(tmp_path)
@@ -205,7 +205,7 @@ def test_without_true_depth_there_are_no_classes_but_all_else(tmp_path):
 def test_a_walk_frame_by_frame_has_nothing_between_and_a_table_of_its_thirds(tmp_path):
     walks = _walks(2, count=13)
     whole = RoomProtocol(1, len(walks[0]), size=32)
-    evaluate_rooms({"oracle": Oracle(walks), "blank": Blank()}, walks, whole, tmp_path, trunk=COLOURS)
+    evaluate_rooms({"oracle": Oracle(walks), "blank": Blank()}, walks, whole, out=tmp_path, trunk=COLOURS)
     row = read_rooms(tmp_path / "rooms.jsonl")[0]
     assert len(row.of("generated")) == len(walks[0]) - 1 and not row.of("between")
     assert [pair for i in range(3) for pair in third(row.generated_pairs, i)] == list(row.generated_pairs)
@@ -216,18 +216,18 @@ def test_a_walk_frame_by_frame_has_nothing_between_and_a_table_of_its_thirds(tmp
 
 
 def test_another_protocol_needs_another_folder(tmp_path):
-    evaluate_rooms({}, _walks(1), PROTOCOL, tmp_path)
+    evaluate_rooms({}, _walks(1), PROTOCOL, out=tmp_path)
     with pytest.raises(InputError, match="empty folder"):
-        evaluate_rooms({}, _walks(1), RoomProtocol(frames=4, size=16), tmp_path)
+        evaluate_rooms({}, _walks(1), RoomProtocol(frames=4, size=16), out=tmp_path)
     with pytest.raises(InputError, match="Two clips"):
-        evaluate_rooms({}, [BoxWalk("a b"), BoxWalk("a_b")], PROTOCOL, tmp_path / "other")
+        evaluate_rooms({}, [BoxWalk("a b"), BoxWalk("a_b")], PROTOCOL, out=tmp_path / "other")
 
 
 def test_fidelity_of_new_renders_is_taken_again(tmp_path):
     walks = _walks(2)
-    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, tmp_path, trunk=COLOURS)
+    evaluate_rooms({"m": Blank()}, walks, PROTOCOL, out=tmp_path, trunk=COLOURS)
     before = read_lines(tmp_path / "sets.jsonl", SetRow)
     (tmp_path / "rooms.jsonl").unlink()
-    evaluate_rooms({"m": Oracle(walks)}, walks, PROTOCOL, tmp_path, trunk=COLOURS)
+    evaluate_rooms({"m": Oracle(walks)}, walks, PROTOCOL, out=tmp_path, trunk=COLOURS)
     after = read_lines(tmp_path / "sets.jsonl", SetRow)
     assert len(after) == len(before) and all(a.kid < b.kid for a, b in zip(after, before))

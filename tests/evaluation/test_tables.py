@@ -88,15 +88,15 @@ def test_angle_bins_hold_their_lower_edge_and_the_last_its_upper_too():
 def test_a_constant_difference_has_an_interval_of_no_width(generator):
     rows = [_row("A", s, v, 10.0 * v + s_i) for s_i, s in enumerate("abc") for v in range(2)]
     rows += [_row("B", row.scene, row.view, row.psnr - 1.5) for row in rows]
-    found = paired(rows, "A", "B", "psnr", generator=generator)
+    found = paired(rows, "A", "B", metric="psnr", generator=generator)
     assert (found.value, found.low, found.high, found.n) == pytest.approx((1.5, 1.5, 1.5, 3))
-    assert paired(rows, "B", "A", "psnr", generator=generator).value == pytest.approx(-1.5)
+    assert paired(rows, "B", "A", metric="psnr", generator=generator).value == pytest.approx(-1.5)
 
 
 def test_bootstrap_interval_of_two_scenes_is_known():
     # differences 0 and 1: the resampled mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4
     rows = [_row("B", s) for s in "ab"] + [_row("A", "a", psnr=20.0), _row("A", "b", psnr=21.0)]
-    found = paired(rows, "A", "B", "psnr", generator=torch.Generator().manual_seed(0))
+    found = paired(rows, "A", "B", metric="psnr", generator=torch.Generator().manual_seed(0))
     assert (found.value, found.low, found.high) == (0.5, 0, 1)
 
 
@@ -107,17 +107,17 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
         draws = torch.randn(30, generator=generator).tolist()
         rows = [_row("A", str(i), psnr=draw) for i, draw in enumerate(draws)]
         rows += [_row("B", str(i), psnr=0.0) for i in range(30)]
-        found = paired(rows, "A", "B", "psnr", generator=generator, draws=400)
+        found = paired(rows, "A", "B", metric="psnr", generator=generator, draws=400)
         covered += found.low <= 0 <= found.high
     assert 0.88 < covered / 200 < 0.99
 
 
 def test_pairs_are_views_that_both_have(generator):
     rows = [_row("A", "a", 0, 20.0), _row("A", "a", 1, 99.0), _row("B", "a", 0, 18.0), _row("B", "b", 0, 1.0)]
-    found = paired(rows, "A", "B", "psnr", generator=generator)
+    found = paired(rows, "A", "B", metric="psnr", generator=generator)
     assert found.value == 2 and found.n == 1 and math.isnan(found.low)
     with pytest.raises(InputError, match="share no held-out view"):
-        paired(rows, "A", "C", "psnr", generator=generator)
+        paired(rows, "A", "C", metric="psnr", generator=generator)
 
 
 def test_difference_table_says_sign_and_interval(generator):
@@ -138,7 +138,7 @@ def test_markdown_and_plain_text_are_well_formed():
 def test_summary_is_over_shared_scenes_and_names_what_failed(tmp_path):
     scenes = [RingScene(f"cup/{i}") for i in range(3)]
     methods = {"dark": Black(), "weak": Fails(times=1), "right": Knows()}
-    evaluate(methods, scenes, Protocol(views=6, size=16), tmp_path)
+    evaluate(methods, scenes, Protocol(views=6, size=16), out=tmp_path)
     text = summary(tmp_path)
     assert "1 scenes are left out" in text and "Failed: weak on cup/0, RuntimeError: out of memory" in text
     assert "| right | 100.00 ± 0.00 | 1.000 ± 0.000 | - | 2 | 0.0 |" in text and "**Paired" in text

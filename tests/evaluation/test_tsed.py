@@ -32,7 +32,7 @@ def _pair():
 def test_projections_of_one_point_lie_on_each_others_epipolar_lines():
     first, second = _pair()
     p, q = (c.project(_points())[0] for c in (first, second))
-    assert sed(p, q, first, second).max() < 1e-3
+    assert sed(p, q, first, other=second).max() < 1e-3
 
 
 def test_sed_is_the_mean_of_both_distances_in_pixels():
@@ -40,8 +40,8 @@ def test_sed_is_the_mean_of_both_distances_in_pixels():
     first, second = camera()[0], camera(0.5)[0]
     p, q = (c.project(_points())[0] for c in (first, second))
     low = q + torch.tensor([5.0, 3.0])
-    torch.testing.assert_close(sed(p, low, first, second), torch.full((40,), 3.0).double(), atol=1e-4, rtol=0)
-    torch.testing.assert_close(sed(low, p, second, first), sed(p, low, first, second))
+    torch.testing.assert_close(sed(p, low, first, other=second), torch.full((40,), 3.0).double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(sed(low, p, second, other=first), sed(p, low, first, other=second))
 
 
 def test_a_fundamental_matrix_has_rank_two_and_cameras_in_one_place_none():
@@ -51,9 +51,9 @@ def test_a_fundamental_matrix_has_rank_two_and_cameras_in_one_place_none():
     turned = _turned(camera(), 10.0)[0]
     assert two_view(camera()[0], turned)[0] is None
     p, q = camera()[0].project(_points())[0], turned.project(_points())[0]
-    assert sed(p, q, camera()[0], turned).max() < 1e-3
+    assert sed(p, q, camera()[0], other=turned).max() < 1e-3
     off = q + torch.tensor([3.0, 4.0])
-    assert abs(sed(p, off, camera()[0], turned).mean() - 5) < 0.5
+    assert abs(sed(p, off, camera()[0], other=turned).mean() - 5) < 0.5
 
 
 @pytest.mark.parametrize("size", [64, 256])

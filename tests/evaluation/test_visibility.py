@@ -3,12 +3,12 @@ import torch
 from evaluation.planes import BOX, HALF, WALL, camera, depth, on_plane
 
 from fewview.cameras import Cameras
-from fewview.evaluation.rooms.visibility import Region, classify, mask_of, unproject
+from fewview.evaluation.rooms.visibility import Region, classify, mask_of
 
 
 def _regions(judged: Cameras, *references: Cameras, box: bool = True):
     cameras = Cameras.cat(references)
-    return classify(judged, depth(judged, box=box), cameras, depth(cameras, box=box))
+    return classify(judged, depth(judged, box=box), cameras, reference_depth=depth(cameras, box=box))
 
 
 def test_unprojected_points_lie_on_the_wall_and_project_back():
@@ -18,7 +18,7 @@ def test_unprojected_points_lie_on_the_wall_and_project_back():
     )  # fmt: skip
     rays = cameras.rays()
     z = (WALL - rays.origins[..., 2]) / rays.directions[..., 2] * (rays.directions * cameras.forward[0]).sum(-1)
-    points = unproject(cameras, z)
+    points = cameras.unproject(z)
     torch.testing.assert_close(points[..., 2], torch.full((1, 12, 16), WALL), atol=1e-4, rtol=0)
     torch.testing.assert_close(cameras.project(points.flatten(1, 2))[1].reshape(z.shape), z)
 
@@ -60,7 +60,7 @@ def test_points_behind_a_camera_are_out_of_its_frame():
     pose = camera().world_from_cam.clone()
     pose[:, 0, 0] = pose[:, 2, 2] = -1  # turned by 180 degrees about y
     away = Cameras(pose, camera().intrinsics, 64, 64)
-    regions = classify(camera(), depth(camera(), box=False), away, torch.full((1, 64, 64), 5.0))
+    regions = classify(camera(), depth(camera(), box=False), away, reference_depth=torch.full((1, 64, 64), 5.0))
     assert (regions == Region.OUTSIDE).all()
 
 
@@ -75,7 +75,7 @@ def test_a_slanted_wall_does_not_hide_itself():
         z = distance * (rays.directions * c.forward[0]).sum(-1)
         return torch.where(distance > 0, z, torch.zeros_like(z))
 
-    regions = classify(cameras[0], floor(cameras[0]), cameras[1], floor(cameras[1]))
+    regions = classify(cameras[0], floor(cameras[0]), cameras[1], reference_depth=floor(cameras[1]))
     assert not mask_of(regions, Region.OCCLUDED).any() and mask_of(regions, Region.SEEN).any()
 
 
@@ -83,7 +83,7 @@ def test_unknown_depth_is_of_no_class_and_hides_nothing():
     judged = camera(size=16, focal=16.0)
     z = depth(judged, box=False)
     z[0, :4] = 0
-    regions = classify(judged, z, judged, torch.zeros(1, 16, 16))[0]
+    regions = classify(judged, z, judged, reference_depth=torch.zeros(1, 16, 16))[0]
     assert (regions[:4] == Region.UNKNOWN).all() and (regions[4:] == Region.SEEN).all()
 
 

@@ -20,7 +20,7 @@ def decoded(network: SplatDecoder, generator):
     cameras = walk(2, 3, size=16)
     zeros = torch.zeros(2, 3, 8, 8, 10)
     place = place_of(plane_depth(cameras.resized(8, 8)), MICRO.splats)
-    coarse = place_splats(place, zeros, cameras, MICRO.splats, zeros)
+    coarse = place_splats(place, zeros, cameras, config=MICRO.splats, features=zeros)
     features, latents = (
         torch.randn(2, 3, 16, 8, 8, generator=generator),
         torch.randn(2, 3, 4, 8, 8, generator=generator),

@@ -26,7 +26,7 @@ def test_depths_run_from_near_to_far_by_a_constant_factor():
 
 def test_samples_of_a_cell_lie_on_its_epipolar_lines():
     cameras = walk(2, 3)
-    lines = epipolar_lines(cameras, 4, 4, torch.tensor([1.0, 2, 5, 9]))
+    lines = epipolar_lines(cameras, 4, 4, depths=torch.tensor([1.0, 2, 5, 9]))
     own = cameras.resized(4, 4).rays()
     for i, others in enumerate(other_views(3).tolist()):
         for s, j in enumerate(others):
@@ -40,7 +40,7 @@ def test_samples_of_a_cell_lie_on_its_epipolar_lines():
 
 def test_samples_are_projections_of_points_on_the_rays():
     cameras, depths = walk(1, 2), torch.tensor([1.5, 4.0])
-    lines = epipolar_lines(cameras, 2, 2, depths)
+    lines = epipolar_lines(cameras, 2, 2, depths=depths)
     rays = cameras[:, 0].resized(2, 2).rays()
     point = rays.origins[0, 1, 0] + rays.directions[0, 1, 0] * 4.0 / (rays.directions[0, 1, 0] @ cameras.forward[0, 0])
     pixel, depth = cameras[0, 1].project(point[None])

@@ -233,14 +233,14 @@ def test_chunks_of_true_depth_join_to_one_wall(monkeypatch):
 def test_samples_depend_on_their_seed_and_follow_the_ode(generator):
     model, task = model_of(MICRO), task_of()
     with torch.no_grad():
-        a, b, c = (sample(model, task.given, task.path[:2], 3, seed=seed) for seed in (1, 1, 2))
+        a, b, c = (sample(model, task.given, task.path[:2], steps=3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
     with torch.no_grad():
-        cold = [sample(model, task.given, task.path[:2], 3, seed=seed, temperature=0.0) for seed in (1, 2)]
+        cold = [sample(model, task.given, task.path[:2], steps=3, seed=seed, temperature=0.0) for seed in (1, 2)]
     assert torch.equal(*cold) and not torch.equal(cold[0], a)
     lognormal = model_of(replace(MICRO, noise="lognormal"))
     with torch.no_grad():
-        assert sample(lognormal, task.given, task.path[:2], 3, seed=1).isfinite().all()
+        assert sample(lognormal, task.given, task.path[:2], steps=3, seed=1).isfinite().all()
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
@@ -336,7 +336,7 @@ def test_lifted_splats_show_the_images(generator):
     told: list[float] = []
     tell = steps_of(lambda stage, done: told.append(done), "fitting", 60)
     fit = GaussianFitConfig(count=400, steps=60)
-    asset = lift(views, 1.0, 20.0, fit, generator=generator, progress=tell)
+    asset = lift(views, 1.0, 20.0, config=fit, generator=generator, progress=tell)
     assert told[-1] == 1.0 and psnr(asset.render(cameras).image, views.images) > 22
 
 

@@ -25,7 +25,11 @@ def splats_at(factor: float, cells: int = 8):
     cameras = walk(1, 2, size=16)
     depths = plane_depth(cameras.resized(cells, cells))
     zeros = torch.zeros(1, 2, cells, cells, 10)
-    return place_splats(place_of(depths * factor, MICRO.splats), zeros, cameras, MICRO.splats, zeros), cameras, depths
+    return (
+        place_splats(place_of(depths * factor, MICRO.splats), zeros, cameras, config=MICRO.splats, features=zeros),
+        cameras,
+        depths,
+    )
 
 
 def test_splats_at_true_points_have_no_depth_error():
@@ -116,11 +120,11 @@ def test_scenes_so_far_hold_the_references_and_some_novel_views(clip, generator)
     model = GGS(replace(MICRO, scene=True))
     counts = set()
     for _ in range(8):
-        scenes = scenes_so_far(model, clip, LossConfig(scene_chance=1.0), generator)
+        scenes = scenes_so_far(model, clip, LossConfig(scene_chance=1.0), generator=generator)
         counts |= {len(scene) // 256 for scene in scenes}
     assert counts == {2, 3, 4}
-    assert all(len(s) == 0 for s in scenes_so_far(model, clip, LossConfig(scene_chance=0.0), generator))
-    assert scenes_so_far(GGS(MICRO), clip, LossConfig(), generator) is None
+    assert all(len(s) == 0 for s in scenes_so_far(model, clip, LossConfig(scene_chance=0.0), generator=generator))
+    assert scenes_so_far(GGS(MICRO), clip, LossConfig(), generator=generator) is None
 
 
 def test_both_stages_train_and_resume(clip, tmp_path):

@@ -10,7 +10,7 @@ CONFIG = SplatConfig()
 
 
 def maps_of(scene, cameras, unit: float = 1.0):
-    return scene_maps([scene], cameras[None], IdentityCodec(), torch.tensor([unit]), config=CONFIG)[0]
+    return scene_maps([scene], cameras[None], IdentityCodec(), unit=torch.tensor([unit]), config=CONFIG)[0]
 
 
 def test_splats_of_known_depth_show_their_view_again():

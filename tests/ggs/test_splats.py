@@ -19,7 +19,7 @@ def true_splats(size: int, cells: int, raw: torch.Tensor | None = None):
     depths = plane_depth(cameras.resized(cells, cells))
     raw = torch.zeros(1, 3, cells, cells, 10) if raw is None else raw
     colours = painted(cameras.resized(cells, cells)).images.movedim(2, -1)
-    return place_splats(place_of(depths, CONFIG), raw, cameras, CONFIG, colours), cameras
+    return place_splats(place_of(depths, CONFIG), raw, cameras, config=CONFIG, features=colours), cameras
 
 
 def test_places_are_the_inverse_of_depths():

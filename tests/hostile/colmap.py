@@ -31,7 +31,7 @@ def colmap(root: Path) -> None:
     for name, image in zip(names, views.images):
         worlds.save_image(root / "images" / name, image)
     points = np.random.default_rng(0).normal(size=(5, 3))
-    write_colmap(root / "sparse" / "0", [views.cameras[i] for i in range(3)], names, points)
+    write_colmap(root / "sparse" / "0", [views.cameras[i] for i in range(3)], names, points=points)
 
 
 MODEL = "sparse/0/"

@@ -201,7 +201,7 @@ def test_photos_are_written_twice_for_a_comparison_of_cameras(tmp_path):
     worlds.write_transforms(tmp_path / "estimated", Views(views.images[1:], moved, views.masks[1:]))
     own = posed(tmp_path / "estimated")
     found = Estimated(own, (1, 2, 3), ("a", "b", "c", "d"), np.zeros((4, 4), int), torch.zeros(0, 3), 0.0)
-    write_both(scene, [0, 1, 2, 3], found, tmp_path / "both")
+    write_both(scene, [0, 1, 2, 3], found, folder=tmp_path / "both")
     for name, cameras in (("given", views.cameras[1:]), ("own", moved)):
         again = posed(tmp_path / "both" / name).read([0, 1, 2])
         torch.testing.assert_close(again.cameras.centers, cameras.centers, atol=1e-4, rtol=0)

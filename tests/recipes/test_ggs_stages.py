@@ -191,7 +191,7 @@ def test_clips_have_depth_pictures_and_poses_of_the_same_frames_each_in_one_role
     depth = (1 + number).half()[:, None, None].expand(18, 8, 8)
     data = RoomClips(images, depth, cameras, torch.tensor([0, 9]), torch.tensor([9, 9]))
     batching, generator = ClipBatching(views=4, novel=2, gaps=(7, 9)), torch.Generator().manual_seed(1)
-    clip = clip_of(data, torch.tensor([1, 0]), references, batching, generator)
+    clip = clip_of(data, torch.tensor([1, 0]), references, batching=batching, generator=generator)
     parts = [clip.references, clip.targets, clip.novel]
     shown = [(part.images[:, :, 0, 0, 0] * 25.5).round().long() for part in parts]
     for part, frames, depths in zip(parts, shown, clip.depths):

@@ -19,7 +19,9 @@ def test_bfloat16_is_fast_where_the_processor_has_its_instructions():
 
 def test_a_run_folder_belongs_to_one_model(tmp_path):
     training = TrainConfig(steps=1)
-    describe(tmp_path, "sparsefusion/autoencoder", "tiny", AutoencoderConfig(blocks=1), training)
-    describe(tmp_path, "sparsefusion/autoencoder", "tiny", AutoencoderConfig(blocks=1), TrainConfig(steps=9))
+    describe(tmp_path, "sparsefusion/autoencoder", "tiny", model=AutoencoderConfig(blocks=1), training=training)
+    describe(
+        tmp_path, "sparsefusion/autoencoder", "tiny", model=AutoencoderConfig(blocks=1), training=TrainConfig(steps=9)
+    )
     with pytest.raises(InputError, match="belongs to another model"):
-        describe(tmp_path, "sparsefusion/autoencoder", "tiny", AutoencoderConfig(blocks=2), training)
+        describe(tmp_path, "sparsefusion/autoencoder", "tiny", model=AutoencoderConfig(blocks=2), training=training)

@@ -35,7 +35,9 @@ def sequence(root, category: str, name: str) -> None:
         (image.movedim(0, -1).numpy(), alpha[0].numpy(), depth[0].numpy())
         for image, alpha, depth in zip(seen.image, seen.alpha, seen.depth)
     ]
-    write_sequence(root, (category, name), frames, worlds.ring(FRAMES, 24), (np.zeros((4, 3)), np.zeros((4, 3))))
+    write_sequence(
+        root, (category, name), frames, cameras=worlds.ring(FRAMES, 24), cloud=(np.zeros((4, 3)), np.zeros((4, 3)))
+    )
 
 
 @pytest.fixture(scope="module")

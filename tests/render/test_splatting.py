@@ -125,8 +125,8 @@ def test_the_slow_twin_gives_the_same_with_tiles_and_without(generator):
     gaussians, camera = cloud(100, generator), facing(40, 30)[0]
     seen = project(gaussians, camera)
     features = gaussians.features[seen.indices]
-    tiled, alpha = blend(seen, features, 30, 40, tile=8)
-    whole, whole_alpha = blend(seen, features, 30, 40, tile=64)
+    tiled, alpha = blend(seen, features, 30, width=40, tile=8)
+    whole, whole_alpha = blend(seen, features, 30, width=40, tile=64)
     torch.testing.assert_close(tiled, whole)
     torch.testing.assert_close(alpha, whole_alpha)
 

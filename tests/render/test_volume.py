@@ -135,7 +135,7 @@ def test_a_ray_from_inside_starts_at_the_least_distance():
 def test_importance_edges_follow_the_weights(generator):
     edges = torch.tensor([0.0, 1.0, 3.0, 4.0]).repeat(2, 1)
     weights = torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 1.0]])
-    new = importance_edges(edges, weights, 4000, generator)
+    new = importance_edges(edges, weights, 4000, generator=generator)
     assert (new[0] < 1).float().mean().item() == pytest.approx(0.25, abs=1e-3)
     assert ((new[0] > 1) & (new[0] < 2)).float().mean().item() == pytest.approx(0.375, abs=1e-3)
     assert (new[1] >= 3).float().mean().item() == pytest.approx(1, abs=1e-3) and new.max() <= 4

@@ -77,7 +77,9 @@ def test_samples_depend_on_the_generator_and_on_nothing_else(model):
     model.eval()
     prepared = prepare(photos(), MICRO)
     camera = prepared.context.cameras[0]
-    draw = lambda seed: sample_view(model, prepared.context, camera, 4, generator=torch.Generator().manual_seed(seed))
+    draw = lambda seed: sample_view(
+        model, prepared.context, camera, steps=4, generator=torch.Generator().manual_seed(seed)
+    )
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
 
 

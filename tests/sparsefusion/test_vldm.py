@@ -143,7 +143,7 @@ def test_colour_loss_of_equal_constant_images_has_a_known_value(model, generator
     torch.nn.init.zeros_(model.eft.colour.weight)
     torch.nn.init.zeros_(model.eft.colour.bias)  # every output is sigmoid(0) = 1/2
     half = Views(torch.full_like(queries.images, 0.5), queries.cameras, torch.full_like(queries.masks, 0.5))
-    assert colour_loss(model.eft, context, half, 8, generator=generator) < 1e-12
+    assert colour_loss(model.eft, context, half, rays=8, generator=generator) < 1e-12
 
 
 def test_every_stage_trains_and_saves(model, generator, tmp_path):

@@ -84,7 +84,7 @@ def test_pieces_at_a_wall_turn_their_back_to_it():
 def test_walls_have_the_area_of_their_outline_less_the_openings():
     openings = (Opening(0, 1.0, 2.0, 0.8, 2.0, "window"), Opening(2, 0.5, 1.4, 0.0, 2.05, "door"))
     plan = Plan(SQUARE, 2.5, openings)
-    built = shell(plan, np.random.default_rng(1), "living", 1.0)
+    built = shell(plan, np.random.default_rng(1), "living", daylight=1.0)
     area = 0.0
     for part in built.parts:
         corners = part.vertices[part.faces][..., :3].astype(float)
@@ -109,12 +109,12 @@ def test_an_l_shaped_room_is_its_box_less_its_notch():
 
 
 def test_things_stand_only_where_it_is_level():
-    table = prop_of(block(1.0, 0.7, 0.6), "t", "dining_table", {})
+    table = prop_of(block(1.0, 0.7, 0.6), "t", "dining_table", credit={})
     half = np.array([0.1, 0.1])
     assert level_under(table, np.zeros(2), half) == pytest.approx(0.7, abs=1e-6)
     assert level_under(table, np.array([0.48, 0.0]), half) is None  # over the edge
     steps = Model(join([box(1, 0.7, 0.6).moved(y=0.35), box(0.2, 0.2, 0.6).moved(y=0.8)]), (Material(),))
-    stepped = prop_of(steps, "s", "dining_table", {})
+    stepped = prop_of(steps, "s", "dining_table", credit={})
     assert level_under(stepped, np.zeros(2), np.array([0.05, 0.05])) == pytest.approx(0.9, abs=1e-6)
     assert level_under(stepped, np.array([0.1, 0.0]), half) is None
 
@@ -176,7 +176,7 @@ def test_foliage_that_does_not_become_simpler_is_left_out():
 
 def test_cached_pieces_come_back(tmp_path):
     model = replace(block(1, 2, 3), images=(np.arange(256, dtype=np.uint8).reshape(8, 8, 4),))
-    prop = prop_of(model, "name", "sofa", {"author": "someone"})
+    prop = prop_of(model, "name", "sofa", credit={"author": "someone"})
     save_prop(tmp_path / "p.safetensors", prop)
     again = load_prop(tmp_path / "p.safetensors")
     assert isinstance(again, Prop)
@@ -188,6 +188,6 @@ def test_cached_pieces_come_back(tmp_path):
 
 
 def test_a_placed_piece_turns_about_its_base():
-    prop = prop_of(block(2.0, 1.0, 0.5), "p", "sofa", {})
+    prop = prop_of(block(2.0, 1.0, 0.5), "p", "sofa", credit={})
     low, high = Placed(prop, np.array([1.0, 0.5, 2.0]), 90.0).box
     np.testing.assert_allclose([low, high], [[0.75, 0.5, 1.0], [1.25, 1.5, 3.0]], atol=1e-6)

@@ -37,8 +37,8 @@ def all_files(folder):
 
 
 def test_readers_find_training_and_held_out_sequences_apart(root):
-    train = {s.name for s in open_co3d(root, None, "fewview_train", "train", min_frames=1)}
-    test = {s.name for s in open_co3d(root, None, "fewview_dev", "test", min_frames=1)}
+    train = {s.name for s in open_co3d(root, None, "fewview_train", split="train", min_frames=1)}
+    test = {s.name for s in open_co3d(root, None, "fewview_dev", split="test", min_frames=1)}
     assert {n for n in train if not n.startswith("library")} == {"cup/0000_cup", "cup/0001_cup"}
     assert {n for n in test if not n.startswith("library")} == {"cup/0002_cup", "bottle/0000_bottle"}
     assert not train & test

@@ -15,6 +15,7 @@ from fewview.data.meshes import Material, Mesh, Model, join
 from fewview.data.packed_rooms import load_rooms
 from fewview.data.realestate10k import list_clips, open_clip
 from fewview.errors import InputError
+from fewview.synthetic.opengl import room_shaders
 from fewview.synthetic.opengl.room_renderer import (
     CONTENT,
     OUTSIDE,
@@ -24,7 +25,6 @@ from fewview.synthetic.opengl.room_renderer import (
     Part,
     RoomLight,
     RoomRasteriser,
-    bounce_directions,
     developed,
 )
 from fewview.synthetic.rooms.build import (
@@ -73,7 +73,7 @@ def part(mesh: Mesh, layer=CONTENT) -> Part:
 
 
 def light(lamps=(), level=0.0, sun=DARK, direction=(0.0, 1.0, 0.0)) -> RoomLight:
-    bounce = np.full((len(bounce_directions()), 3), level)
+    bounce = np.full((room_shaders.SKY, 3), level)
     return RoomLight(np.array(direction), np.array(sun), tuple(lamps), bounce, np.zeros((0, 4)), 50.0)
 
 
@@ -186,7 +186,7 @@ def agreement(a, depth_a, b, depth_b) -> float:
 
 def test_a_room_is_rendered_again_to_the_same_bytes(root, tmp_path, renderer):
     name = planned_rooms(CONFIG)[0]
-    render_room(tmp_path, CONFIG, name, Stock(name.split, pieces=3), renderer)
+    render_room(tmp_path, CONFIG, name, stock=Stock(name.split, pieces=3), rasteriser=renderer)
     written = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert len(written) == 2 + 2 * CONFIG.frames
     for path, content in written.items():
@@ -238,7 +238,7 @@ def test_rooms_differ_and_do_not_depend_on_how_many_there_are():
 def test_every_maker_of_homeware_and_joinery_gives_a_piece_that_stands():
     assert len(MAKERS) > 15
     for maker in sorted(MAKERS, key=lambda m: m.__name__):
-        prop = prop_of(maker(np.random.default_rng(1)), "p", "thing", OURS)
+        prop = prop_of(maker(np.random.default_rng(1)), "p", "thing", credit=OURS)
         assert prop.vertices[:, 1].min() == pytest.approx(0, abs=1e-6)
         assert np.isfinite(prop.vertices).all() and (prop.size < 3).all()
         assert int(prop.vertices[:, 9].max()) < len(prop.materials)
@@ -247,5 +247,5 @@ def test_every_maker_of_homeware_and_joinery_gives_a_piece_that_stands():
 
 def test_join_of_models_keeps_their_triangles():
     model = Model(join([box(1, 1, 1), box(1, 1, 1).moved(2)]), (Material(),))
-    assert len(prop_of(model, "p", "thing", {}).faces) == 24
+    assert len(prop_of(model, "p", "thing", credit={}).faces) == 24
     assert RoomName("train", 3).clip(0).startswith("0003")

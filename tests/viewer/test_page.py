@@ -30,7 +30,7 @@ OVERLAP = 0.98
 def scene(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "viewer.html"
     photos = splat(ball(2000), ring(4)).image
-    write_viewer_html(path, ball(2000), ring(4), UP, photos=photos, name="ball")
+    write_viewer_html(path, ball(2000), ring(4), up=UP, photos=photos, name="ball")
     return path
 
 
@@ -57,28 +57,28 @@ def test_the_page_names_no_other_place(scene):
 
 def test_a_name_cannot_break_out_of_its_place(tmp_path):
     name = "</script><script>alert(1)</script> {{splats}}"
-    write_viewer_html(tmp_path / "x.html", ball(10), None, UP, name=name)
+    write_viewer_html(tmp_path / "x.html", ball(10), None, up=UP, name=name)
     assert "<script>alert" not in (tmp_path / "x.html").read_text()
     assert embedded(tmp_path / "x.html")[0]["name"] == name
 
 
 def test_a_scene_that_is_too_large_keeps_what_is_seen_most(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "MAX_BYTES", writer.PAGE_BYTES + 4000)
-    write_viewer_html(tmp_path / "x.html", ball(1000), ring(3), UP)
+    write_viewer_html(tmp_path / "x.html", ball(1000), ring(3), up=UP)
     data, splats = embedded(tmp_path / "x.html")
     assert (data["count"], data["total"], len(splats)) == (150, 1000, 3000)
 
 
 def test_an_object_turns_and_a_room_sways(tmp_path):
     for walk in (False, True):
-        write_viewer_html(tmp_path / "x.html", ball(10), ring(3), UP, walk=walk)
+        write_viewer_html(tmp_path / "x.html", ball(10), ring(3), up=UP, walk=walk)
         assert (embedded(tmp_path / "x.html")[0]["sway"] > 0) == walk
 
 
 def test_a_file_stays_below_its_limit_with_all_that_surrounds_the_splats(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "MAX_BYTES", writer.PAGE_BYTES + 150_000)
     photos = splat(ball(500), ring(24)).image
-    write_viewer_html(tmp_path / "x.html", ball(20_000), ring(24), UP, photos=photos)
+    write_viewer_html(tmp_path / "x.html", ball(20_000), ring(24), up=UP, photos=photos)
     assert embedded(tmp_path / "x.html")[0]["count"] > 1000
     assert (tmp_path / "x.html").stat().st_size < writer.MAX_BYTES
 
@@ -131,7 +131,7 @@ def glossy(count: int, degree: int) -> Gaussians:
 @pytest.mark.parametrize("degree", [1, 3])
 def test_the_page_shows_harmonics_as_we_do(tmp_path, degree):
     splats = glossy(2000, degree)
-    write_viewer_html(tmp_path / "x.html", splats, ring(4), UP)
+    write_viewer_html(tmp_path / "x.html", splats, ring(4), up=UP)
     with chromium(*SIZE) as page:
         opened(page, tmp_path / "x.html")
         for i in (0, 2):
@@ -146,7 +146,7 @@ def test_harmonics_that_do_not_fit_are_left_out_and_the_page_says_so(tmp_path, m
     splats = glossy(300, 3)
     for room, degree in ((300 * 68, 3), (300 * 68 - 68, 2), (300 * 36, 1), (300 * 36 - 36, 0), (300 * 10, 0)):
         monkeypatch.setattr(writer, "MAX_BYTES", writer.PAGE_BYTES + room * 4 // 3 + 4)
-        write_viewer_html(tmp_path / "x.html", splats, None, UP)
+        write_viewer_html(tmp_path / "x.html", splats, None, up=UP)
         data, packed = embedded(tmp_path / "x.html")
         assert (data["degree"], data["degrees"]) == (degree, 3)
         assert len(packed) == data["count"] * (20 + 16 * degree) and data["count"] == min(300, room // 20)
@@ -214,7 +214,7 @@ def test_clicks_drags_keys_and_fingers_do_what_they_say(scene, tmp_path):
 
 @pytest.mark.slow
 def test_a_hundred_thousand_splats_answer_within_ten_seconds(tmp_path):
-    write_viewer_html(tmp_path / "large.html", ball(100_000), ring(4), UP)
+    write_viewer_html(tmp_path / "large.html", ball(100_000), ring(4), up=UP)
     size = (tmp_path / "large.html").stat().st_size / 1e6
     with chromium(640, 480) as page:
         clock = Clock()
@@ -234,7 +234,7 @@ def test_a_hundred_thousand_splats_answer_within_ten_seconds(tmp_path):
 def test_antialiased_scenes_are_shown_as_such(tmp_path):
     small = ball(4000)
     asset = GaussianAsset(type(small)(small.means, small.scales / 4, *list(small.tensors().values())[2:]), True)
-    write_viewer_html(tmp_path / "x.html", asset, ring(4), UP)
+    write_viewer_html(tmp_path / "x.html", asset, ring(4), up=UP)
     with chromium(*SIZE) as page:
         opened(page, tmp_path / "x.html")
         check_likeness(bare(page), asset, 0)

@@ -95,7 +95,7 @@ class Evaluate:
         protocol = Protocol(context=self.views, views=self.frames or 32, size=size, seed=self.seed)
         say(f"Evaluating {', '.join(methods)} on {len(scenes)} scenes, {self.views} input views, {size} pixels")
         alex = find_lpips("alex") if size >= ALEX_LEAST else None
-        return evaluate(methods, scenes, protocol, self.out, lpips=lpips, alex=alex, progress=say)
+        return evaluate(methods, scenes, protocol, out=self.out, lpips=lpips, alex=alex, progress=say)
 
     def rooms(self, lpips: "Lpips | None") -> "list[Failure]":
         """Walks through rooms."""
@@ -114,7 +114,7 @@ class Evaluate:
         if trunk is None:
             say("There is no KID and no FID either: their features are those of LPIPS' VGG16, or of --inception FILE.")
         say(f"Evaluating {', '.join(methods)} on {len(clips)} rooms, {self.views} references, {protocol.size} pixels")
-        return evaluate_rooms(methods, clips, protocol, self.out, lpips=lpips, trunk=trunk, progress=say)
+        return evaluate_rooms(methods, clips, protocol, out=self.out, lpips=lpips, trunk=trunk, progress=say)
 
     def chosen(self, size: int) -> "Sequence[Scene]":
         """The scenes to judge."""
@@ -123,7 +123,7 @@ class Evaluate:
 
         if not any(self.data.glob("*/frame_annotations.jgz")):
             return [open_scene(self.data)]
-        scenes = open_co3d(self.data, None, self.subset, self.split, size=size)
+        scenes = open_co3d(self.data, None, self.subset, split=self.split, size=size)
         if not scenes:
             raise InputError(f"{self.data} has no scene in '{self.split}' of {self.subset}; name another --split.")
         return spread(scenes, self.scenes)

@@ -67,7 +67,7 @@ class Render:
         say_notes(scene)
         cameras = self.cameras(scene)
         with stages() as report:
-            write_film(self.out, scene.asset, cameras, self.fps, lambda done: report("rendering", done))
+            write_film(self.out, scene.asset, cameras, fps=self.fps, progress=lambda done: report("rendering", done))
         say(f"{len(cameras)} pictures of {cameras.width} x {cameras.height} are in {self.out}. Took {effort(start)}.")
 
     def cameras(self, scene: "Reconstruction") -> "Cameras":
@@ -146,7 +146,7 @@ def check_film(out: Path) -> None:
         raise InputError(f"{out} ends in '{out.suffix}'; name a .mp4 or .webp file, or a folder for pictures.")
 
 
-def write_film(out: Path, asset: "Asset", cameras: "Cameras", fps: int, progress: Callable[[float], None]) -> None:
+def write_film(out: Path, asset: "Asset", cameras: "Cameras", *, fps: int, progress: Callable[[float], None]) -> None:
     """Renderings as a .mp4 or .webp file, or as numbered pictures in a folder, written whole."""
     from fewview.checkpoint import atomic_folder
     from fewview.export.images import write_png

@@ -108,7 +108,7 @@ class View:
         shown = self.open(self.scenes[0], first=True)
         posed = shown.posed
         cameras, photos = (None, None) if posed is None else (posed.cameras, posed.photos)
-        write_viewer_html(page, shown.asset, cameras, shown.up, photos=photos, name=shown.name, walk=shown.walk)
+        write_viewer_html(page, shown.asset, cameras, up=shown.up, photos=photos, name=shown.name, walk=shown.walk)
         say(f"The scene is in {page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser.")
 
 

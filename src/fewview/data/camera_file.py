@@ -59,10 +59,10 @@ def _camera(
     """One frame's camera, in float64."""
     data = {**top, **frame}
     height, width = _size(data, *sizes, where=where)
-    focal, centre = intrinsics(top, frame, (height, width), where)
+    focal, centre = intrinsics(top, frame, (height, width), where=where)
     matrix, _ = without_scale(array(data, "transform_matrix", (4, 4), where=where))
     pose = rigid(matrix, where=f"{where}: 'transform_matrix'")
-    return pinhole(pose * FLIP, focal, centre, (height, width), where=where, dtype=torch.float64)
+    return pinhole(pose * FLIP, focal, centre, size=(height, width), where=where, dtype=torch.float64)
 
 
 def _size(data: dict[str, Any], finder: Finder, size: tuple[int, int] | None, *, where: str) -> tuple[int, int]:

@@ -80,8 +80,8 @@ def open_co3d(
     root: Path,
     category: str | None = None,
     subset: str | None = "fewview_train",
-    split: str = "train",
     *,
+    split: str = "train",
     size: int = 256,
     crop: bool = True,
     min_frames: int = LEAST_FRAMES,
@@ -94,16 +94,16 @@ def open_co3d(
     categories = [category] if category is not None else _categories(root)
     scenes = []
     for name in categories:
-        for sequence, photos in _category_photos(root, name, subset, split).items():
+        for sequence, photos in _category_photos(root, name, subset, split=split).items():
             if len(photos) >= min_frames:
-                scenes.append(_scene(name, sequence, photos, size, crop))
+                scenes.append(_scene(name, sequence, photos, size=size, crop=crop))
     return sorted(scenes, key=lambda scene: scene.name)
 
 
 def open_part(root: Path, split: str, *, size: int, crop: bool = True) -> list[Co3dScene]:
     """The sequences that are learned from ("train") or held out ("test"); InputError where there are none."""
     subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
-    scenes = open_co3d(root, None, subset, lists, size=size, crop=crop)
+    scenes = open_co3d(root, None, subset, split=lists, size=size, crop=crop)
     if not scenes:
         what = f"no sequence of {LEAST_FRAMES} or more frames with masks in '{lists}' of its set lists {subset}"
         raise InputError(f"{root} has {what}; name a set with some, as `fewview data build` makes it.")
@@ -113,10 +113,10 @@ def open_part(root: Path, split: str, *, size: int, crop: bool = True) -> list[C
 def open_sequence(folder: Path, *, size: int = 256, crop: bool = True) -> Co3dScene:
     """All annotated frames of the sequence in root/<category>/<sequence>."""
     category, sequence = folder.resolve().parts[-2:]
-    photos = _category_photos(folder.resolve().parents[1], category, None, "", sequence).get(sequence)
+    photos = _category_photos(folder.resolve().parents[1], category, None, split="", only=sequence).get(sequence)
     if not photos:
         raise InputError(f"{folder} has no frames with a mask in ../frame_annotations.jgz; name another sequence.")
-    return _scene(category, sequence, photos, size, crop)
+    return _scene(category, sequence, photos, size=size, crop=crop)
 
 
 def read_jgz(path: Path) -> Any:
@@ -156,7 +156,7 @@ def camera_from_pytorch3d(
     flip = np.array([-1.0, -1.0, 1.0])
     cam_from_world = rigid(np.column_stack([(rotation * flip).T, translation * flip]), where=f"{where}: the pose")
     world_from_cam, centre = np.linalg.inv(cam_from_world), half - principal * unit
-    return pinhole(world_from_cam, focal * unit, centre, (height, width), where=where, dtype=dtype)
+    return pinhole(world_from_cam, focal * unit, centre, size=(height, width), where=where, dtype=dtype)
 
 
 def _categories(root: Path) -> list[str]:
@@ -166,13 +166,13 @@ def _categories(root: Path) -> list[str]:
     return names
 
 
-def _scene(category: str, sequence: str, photos: Sequence[Co3dPhoto], size: int, crop: bool) -> Co3dScene:
+def _scene(category: str, sequence: str, photos: Sequence[Co3dPhoto], *, size: int, crop: bool) -> Co3dScene:
     placed, origin = located(sorted(photos, key=lambda photo: photo.frame_number))
     return Co3dScene(f"{category}/{sequence}", placed, category, size, crop, origin=origin, notes=origin_notes(origin))
 
 
 def _category_photos(
-    root: Path, category: str, subset: str | None, split: str, only: str | None = None
+    root: Path, category: str, subset: str | None, *, split: str, only: str | None = None
 ) -> dict[str, list[Co3dPhoto]]:
     """Frames by sequence; of the sequence `only`, if named."""
     path = root / category / "frame_annotations.jgz"

@@ -35,6 +35,7 @@ def write_sequence(
     root: Path,
     name: tuple[str, str],
     frames: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    *,
     cameras: Cameras,
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -161,6 +161,7 @@ def write_colmap(
     folder: Path,
     cameras: Sequence[Cameras],
     files: Sequence[str],
+    *,
     points: Float[np.ndarray, "n 3"] | None = None,
 ) -> None:
     """A text model: a PINHOLE camera for each image (batch shape ()), and grey points without tracks."""
@@ -201,7 +202,7 @@ def _photo(
     if calibrated not in (stored, stored[::-1]) and same_shape(stored, calibrated):
         size, lens = stored, lens.scaled(stored[1] / calibrated[1], stored[0] / calibrated[0])
     focal, centre = np.array(lens.focal), np.array(lens.centre)
-    pinhole_camera = pinhole(world_from_cam, focal, centre, size, where=who, dtype=torch.float64)
+    pinhole_camera = pinhole(world_from_cam, focal, centre, size=size, where=who, dtype=torch.float64)
     mask = find_mask(above.root, f"images/{path.relative_to(finder.root).as_posix()}", above)
     scaled = size != calibrated
     if lens.straight:

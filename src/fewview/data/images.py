@@ -122,10 +122,10 @@ def read_image(
     `upright` takes the upright ones in any case.
     """
     with open_image(path) as picture:
-        return _colours(_sized(picture, path, size, upright))
+        return _colours(_sized(picture, path, size, upright=upright))
 
 
-def _sized(picture: Image.Image, path: Path, size: tuple[int, int] | None, upright: bool) -> Image.Image:
+def _sized(picture: Image.Image, path: Path, size: tuple[int, int] | None, *, upright: bool) -> Image.Image:
     """The decoded picture, of the wanted size."""
     stored = _stored_size(picture)
     picture = _decoded(picture, path, upright=upright or stored != size)

@@ -27,14 +27,14 @@ def present(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def intrinsics(
-    top: dict[str, Any], frame: dict[str, Any], size: tuple[float, float], where: str
+    top: dict[str, Any], frame: dict[str, Any], size: tuple[float, float], *, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Focal lengths and principal point (x, y; pixels) for a picture of size (height, width)."""
     height, width = size
-    level = next((level for level in (frame, top) if any(_focal(level, axis, 1, where) for axis in "xy")), None)
+    level = next((level for level in (frame, top) if any(_focal(level, axis, 1, where=where) for axis in "xy")), None)
     if level is None:
         raise InputError(f"{where} has neither 'fl_x' nor 'camera_angle_x'; add the focal length in pixels.")
-    found = [_focal(level, axis, side, where) for axis, side in (("x", width), ("y", height))]
+    found = [_focal(level, axis, side, where=where) for axis, side in (("x", width), ("y", height))]
     x, y = (value if value is not None else found[1 - i] for i, value in enumerate(found))
     assert x is not None and y is not None
     if not min(x[0], y[0]) > 0:
@@ -44,7 +44,7 @@ def intrinsics(
     return np.array([x[0], y[0]]), np.array([number("cx", width / 2), number("cy", height / 2)])
 
 
-def _focal(level: dict[str, Any], axis: str, side: float, where: str) -> tuple[float] | None:
+def _focal(level: dict[str, Any], axis: str, side: float, *, where: str) -> tuple[float] | None:
     """A focal length in pixels, in a tuple so that 0 is something; None where the level does not say it."""
     for key, unit in ((f"{axis}_fov", math.radians(1)), (f"fl_{axis}", None), (f"camera_angle_{axis}", 1.0)):
         if key in level:
@@ -57,7 +57,7 @@ def _focal(level: dict[str, Any], axis: str, side: float, where: str) -> tuple[f
     return None
 
 
-def lens_of(data: dict[str, Any], focal: np.ndarray, centre: np.ndarray, where: str) -> Lens | None:
+def lens_of(data: dict[str, Any], focal: np.ndarray, centre: np.ndarray, *, where: str) -> Lens | None:
     """The lens of a frame, None for a pinhole."""
     model = data.get("camera_model", "PINHOLE")
     name = model.upper() if isinstance(model, str) else ""

@@ -32,7 +32,7 @@ def open_llff(folder: Path) -> PhotoScene:
     names = photo_names(folder / images)
     if len(names) != len(rows):
         raise InputError(f"{folder / FILE} has {len(rows)} poses, but {folder / images} has {len(names)} photos.")
-    photos = [_photo(folder, f"{images}/{name}", row, i) for i, (name, row) in enumerate(zip(names, rows))]
+    photos = [_photo(folder, f"{images}/{name}", row, index=i) for i, (name, row) in enumerate(zip(names, rows))]
     placed, origin = located(photos)
     kind = f"LLFF poses ({FILE})"
     return PhotoScene(folder.resolve().name, placed, kind=kind, origin=origin, notes=origin_notes(origin))
@@ -60,7 +60,7 @@ def read_rows(path: Path) -> np.ndarray:
     return rows
 
 
-def _photo(folder: Path, name: str, row: np.ndarray, index: int) -> Photo:
+def _photo(folder: Path, name: str, row: np.ndarray, *, index: int) -> Photo:
     where = f"{folder / FILE}: row {index}"
     matrix = row[:15].reshape(3, 5)
     down, right, back, centre, (height, width, focal) = matrix.T
@@ -73,5 +73,5 @@ def _photo(folder: Path, name: str, row: np.ndarray, index: int) -> Photo:
     if not same_shape(size, (height, width)):
         raise InputError(f"{where} says {width:g} x {height:g} pixels, but {path} is {size[1]} x {size[0]}.")
     focals = np.array([focal * scale[1], focal * scale[0]])
-    camera = pinhole(world_from_cam, focals, np.array(size[::-1]) / 2, size, where=where, dtype=torch.float64)
+    camera = pinhole(world_from_cam, focals, np.array(size[::-1]) / 2, size=size, where=where, dtype=torch.float64)
     return Photo(camera, path, find_mask(folder, name))

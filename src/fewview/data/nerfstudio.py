@@ -78,7 +78,7 @@ def read_photos(file: Path, *, perhaps_none: bool = False) -> Listed:
         if not isinstance(frame, dict):
             raise InputError(f"{where} must be an object with file_path and transform_matrix.")
         try:
-            photo, scale = _photo(finder, present(data), present(frame), where)
+            photo, scale = _photo(finder, present(data), present(frame), where=where)
             found.append((frame.get("file_path"), photo))
             scales += scale != 1
         except MissingPhoto as error:
@@ -112,7 +112,9 @@ def _cloud(data: dict[str, Any], finder: Finder) -> tuple[Path | None, tuple[str
         return None, (f"its points {shown(name)} are not there",)
 
 
-def write_transforms(path: Path, cameras: Sequence[Cameras], files: Sequence[str], masks: Sequence[str] = ()) -> None:
+def write_transforms(
+    path: Path, cameras: Sequence[Cameras], files: Sequence[str], *, masks: Sequence[str] = ()
+) -> None:
     """A transforms.json for cameras of batch shape () and image files named relative to its folder."""
     frames = []
     for i, (camera, name) in enumerate(zip(cameras, files, strict=True)):
@@ -148,7 +150,7 @@ def _plain(name: object) -> str:
     return str(name).replace("\\", "/").removeprefix("./")
 
 
-def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: str) -> tuple[Photo, float]:
+def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], *, where: str) -> tuple[Photo, float]:
     """The photo, and the factor that was taken off its camera's axes."""
     data, root = {**top, **frame}, finder.root
     image, share = _image(finder, field(data, "file_path", str, where=where), where)
@@ -157,14 +159,14 @@ def _photo(finder: Finder, top: dict[str, Any], frame: dict[str, Any], where: st
     else:
         mask = find_mask(root, image.relative_to(root).as_posix(), finder)
     size, said = _size(data, image, where, share=share)
-    focal, centre = intrinsics(top, frame, said, where)
+    focal, centre = intrinsics(top, frame, said, where=where)
     scale = np.array([size[1] / said[1], size[0] / said[0]])
     focal, centre = focal * scale, centre * scale
-    lens = lens_of(data, focal, centre, where)
+    lens = lens_of(data, focal, centre, where=where)
     shape = (3, 4) if len(field(data, "transform_matrix", list, where=where)) == 3 else (4, 4)
     matrix, scale = without_scale(array(data, "transform_matrix", shape, where=where))
     pose = rigid(matrix, where=f"{where}: 'transform_matrix'")
-    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, size, where=where, dtype=torch.float64)
+    camera = pinhole(pose @ OPENGL_FLIP, focal, centre, size=size, where=where, dtype=torch.float64)
     camera = camera if lens is None else lens.pinhole(camera, where=where)
     return Photo(camera, image, mask, lens=lens, scaled=said != size), scale
 

@@ -261,8 +261,8 @@ def pinhole(
     world_from_cam: np.ndarray,
     focal: np.ndarray,
     centre: np.ndarray,
-    size: tuple[int, int],
     *,
+    size: tuple[int, int],
     where: str,
     dtype: torch.dtype = torch.float32,
 ) -> Cameras:

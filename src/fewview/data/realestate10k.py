@@ -44,7 +44,7 @@ class Poses:
         scale = np.array([size[1], size[0]])
         focal, centre = self.pinholes[i, :2] * scale, self.pinholes[i, 2:] * scale
         where = f"{self.path}, frame {i}"
-        return pinhole(self.world_from_cam[i], focal, centre, size, where=where, dtype=torch.float64)
+        return pinhole(self.world_from_cam[i], focal, centre, size=size, where=where, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)

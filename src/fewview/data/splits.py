@@ -22,7 +22,7 @@ def find_splits(folder: Path) -> list[str]:
 def with_split(scene: PhotoScene, file: Path) -> PhotoScene:
     """The scene with its inputs and targets marked."""
     data, total = read_json(file), len(scene) + len(scene.missing)
-    train, test = (_ids(data, key, total, file) for key in ("train_ids", "test_ids"))
+    train, test = (_ids(data, key, total, file=file) for key in ("train_ids", "test_ids"))
     both = set(train) & set(test)
     if both:
         raise InputError(f"{file} has frame {min(both)} under 'train_ids' and 'test_ids'; keep it in one of them.")
@@ -34,7 +34,7 @@ def with_split(scene: PhotoScene, file: Path) -> PhotoScene:
     return replace(scene, kind=f"{scene.kind} with {file.name}", inputs=inputs, targets=targets)
 
 
-def _ids(data: object, key: str, count: int, file: Path) -> tuple[int, ...]:
+def _ids(data: object, key: str, count: int, *, file: Path) -> tuple[int, ...]:
     """Frame numbers below `count`, each once."""
     ids = field(data, key, list, where=str(file))
     wrong = [i for i in ids if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i < count]

@@ -78,7 +78,7 @@ class Population:
     def jitter(self, strength: float, generator: torch.Generator) -> None:
         """Exploration noise; its size follows the rate of the means, as in Langevin dynamics."""
         step = strength * self.optimiser.param_groups[0]["lr"] / self.spacing
-        self.leaves["mean"] += jitter(self.gaussians(), step, self.spacing, generator)
+        self.leaves["mean"] += jitter(self.gaussians(), step, self.spacing, generator=generator)
 
     @torch.no_grad()
     def relocate(self, generator: torch.Generator) -> int:

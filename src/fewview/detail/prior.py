@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.geometry.transforms import normalise
-from fewview.views import Render
+from fewview.views import Render, at_places
 
 TOLERANCE = 0.03  # of z-depth, by which a point may lie behind the surface that a photo shows, and count as seen
 SOLID = 0.5  # pixels of more alpha are surface
@@ -27,20 +26,12 @@ class PseudoViews:
         return len(self.cameras)
 
     def __getitem__(self, i: int) -> tuple[Render, Cameras, Float[Tensor, "1 height width"]]:
-        seen = Render(self.seen.image[i], self.seen.alpha[i], self.seen.depth[i])
-        return seen, self.cameras[i], self.weights[i]
-
-
-def surface_points(seen: Render, cameras: Cameras) -> Float[Tensor, "n height width 3"]:
-    """World points at the rendered z-depths."""
-    rays = cameras.rays()
-    cosine = (rays.directions * cameras.forward[..., None, None, :]).sum(-1, keepdim=True)
-    return rays.origins + rays.directions * (seen.depth.movedim(-3, -1) / cosine)
+        return self.seen[i], self.cameras[i], self.weights[i]
 
 
 @torch.no_grad()
 def pseudo_views(
-    seen: Render, cameras: Cameras, by_photos: Render, photos: Cameras, *, floor: float = 0.15
+    seen: Render, cameras: Cameras, by_photos: Render, *, photos: Cameras, floor: float = 0.15
 ) -> PseudoViews:
     """Pseudo views weighted by how little the photos saw of each pixel's surface.
 
@@ -48,19 +39,14 @@ def pseudo_views(
     in a photo that sees it; `by_photos` is the asset seen by the `photos`, whose depth tells what they see. Pixels
     without surface count fully: nothing is to be put there.
     """
-    points = surface_points(seen, cameras)
+    points = cameras.unproject(seen.depth[:, 0])
     flat = points.reshape(1, -1, 3)
     here = normalise(cameras.centers[:, None, None] - points).reshape(-1, 3)
     best = torch.zeros(len(here)).to(here)
-    size = here.new_tensor([photos.width, photos.height])
     for j in range(len(photos)):
-        pixels, z = (x[0] for x in photos[j : j + 1].project(flat))
-        where = (2 * pixels / size - 1)[None, None]
-        depth, alpha = (
-            F.grid_sample(x[j][None], where, mode="nearest", align_corners=False)[0, 0, 0]
-            for x in (by_photos.depth, by_photos.alpha)
-        )
-        visible = (z > 0) & (where[0, 0].abs() < 1).all(-1) & (alpha > SOLID) & (z < depth * (1 + TOLERANCE))
+        places, z, inside = photos[j : j + 1].locate(flat)
+        depth, alpha = (at_places(x[j : j + 1], places, "nearest")[0, 0] for x in (by_photos.depth, by_photos.alpha))
+        visible = inside[0] & (alpha > SOLID) & (z[0] < depth * (1 + TOLERANCE))
         there = normalise(photos.centers[j] - flat[0])
         best = torch.maximum(best, torch.where(visible, (here * there).sum(-1).clamp(min=0), torch.zeros_like(best)))
     known = best.reshape(seen.alpha.shape) * (seen.alpha > SOLID)

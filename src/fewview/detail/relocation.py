@@ -45,7 +45,7 @@ def chosen_sources(opacities: Float[Tensor, " n"], count: int, generator: torch.
     return torch.searchsorted(weights, draws, right=True).clamp(max=len(opacities) - 1)
 
 
-def jitter(gaussians: Gaussians, step: float, spacing: float, generator: torch.Generator) -> Float[Tensor, "n 3"]:
+def jitter(gaussians: Gaussians, step: float, spacing: float, *, generator: torch.Generator) -> Float[Tensor, "n 3"]:
     """Exploration noise of the means (world units): step * sigmoid(k (dead - o)) * C n / spacing.
 
     n is standard normal and C the splat's covariance, so that it moves along itself, the more the less it shows.

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
-from fewview.detail.prior import SOLID, surface_points
+from fewview.detail.prior import SOLID
 from fewview.detail.stage import sized
 from fewview.errors import InputError
 from fewview.fitting import neighbours
@@ -16,7 +16,7 @@ from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
 from fewview.stereo import Stereo, stereo
-from fewview.views import Render, Views
+from fewview.views import Render, Views, at_places
 
 THICKNESS = 0.3  # of a lifted splat, in its width
 WIDTH = 0.6  # of a lifted splat, in the distance to its neighbours
@@ -49,7 +49,7 @@ def lifted(
         raise InputError("No surface is seen from these cameras; look at the scene from where it is opaque.")
     chance = torch.ones(len(solid)) if weights is None else weights[:, 0][tuple(solid.T)].cpu()
     view, row, column = solid[_drawn(chance, count, generator).to(solid.device)].unbind(-1)
-    points = surface_points(seen, cameras)
+    points = cameras.unproject(seen.depth[:, 0])
     normals = _normals(points, cameras)[view, row, column]
     apart = max(1.0, (float((chance / chance.max()).sum()) / count) ** 0.5)  # pixels, between splats of a view
     depth = seen.depth[view, 0, row, column]
@@ -89,10 +89,9 @@ def on_points(points: Float[Tensor, "n 3"], photos: Views) -> Gaussians:
 
     Points that lie outside of the mask in most of the photos are left out. InputError where too few remain.
     """
-    pixels, depth = photos.cameras.project(points[None].expand(len(photos), -1, -1))
-    where = 2 * pixels / pixels.new_tensor([photos.cameras.width, photos.cameras.height]) - 1
-    seen = ((depth > 0) & (where.abs() < 1).all(-1)).float()
-    sample = lambda images: F.grid_sample(images, where[:, :, None], align_corners=False)[..., 0]
+    places, _, inside = photos.cameras.locate(points[None].expand(len(photos), -1, -1))
+    seen = inside.float()
+    sample = lambda images: at_places(images, places)
     total = seen.sum(0)
     kept = total > 0
     if photos.masks is not None:

@@ -35,7 +35,7 @@ def kid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
 
 
 def kid_error(
-    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], groups_a: Tensor, groups_b: Tensor, *, draws: int = 200
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], groups_a: Tensor, *, groups_b: Tensor, draws: int = 200
 ) -> float:
     """Standard error of `kid` by the bootstrap over groups (clips): images of one clip are no independent draws.
 

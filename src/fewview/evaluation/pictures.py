@@ -5,23 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fewview.checkpoint import atomic_path
 from fewview.errors import InputError
+from fewview.export.images import to_bytes
 
 GAP = 4  # px
 HEADER = 18  # px
 PAPER = (255, 255, 255)
 MISSING = (225, 225, 225)  # where a method has no picture
-
-
-def to_bytes(image: Float[Tensor, "3 height width"]) -> UInt8[np.ndarray, "height width 3"]:
-    """8-bit pixels of an image in [0, 1], rounded."""
-    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    return pixels.permute(1, 2, 0).contiguous().numpy()
 
 
 def save_png(path: Path, image: Float[Tensor, "3 height width"]) -> None:

@@ -41,7 +41,7 @@ def planned(cases: Sequence[Named], make: Callable[[int, int], T], *, kind: str)
     return plans
 
 
-def keep_plan(out: Path, keys: tuple[str, str], protocol: Any, plans: Mapping[str, Any]) -> None:
+def keep_plan(out: Path, keys: tuple[str, str], protocol: Any, *, plans: Mapping[str, Any]) -> None:
     """Writes the protocol, and the plans (JSON) of all cases, under two keys; InputError where there are others."""
     head, body = to_json(protocol), dict(plans)
     if (out / PLAN).exists():

@@ -1,7 +1,7 @@
 """Results on disk: JSON Lines, read strictly; only the last line may be torn, by a run that was killed."""
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -10,7 +10,7 @@ from fewview.checkpoint import atomic_path
 from fewview.config import from_json, to_json
 from fewview.errors import InputError
 
-T = TypeVar("T")
+T, K = TypeVar("T"), TypeVar("K", bound=Hashable)
 
 
 @runtime_checkable
@@ -92,6 +92,14 @@ def read_keyed(path: Path, cls: type[T]) -> list[T]:
 def read_rows(path: Path) -> list[Row]:
     """Rows of a results.jsonl."""
     return read_keyed(path, Row)
+
+
+def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Rows by their key, in the order in which keys come up."""
+    groups: dict[K, list[T]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def append_lines(path: Path, items: Sequence[Any]) -> None:

@@ -1,14 +1,13 @@
 """Parts of the report: each photo under its rendering, with a slider between, and what no photo saw, marked."""
 
 from dataclasses import dataclass
-from html import escape
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewview.export.images import straight, webp_uri
-from fewview.views import Render, Views, resize
+from fewview.export.images import img, straight
+from fewview.views import Render, Views
 
 SIDE = 480  # px, the longest side of an embedded picture
 MARK = (0.93, 0.33, 0.13)  # the colour of what no photo saw
@@ -60,9 +59,9 @@ class Comparison:
         cut = photos.images if photos.masks is None else torch.cat([photos.images, photos.masks], dim=1)
         for number, photo, seen, psnr in zip(self.numbers, cut, straight(self.seen), self.psnr().tolist()):
             name = f"photo {number + 1}"
-            over = _picture(photo, name).replace("<img ", '<img class="over" ')
+            over = img(photo, name, SIDE).replace("<img ", '<img class="over" ')
             slider = f'<input type="range" min="0" max="100" value="50" aria-label="{name}: how much of it is shown">'
-            stage = f'<div class="stage">{_picture(seen, f"rendering {number + 1}")}{over}<i></i>{slider}</div>'
+            stage = f'<div class="stage">{img(seen, f"rendering {number + 1}", SIDE)}{over}<i></i>{slider}</div>'
             caption = f"<figcaption><span>{name}</span><span>{psnr:.1f} dB</span></figcaption>"
             cells.append(f'<figure class="compare">{stage}{caption}</figure>')
         return f'<div class="compares">{"".join(cells)}</div>'
@@ -85,10 +84,3 @@ def marked(seen: Render, unseen: Float[Tensor, "n 1 height width"]) -> Float[Ten
     shares = unseen.clamp(0, 1) * stripes
     colour = grey.new_tensor(MARK)[:, None, None]
     return torch.cat([torch.lerp(grey, colour.expand_as(grey), shares.expand_as(grey)), pictures[:, 3:]], dim=1)
-
-
-def _picture(image: Float[Tensor, "channels height width"], alt: str) -> str:
-    height, width = image.shape[-2:]
-    shrink = min(1.0, SIDE / max(height, width))
-    image = resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
-    return f'<img src="{webp_uri(image)}" width="{image.shape[-1]}" height="{image.shape[-2]}" alt="{escape(alt)}">'

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewview.checkpoint import atomic_path
-from fewview.views import Render
+from fewview.views import Render, shrunk
 
 VIRIDIS = (  # every 32nd colour of matplotlib's viridis (CC0), dark to light
     (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141),
@@ -50,6 +51,20 @@ def webp_uri(image: Float[Tensor, "channels height width"], quality: int = 90) -
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def img(image: Float[Tensor, "channels height width"], alt: str, side: int) -> str:
+    """An HTML element that holds the image, of at most `side` pixels a side."""
+    small = shrunk(image, side)
+    return f'<img src="{webp_uri(small)}" width="{small.shape[-1]}" height="{small.shape[-2]}" alt="{escape(alt)}">'
+
+
+def viridis(shares: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3"]:
+    """Colours of shares in [0, 1], from dark to yellow."""
+    palette = shares.new_tensor(VIRIDIS) / 255
+    place = shares * (len(palette) - 1)
+    low = place.long().clamp(max=len(palette) - 2)
+    return torch.lerp(palette[low], palette[low + 1], (place - low)[..., None])
+
+
 def colour_depth(
     depth: Float[Tensor, "*batch 1 height width"], alpha: Float[Tensor, "*batch 1 height width"]
 ) -> Float[Tensor, "*batch 3 height width"]:
@@ -59,8 +74,5 @@ def colour_depth(
         return torch.zeros_like(depth).expand(*depth.shape[:-3], 3, *depth.shape[-2:]).contiguous()
     ranked = seen.sort().values
     near, far = (ranked[round(share * (len(ranked) - 1))] for share in (0.02, 0.98))
-    palette = depth.new_tensor(VIRIDIS) / 255
-    place = (1 - (depth[..., 0, :, :] - near) / (far - near).clamp(min=1e-9)).clamp(0, 1) * (len(palette) - 1)
-    low = place.long().clamp(max=len(palette) - 2)
-    colours = torch.lerp(palette[low], palette[low + 1], (place - low)[..., None])
-    return colours.movedim(-1, -3) * alpha
+    shares = (1 - (depth[..., 0, :, :] - near) / (far - near).clamp(min=1e-9)).clamp(0, 1)
+    return viridis(shares).movedim(-1, -3) * alpha

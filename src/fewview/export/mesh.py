@@ -104,7 +104,7 @@ def extract_mesh(volume: Volume, box_from_unit: Float[Tensor, "4 4"], config: Me
     if torch.linalg.det(box_from_unit[:3, :3]) < 0:
         faces = faces[:, ::-1].copy()
     depth = min(max(3 * cell, 1 / level), 10 * cell)
-    colours = surface_colours(volume, world, normals(world, torch.from_numpy(faces)), (cell, depth))
+    colours = surface_colours(volume, world, normals(world, torch.from_numpy(faces)), span=(cell, depth))
     return Mesh(world.cpu().numpy(), faces, (colours.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
 
 
@@ -189,7 +189,7 @@ def normals(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[
 
 @torch.no_grad()
 def surface_colours(
-    volume: Volume, points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"], span: tuple[float, float]
+    volume: Volume, points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"], *, span: tuple[float, float]
 ) -> Float[Tensor, "n 3"]:
     """What an eye outside sees at surface points: a short ray from span[0] (world units) above to span[1] below."""
     offsets = torch.linspace(span[0], -span[1], COLOUR_SAMPLES).tolist()

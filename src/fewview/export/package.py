@@ -1,7 +1,7 @@
 """The folder that a reconstruction leaves: scene, mesh, splats, film, views with their poses, and a report."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -131,12 +131,12 @@ def write_results(
             write_ply(folder / "splats.ply", products.splats, origin=origin)
             photos = views.on_black().images
             write_viewer_html(
-                folder / "viewer.html", products.splats, views.cameras, up,
+                folder / "viewer.html", products.splats, views.cameras, up=up,
                 photos=photos, name=record.name, walk=products.walk,
             )  # fmt: skip
         if record.profile is not None:
             write_profile(folder / "profile.html", record.profile(), record.name)
-        page = html(_report(folder, views, (renders, path, fps), (asset, products, record)))
+        page = html(_report(folder, views, (renders, path, fps), made=(asset, products, record)))
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -170,12 +170,12 @@ def check_free(out: Path) -> None:
 
 @torch.no_grad()
 def _report(
-    folder: Path, views: Views, film: tuple[list[Render], Cameras, int], made: tuple[SavedAsset, Products, Record]
+    folder: Path, views: Views, film: tuple[list[Render], Cameras, int], *, made: tuple[SavedAsset, Products, Record]
 ) -> Report:
     (renders, path, fps), (asset, products, record) = film, made
     shown = products.shown or asset
     indices = evenly(len(renders), STILLS)
-    stills = _stacked([renders[i] for i in indices])
+    stills = Render.stack([renders[i] for i in indices])
     facts = {"input views": str(len(views))}
     seconds = record.seconds()
     if seconds:
@@ -211,14 +211,10 @@ def compared(views: Views, asset: Asset) -> Comparison:
     indices = evenly(len(views), COMPARED)
     shrink = min(1.0, COMPARED_SIZE / max(views.images.shape[-2:]))
     small = views[indices].resized(*(max(1, round(side * shrink)) for side in views.images.shape[-2:]))
-    return Comparison(small, _stacked(list(render_path(asset, small.cameras))), tuple(indices), len(views))
+    return Comparison(small, Render.stack(list(render_path(asset, small.cameras))), tuple(indices), len(views))
 
 
 def evenly(count: int, most: int) -> list[int]:
     """At most so many of the numbers below `count`, evenly spread, 0 among them."""
     chosen = min(count, most)
     return [i * count // chosen for i in range(chosen)]
-
-
-def _stacked(renders: Sequence[Render]) -> Render:
-    return Render(*(torch.stack(parts) for parts in zip(*((r.image, r.alpha, r.depth) for r in renders))))

@@ -24,7 +24,7 @@ from fewview.paths import look_at_point
 from fewview.render.asset import GaussianAsset
 from fewview.render.extent import core
 from fewview.render.gaussians import Gaussians
-from fewview.views import resize
+from fewview.views import shrunk
 
 SCRIPTS = ("decode.js", "sort.js", "view.js", "renderer.js", "main.js")
 MAX_BYTES = 24_900_000  # of the file, less than the 25 MB that hosts and mail take
@@ -144,9 +144,6 @@ def _camera(camera: Cameras, photo: str | None) -> dict:
 
 def _jpeg(image: Float[Tensor, "3 height width"]) -> str:
     """A thumbnail as a data: URI."""
-    height, width = image.shape[-2:]
-    shrink = min(1.0, THUMBNAIL / max(height, width))
-    small = resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
     buffer = io.BytesIO()
-    picture(small).save(buffer, format="JPEG", quality=85)
+    picture(shrunk(image, THUMBNAIL)).save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.export.mesh import Mesh, normals
-from fewview.views import Render
+from fewview.views import Render, at_places
 
 FACING = 4  # a picture counts by this power of the cosine between the surface and the view
 DOUBT = 1e-3  # pictures of less weight than this hardly change a colour
@@ -25,7 +25,7 @@ def paint(mesh: Mesh, seen: Render, cameras: Cameras, *, tolerance: float = TOLE
     outward = normals(vertices, torch.from_numpy(mesh.faces))
     near = tolerance * (vertices.amax(0) - vertices.amin(0)).norm()
     own = torch.from_numpy(mesh.colours).to(seen.image) / 255
-    colours = shade(vertices, outward, own, (seen, cameras), float(near)) * 255
+    colours = shade(vertices, outward, own, pictures=(seen, cameras), near=float(near)) * 255
     return replace(mesh, colours=colours.round().to(torch.uint8).cpu().numpy())
 
 
@@ -34,6 +34,7 @@ def shade(
     points: Float[Tensor, "n 3"],
     outward: Float[Tensor, "n 3"],
     own: Float[Tensor, "n 3"],
+    *,
     pictures: tuple[Render, Cameras],
     near: float,
 ) -> Float[Tensor, "n 3"]:
@@ -44,17 +45,17 @@ def shade(
     seen, cameras = pictures
     total, weight = DOUBT * own, torch.full_like(own[:, :1], DOUBT)
     for i in range(len(cameras)):
-        pixels, depth = cameras[i].project(points)
-        place = pixels / pixels.new_tensor([cameras.width, cameras.height]) * 2 - 1
-        image, alpha, hit = (_sample(x[i], place) for x in (seen.image, seen.alpha, seen.depth))
-        inside = ((place.abs() < 1).all(-1) & (depth > 0))[:, None]
-        visible = inside & (alpha > 0.5) & ((depth[:, None] - hit).abs() < near)
+        places, depth, inside = cameras[i].locate(points)
+        image, alpha, hit = (sampled(x[i], places) for x in (seen.image, seen.alpha, seen.depth))
+        visible = inside[:, None] & (alpha > 0.5) & ((depth[:, None] - hit).abs() < near)
         towards = torch.nn.functional.normalize(cameras[i].centers - points, dim=-1)
         facing = (towards * outward).sum(-1, keepdim=True).clamp(min=0) ** FACING * visible
         total, weight = total + facing * image / alpha.clamp(min=0.5), weight + facing
     return (total / weight).clamp(0, 1)
 
 
-def _sample(image: Float[Tensor, "channels height width"], place: Float[Tensor, "n 2"]) -> Float[Tensor, "n channels"]:
-    """Bilinear values at places in [-1, 1]^2 of the image's area."""
-    return torch.nn.functional.grid_sample(image[None], place[None, None], align_corners=False)[0, :, 0].mT
+def sampled(
+    image: Float[Tensor, "channels height width"], places: Float[Tensor, "n 2"], mode: str = "bilinear"
+) -> Float[Tensor, "n channels"]:
+    """Values at places in [-1, 1]^2 of one image's area."""
+    return at_places(image[None], places[None], mode)[0].mT

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as F
 
 from fewview.cameras import Cameras
 from fewview.export.contours import inside_distance
+from fewview.export.paint import sampled
 from fewview.export.raster import Fragments, seen_by
 from fewview.geometry.transforms import normalise
 from fewview.views import Views
@@ -71,7 +71,7 @@ class Projection:
         for photo in self.photos:
             shows, weight = self._trust(photo, points, outward)
             unseen, best = unseen * (1 - shows), torch.maximum(best, weight)
-            found.append((weight, _sample(photo.bands, _places(photo.camera, points)[0])))
+            found.append((weight, sampled(photo.bands, photo.camera.locate(points)[0])))
         shown = torch.zeros_like(own)
         for power, band in ((GENTLE, slice(0, 3)), (SHARP, slice(3, 6))):
             shares = [(weight / best) ** power for weight, _ in found]
@@ -94,26 +94,20 @@ class Projection:
     def image(self, i: int, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         """What photo i shows where points, of the mesh or near it, lie in it."""
         seen = self.photos[i]
-        return _sample(seen.bands[:3] + seen.bands[3:], _places(seen.camera, points)[0])
+        return sampled(seen.bands[:3] + seen.bands[3:], seen.camera.locate(points)[0])
 
     def _trust(self, photo: _Seen, points: Tensor, outward: Tensor) -> tuple[Tensor, Tensor]:
         """How far, in [0, 1], a photo shows each point, and how much it counts, in pixels a unit of surface."""
         camera = photo.camera
-        place, depth = _places(camera, points)
+        places, depth, inside = camera.locate(points)
         cosine = (normalise(camera.centers - points) * outward).sum(-1, keepdim=True).clamp(min=0)
         steep = ((cosine - GRAZING[0]) / (GRAZING[1] - GRAZING[0])).clamp(0, 1)
-        inside = (place.abs() < 1).all(-1, keepdim=True) & (depth > 0)
-        visible = inside & (depth < _sample(photo.depth, place, "nearest") + self.near)
+        depth = depth[:, None]
+        visible = inside[:, None] & (depth < sampled(photo.depth, places, "nearest") + self.near)
         focal = camera.intrinsics[0, 0] * camera.intrinsics[1, 1]
-        shows, counts = _sample(photo.maps, place).split(1, dim=-1)
+        shows, counts = sampled(photo.maps, places).split(1, dim=-1)
         shows = shows * steep * visible
         return shows, shows * counts * cosine * focal / depth.clamp(min=NOTHING).square()
-
-
-def _places(camera: Cameras, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 1"]]:
-    """Where points appear in the image's area, [-1, 1]^2, and their z-depths."""
-    pixels, depth = camera.project(points)
-    return pixels / pixels.new_tensor([camera.width, camera.height]) * 2 - 1, depth[:, None]
 
 
 def border_distances(fragments: Fragments, photo: Views, near: float) -> Float[np.ndarray, "height width"]:
@@ -152,10 +146,3 @@ def bands_of(photo: Views) -> tuple[Float[Tensor, "3 height width"], Float[Tenso
 def _mask(photo: Views) -> Bool[np.ndarray, "height width"]:
     assert photo.masks is not None
     return (photo.masks[0] > 0.5).cpu().numpy()
-
-
-def _sample(
-    image: Float[Tensor, "channels height width"], place: Float[Tensor, "n 2"], mode: str = "bilinear"
-) -> Float[Tensor, "n channels"]:
-    """Values at places in [-1, 1]^2 of the image's area."""
-    return F.grid_sample(image[None], place[None, None], mode=mode, align_corners=False)[0, :, 0].mT

@@ -16,9 +16,9 @@ from torch import Tensor
 from fewview.export.comparison import CSS as COMPARISON_CSS
 from fewview.export.comparison import SCRIPT, Comparison, marked
 from fewview.export.flame import stage_table
-from fewview.export.images import colour_depth, straight, webp_uri
+from fewview.export.images import colour_depth, img, straight
 from fewview.profiling import Profile
-from fewview.views import Render, Views, resize
+from fewview.views import Render, Views
 
 THUMBNAIL = 320  # px, the longest side of an embedded picture
 FILM_BYTES = 6 * 2**20  # longer films are left out of the page
@@ -97,7 +97,7 @@ def _orbit(report: Report) -> str:
         share = float((report.unseen * (orbit.alpha > 0.5)).sum() / (orbit.alpha > 0.5).sum().clamp(min=1))
         note += f", and what no photo saw, in orange stripes ({100 * share:.0f} % of these pictures)"
     columns = "".join(
-        f"<figure>{''.join(_image(image, f'{name} {i + 1}') for name, image in zip(rows, images))}</figure>"
+        f"<figure>{''.join(img(image, f'{name} {i + 1}', THUMBNAIL) for name, image in zip(rows, images))}</figure>"
         for i, images in enumerate(zip(*rows.values()))
     )
     grid = f'<div class="pairs">{columns}</div>'
@@ -117,8 +117,8 @@ def _film(film: bytes | None) -> str:
 def _inputs(views: Views) -> str:
     cells = []
     for i, image in enumerate(views.images):
-        mask = "" if views.masks is None else _image(views.masks[i], f"mask {i + 1}")
-        cells.append(f"<figure>{_image(image, f'photo {i + 1}')}{mask}</figure>")
+        mask = "" if views.masks is None else img(views.masks[i], f"mask {i + 1}", THUMBNAIL)
+        cells.append(f"<figure>{img(image, f'photo {i + 1}', THUMBNAIL)}{mask}</figure>")
     note = "The photos" if views.masks is None else "The photos, beside the masks of their object"
     return _section("The input", f'<div class="inputs">{"".join(cells)}</div>', f"{note} ({len(views)}).")
 
@@ -128,7 +128,8 @@ def _comparison(truth: Views, seen: Render) -> str:
     for want, have in zip(truth.on_black().images, seen.image):
         score = -10 * torch.log10((want - have).square().mean().clamp(min=1e-10)).item()
         scores.append(score)
-        pictures = _image(want, "photograph") + _image(have, "rendering") + _image((want - have).abs(), "difference")
+        shown = {"photograph": want, "rendering": have, "difference": (want - have).abs()}
+        pictures = "".join(img(image, name, THUMBNAIL) for name, image in shown.items())
         cells.append(f'<figure class="triple">{pictures}<figcaption>{score:.1f} dB</figcaption></figure>')
     mean = sum(scores) / len(scores)
     note = f"Photographs that were held back, the rendering, and the absolute difference. PSNR {mean:.2f} dB."
@@ -189,14 +190,6 @@ def _environment() -> str:
 def _section(title: str, body: str, note: str = "") -> str:
     line = f'<p class="note">{escape(note)}</p>' if note else ""
     return f"<section><h2>{escape(title)}</h2>{line}{body}</section>"
-
-
-def _image(image: Float[Tensor, "channels height width"], alt: str) -> str:
-    height, width = image.shape[-2:]
-    shrink = THUMBNAIL / max(height, width)
-    if shrink < 1:
-        image = resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
-    return f'<img src="{webp_uri(image)}" width="{image.shape[-1]}" height="{image.shape[-2]}" alt="{escape(alt)}">'
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -162,7 +162,7 @@ def _read(path: Path, stream: BufferedIOBase, given: str | None) -> GaussianAsse
         if flags & EXTENDED:
             axes = _axes(stream.read(min(max(start - V4_HEADER, 0), MOST_EXTENSIONS)))
         stream.seek(start)
-        blocks = list(_frames(stream, streams, sizes, path))
+        blocks = list(_frames(stream, streams, sizes, path=path))
     else:
         blocks = [stream.read(size) for size in sizes]
         if flags & EXTENDED:
@@ -215,7 +215,7 @@ def _axes(records: bytes) -> int:
     return 0
 
 
-def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], path: Path) -> Iterator[bytes]:
+def _frames(stream: BufferedIOBase, streams: int, sizes: Sequence[int], *, path: Path) -> Iterator[bytes]:
     """The first of the `streams` blocks of version 4 that have a size, each at most as long as it should be."""
     table = np.frombuffer(stream.read(16 * streams).ljust(16 * streams, b"\0"), "<u8")[::2].tolist()
     table += [0] * (len(sizes) - streams)

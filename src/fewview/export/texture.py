@@ -48,7 +48,7 @@ def textured(
         points, facing, own = (per_vertex[rows] * parts).sum(1).to(seen.image).split(3, dim=-1)
         facing = torch.nn.functional.normalize(facing, dim=-1)
         unseen = slice(None) if projection is None else projection.unseen(points, facing) > NOTHING
-        own[unseen] = shade(points[unseen], facing[unseen], own[unseen], (seen, cameras), float(near))
+        own[unseen] = shade(points[unseen], facing[unseen], own[unseen], pictures=(seen, cameras), near=float(near))
         colours.append((own if projection is None else projection.colours(points, facing, own)).cpu())
     texture = np.zeros((height, width, 3), np.uint8)
     texture[covered] = (torch.cat(colours) * 255).round().to(torch.uint8).numpy()

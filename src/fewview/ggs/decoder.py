@@ -63,7 +63,9 @@ class SplatDecoder(nn.Module):
         first = F.interpolate(place, images.shape[-2:], mode="bilinear", align_corners=False)
         inside = torch.sigmoid(torch.logit(first, eps=1e-3) + depth[..., 0])
         colour = 0.25 * colour + (images.movedim(2, -1) if self.config.images else 0.5)
-        return place_splats(inside, rest, cameras, self.splats, colour).smoothed(cameras, self.config.smoothing)
+        return place_splats(inside, rest, cameras, config=self.splats, features=colour).smoothed(
+            cameras, self.config.smoothing
+        )
 
     def depths(self, coarse: PixelSplats, cameras: Cameras) -> Float[Tensor, "b m h w"]:
         """z-depths of coarse splats in the views that they belong to."""

@@ -40,7 +40,7 @@ class EpipolarLines:
     width: int
 
 
-def epipolar_lines(cameras: Cameras, h: int, w: int, depths: Float[Tensor, " d"]) -> EpipolarLines:
+def epipolar_lines(cameras: Cameras, h: int, w: int, *, depths: Float[Tensor, " d"]) -> EpipolarLines:
     """Projections of the points at `depths` on the rays of an h x w grid of cells, for cameras "b m"."""
     b, m = cameras.shape
     others = other_views(m).to(depths.device)
@@ -135,7 +135,7 @@ class EpipolarTransformer(nn.Module):
             empty = maps.new_zeros(b, m, h * w, 0, len(steps), c)
             return empty, empty[..., 0].bool(), places
         with torch.autocast(maps.device.type, enabled=False):
-            lines = epipolar_lines(cameras, h, w, log_depths(self.config.near, self.config.far, steps))
+            lines = epipolar_lines(cameras, h, w, depths=log_depths(self.config.near, self.config.far, steps))
             sources = maps.float()[:, other_views(m)].flatten(1, 2)  # b (m s) c h w
             height, width = lines.height, lines.width
             seen = inside_image(lines.pixels, lines.depth, height=height, width=width)

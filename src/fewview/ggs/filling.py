@@ -13,7 +13,7 @@ from fewview.render.splatting import splat
 COVERED = 0.97  # where a scene's alpha is less, it has a hole
 
 
-def filled(scene: Gaussians, new: Gaussians, cameras: Cameras, added: Sequence[int], covered: float) -> Gaussians:
+def filled(scene: Gaussians, new: Gaussians, cameras: Cameras, *, added: Sequence[int], covered: float) -> Gaussians:
     """The scene and those splats of the views `added` whose pixels see less than `covered` of it.
 
     `new` are the splats of all views "m" in order, as many of each.
@@ -30,14 +30,14 @@ def filled(scene: Gaussians, new: Gaussians, cameras: Cameras, added: Sequence[i
     return Gaussians.cat([scene, new[of_view[holes]]])
 
 
-def composed(splats: PixelSplats, photos: int, cameras: Cameras, covered: float = COVERED) -> list[Gaussians]:
+def composed(splats: PixelSplats, photos: int, cameras: Cameras, *, covered: float = COVERED) -> list[Gaussians]:
     """The scene of each batch element: the splats of the first views, then of the others where there are holes."""
     scenes = []
     for i in range(len(cameras)):
         new = splats.scene(i)
         scene = new[:0]
         for added in (range(photos), *([j] for j in range(photos, cameras.shape[1]))):
-            scene = filled(scene, new, cameras[i], added, covered)
+            scene = filled(scene, new, cameras[i], added=added, covered=covered)
         scenes.append(scene)
     return scenes
 

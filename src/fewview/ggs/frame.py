@@ -31,10 +31,7 @@ def norm_from_world(cameras: Cameras, *, metric: bool = False) -> Float[Tensor, 
 
 def points_at(cameras: Cameras, depths: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w 3"]:
     """World points at given z-depths on the rays through the centres of an h x w grid of cells."""
-    height, width = depths.shape[-2:]
-    rays = cameras.resized(height, width).rays()
-    along = (rays.directions * cameras.forward[..., None, None, :]).sum(-1, keepdim=True)
-    return rays.origins + rays.directions * (depths[..., None] / along)
+    return cameras.resized(*depths.shape[-2:]).unproject(depths)
 
 
 def depth_at_cells(depths: Float[Tensor, "*batch height width"], h: int, w: int) -> Float[Tensor, "*batch {h} {w}"]:

@@ -101,7 +101,7 @@ def grow(
     done = [end for _, end in chunks].index(len(grown.images)) + 1 if len(grown.images) else 0
     for i in range(done, len(chunks)):
         tell = lambda step, _, __, i=i: progress("imagining views", (i + (step + 1) / config.steps) / len(chunks))
-        grown = next_chunk(model, plan, config, grown, chunks[i], i, tell)
+        grown = next_chunk(model, plan, config, grown=grown, frames=chunks[i], number=i, callback=tell)
         show(progress, GaussianAsset(grown.scene).render)
         if keeper is not None:
             keeper.keep(_state_of(grown) | _run_of(plan, config))
@@ -113,6 +113,7 @@ def next_chunk(
     model: GGS,
     plan: GrowthPlan,
     config: GGSMethodConfig,
+    *,
     grown: Grown,
     frames: tuple[int, int],
     number: int,
@@ -125,9 +126,15 @@ def next_chunk(
     told = len(grown.scene) > 0 and model.config.scene and config.conditioning != "views"
     context = views[chosen]
     z0 = sample(
-        model, context, targets, config.steps, seed=plan.seed * 1_000_003 + number, temperature=config.temperature,
-        scene=grown.scene if told else None, callback=callback,
-    )  # fmt: skip
+        model,
+        context,
+        targets,
+        steps=config.steps,
+        seed=plan.seed * 1_000_003 + number,
+        temperature=config.temperature,
+        scene=grown.scene if told else None,
+        callback=callback,
+    )
     images = torch.cat([grown.images, model.codec.decode(z0).float().clamp(0, 1)])
     if model.splats is None:
         return Grown(grown.scene, images, grown.shown, (*grown.counts, 0))
@@ -138,7 +145,7 @@ def next_chunk(
     shown = grown.shown | {chosen[i] for i in fresh}
     scene = grown.scene
     for added in (fresh, *([i] for i in made)):
-        scene = filled(scene, new, cameras, added, config.covered)
+        scene = filled(scene, new, cameras, added=added, covered=config.covered)
     scene = _tidied(scene, config, merge=number > 0)
     return Grown(scene, images, shown, (*grown.counts, len(scene)))
 
@@ -147,8 +154,8 @@ def sample(
     model: GGS,
     context: Views,
     targets: Cameras,
-    steps: int,
     *,
+    steps: int,
     seed: int,
     temperature: float = 1.0,
     scene: Gaussians | None = None,
@@ -172,7 +179,7 @@ def _tidied(scene: Gaussians, config: GGSMethodConfig, *, merge: bool) -> Gaussi
     return compact(scene, faint=config.faint, edge=config.merge if merge else 0.0, most=config.most)
 
 
-def add_unshown(model: GGS, plan: GrowthPlan, config: GGSMethodConfig, grown: Grown) -> Grown:
+def add_unshown(model: GGS, plan: GrowthPlan, config: GGSMethodConfig, *, grown: Grown) -> Grown:
     """Splats of given views that no chunk was told: photos stay in the scene, wherever the path went.
 
     They are lifted beside the generated views next to them, whose latents are known by now.
@@ -190,7 +197,10 @@ def add_unshown(model: GGS, plan: GrowthPlan, config: GGSMethodConfig, grown: Gr
             z0 = model.codec.encode(grown.images[order]).float()
             new = model.scene(context, targets, z0, fine=config.decoder).gaussians
         cameras = Cameras.cat([context.cameras, targets])
-        scene, shown = _tidied(filled(scene, new, cameras, [0], config.covered), config, merge=True), shown | {i}
+        scene, shown = (
+            _tidied(filled(scene, new, cameras, added=[0], covered=config.covered), config, merge=True),
+            shown | {i},
+        )
     return Grown(scene, grown.images, shown, grown.counts)
 
 

@@ -16,15 +16,17 @@ def refine(
     scene: Gaussians, views: Views, config: GaussianFitConfig, *, generator: torch.Generator, progress: Steps
 ) -> GaussianAsset:
     """`config.steps` steps of splat fitting from `scene` on whole photos, which are opaque everywhere."""
-    return optimise_gaussians(scene, _opaque(views), views.cameras, config, generator=generator, progress=progress)
+    return optimise_gaussians(
+        scene, _opaque(views), views.cameras, config=config, generator=generator, progress=progress
+    )
 
 
 def lift(
     views: Views,
     near: float,
     far: float,
-    config: GaussianFitConfig,
     *,
+    config: GaussianFitConfig,
     generator: torch.Generator,
     progress: Steps,
 ) -> GaussianAsset:

@@ -54,7 +54,9 @@ def denoiser_loss(model: GGS, clip: Clip, config: LossConfig, *, generator: torc
     clip = clip.resized(model.config.height, model.config.width)
     if config.regressor:
         return regressor_loss(model, clip, config, generator=generator)
-    inputs = model.inputs(clip.references, clip.targets.cameras, scenes=scenes_so_far(model, clip, config, generator))
+    inputs = model.inputs(
+        clip.references, clip.targets.cameras, scenes=scenes_so_far(model, clip, config, generator=generator)
+    )
     z0 = model.encode(clip.targets)
     sigma = draw_sigma(model.config.noise, len(z0), generator).to(z0)[:, None].expand(z0.shape[:2])
     noise = torch.randn(z0.shape, generator=generator).to(z0)
@@ -126,7 +128,7 @@ def depth_error(
     return (distance * known).sum() / known.sum().clamp(min=1)
 
 
-def scenes_so_far(model: GGS, clip: Clip, config: LossConfig, generator: torch.Generator) -> list[Gaussians] | None:
+def scenes_so_far(model: GGS, clip: Clip, config: LossConfig, *, generator: torch.Generator) -> list[Gaussians] | None:
     """Splats of known depth of the references and of a random half of the novel views; of nothing in some scenes."""
     if not model.config.scene or clip.reference_depths is None:
         return None

@@ -155,8 +155,8 @@ class GGSMethod:
             near, far = model.config.splats.near, model.config.splats.far  # of chunks' frames, about that of growth
             fit = replace(config.fit, steps=config.fit.steps + config.refine)
             tell = steps_of(report, "fitting splats", fit.steps)
-            return lift(seen, near, far, fit, generator=generator, progress=tell)
-        scene = add_unshown(model, plan, config, grown).scene
+            return lift(seen, near, far, config=fit, generator=generator, progress=tell)
+        scene = add_unshown(model, plan, config, grown=grown).scene
         if not config.refine:
             return GaussianAsset(scene)
         tell = steps_of(report, "refining splats", config.refine)

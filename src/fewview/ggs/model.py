@@ -132,7 +132,7 @@ class GGS(nn.Module):
             scene = None
             if scenes is not None:
                 unit = scale_of(back)
-                scene = scene_maps(scenes, targets, self.codec, unit, config=config.splats)
+                scene = scene_maps(scenes, targets, self.codec, unit=unit, config=config.splats)
         return Inputs(self.encode(references), cameras, back, scene)
 
     def encode(self, views: Views) -> Float[Tensor, "b v c h w"]:

@@ -20,8 +20,8 @@ def scene_maps(
     scenes: Sequence[Gaussians],
     targets: Cameras,
     codec: Codec,
-    unit: Float[Tensor, " b"],
     *,
+    unit: Float[Tensor, " b"],
     config: SplatConfig,
 ) -> Float[Tensor, "b l y h w"]:
     """Latents of renders of the scenes from targets "b l", coverage, and the place s of the depth where covered.
@@ -31,11 +31,11 @@ def scene_maps(
     """
     with torch.autocast(unit.device.type, enabled=False):
         renders = [splat(scene, targets[i]) for i, scene in enumerate(scenes)]
-    maps = [encode(render, codec, unit[i], config) for i, render in enumerate(renders)]
+    maps = [encode(render, codec, unit[i], config=config) for i, render in enumerate(renders)]
     return torch.stack([m * (len(scene) > 0) for m, scene in zip(maps, scenes)])
 
 
-def encode(render: Render, codec: Codec, unit: Float[Tensor, ""], config: SplatConfig) -> Float[Tensor, "l y h w"]:
+def encode(render: Render, codec: Codec, unit: Float[Tensor, ""], *, config: SplatConfig) -> Float[Tensor, "l y h w"]:
     """What `scene_maps` says of one scene."""
     latents = codec.encode((render.image + 0.5 * (1 - render.alpha)).clamp(0, 1)).float()
     h, w = latents.shape[-2:]

@@ -83,8 +83,7 @@ class PixelSplats:
 def render_each(scenes: Sequence[Gaussians], cameras: Cameras) -> Render:
     """Cameras "b v" see scene by scene, in full precision."""
     with torch.autocast(cameras.world_from_cam.device.type, enabled=False):
-        renders = [splat(scene, cameras[i]) for i, scene in enumerate(scenes)]
-    return Render(*(torch.stack([getattr(r, name) for r in renders]) for name in ("image", "alpha", "depth")))
+        return Render.stack([splat(scene, cameras[i]) for i, scene in enumerate(scenes)])
 
 
 class SplatHead(nn.Module):
@@ -105,7 +104,7 @@ class SplatHead(nn.Module):
         shown = torch.cat([shown[..., :-3], 0.5 + 0.25 * shown[..., -3:]], dim=-1)
         numbers, rest = raw.split([self.config.depth_numbers, 10], dim=-1)
         place, certainty = draw_depth(numbers, self.config, generator)
-        return place_splats(place, rest, cameras, self.config, shown, certainty=certainty)
+        return place_splats(place, rest, cameras, config=self.config, features=shown, certainty=certainty)
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
@@ -140,9 +139,9 @@ def place_splats(
     place: Float[Tensor, "b m h w"],
     raw: Float[Tensor, "b m h w 10"],
     cameras: Cameras,
+    *,
     config: SplatConfig,
     features: Float[Tensor, "b m h w c"],
-    *,
     certainty: Float[Tensor, "b m h w"] | None = None,
 ) -> PixelSplats:
     """Splats on the rays of cells. Raw numbers: 2 shift in the cell, 3 scale, 4 rotation to the camera, 1 opacity.

@@ -161,7 +161,7 @@ def with_cameras(
         if by == "sift" and matcher == "sift":
             tell("--matcher learned bridges wider steps between photos (docs/poses.md).")
     if keep is not None:
-        write_cache(keep, photos, found, by)
+        write_cache(keep, photos, found, matcher=by)
         tell(f"The cameras are in {keep} (COLMAP, with undistorted photos).")
     return found
 

@@ -67,8 +67,8 @@ def detailed(
     asset: FieldAsset,
     views: Views,
     around: tuple[Render, Cameras],
-    config: DetailConfig,
     *,
+    config: DetailConfig,
     generator: torch.Generator,
     progress: Progress,
 ) -> GaussianAsset:
@@ -77,7 +77,7 @@ def detailed(
     some = torch.linspace(0, len(views) - 1, min(len(views), LIFTED)).round().long()
     close = crop_to_object(views[some], LIFT_SIZE).on_black()
     by_photos = renders(asset, close.cameras)
-    prior = pseudo_views(seen, cameras, by_photos, close.cameras)
+    prior = pseudo_views(seen, cameras, by_photos, photos=close.cameras)
     count = max(2, round(FIRST * splats_for(views, config)))
     turned = min(TURNED, count // 2)
     inside = by_photos.alpha if close.masks is None else by_photos.alpha * (close.masks > SOLID)
@@ -122,7 +122,7 @@ def unseen_by(photos: Views, asset: Asset) -> Callable[[Render, Cameras], Float[
     small = sized(photos.cameras, min(SEEN_SIZE, photos.cameras.height))
 
     def unseen(seen: Render, cameras: Cameras) -> Float[Tensor, "n 1 height width"]:
-        known = 1 - pseudo_views(seen, cameras, renders(asset, small), small, floor=0.0).weights
+        known = 1 - pseudo_views(seen, cameras, renders(asset, small), photos=small, floor=0.0).weights
         return ((known < GRAZED) & (seen.alpha > SOLID)).to(seen.alpha)
 
     return unseen
@@ -131,8 +131,7 @@ def unseen_by(photos: Views, asset: Asset) -> Callable[[Render, Cameras], Float[
 @torch.no_grad()
 def renders(asset: Asset, cameras: Cameras) -> Render:
     """What cameras (batch shape (n,)) see, rendered one after the other, which takes less memory."""
-    seen = list(render_path(asset, cameras))
-    return Render(*(torch.stack(parts) for parts in zip(*((view.image, view.alpha, view.depth) for view in seen))))
+    return Render.stack(list(render_path(asset, cameras)))
 
 
 def surrounding(gaussians: Gaussians, up: Float[Tensor, "3"], size: int) -> Cameras:

@@ -165,7 +165,7 @@ class Reconstruction:
         if isinstance(asset, FieldAsset):
             around = self._seen, self._around(FIT_SIZE)
             how = {"generator": generator, "progress": self.report}
-            asset = products.detailed(asset, views, around, self.detail, **how)
+            asset = products.detailed(asset, views, around, config=self.detail, **how)
         if not asset.antialiased:
             return asset
         return GaussianAsset(without_antialiasing(asset.gaussians, sized(views, self.detail.photo_size).cameras))

@@ -39,7 +39,7 @@ def _depths(
     first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: Cameras, *, other: Cameras
 ) -> list[float]:
     """Distances from the first camera of matched points that agree with both cameras, in units of the world."""
-    good = sed(first, second, camera, other) < AGREE
+    good = sed(first, second, camera, other=other) < AGREE
     rays = [c.to(torch.float64).rays_at(p[good].double()).directions for p, c in ((first, camera), (second, other))]
     between = (other.centers - camera.centers).double()
     cosine = (rays[0] * rays[1]).sum(-1)

@@ -19,7 +19,7 @@ from fewview.poses.matching import Matcher
 RECORD = "poses.json"
 
 
-def write_cache(folder: Path, photos: UnposedPhotos, estimated: Estimated, matcher: Matcher = "sift") -> None:
+def write_cache(folder: Path, photos: UnposedPhotos, estimated: Estimated, *, matcher: Matcher = "sift") -> None:
     """images/, masks/ (both upright and undistorted), sparse/0/*.txt, and poses.json; whole or not at all.
 
     InputError where the folder is there and is not such a cache.
@@ -35,7 +35,7 @@ def write_cache(folder: Path, photos: UnposedPhotos, estimated: Estimated, match
             _write(target / "images" / name, view.images)
             if view.masks is not None:
                 _write(target / "masks" / name, view.masks)
-        write_colmap(target / "sparse" / "0", estimated.scene.cameras, names, estimated.points.double().numpy())
+        write_colmap(target / "sparse" / "0", estimated.scene.cameras, names, points=estimated.points.double().numpy())
         record = {"registered": list(estimated.registered), "names": list(estimated.names)}
         record |= {"counts": estimated.counts.tolist(), "error": estimated.error, "photos": fingerprint(photos)}
         record["matcher"] = matcher

@@ -109,7 +109,7 @@ def _estimated(photos: UnposedPhotos, matches: Matches, model: Model) -> Estimat
         height, width = photos.sizes[i]
         focal = model.focal[i] * max(height, width) / max(matches.sizes[i])
         centre = np.array([width / 2, height / 2])
-        cameras[i] = pinhole(pose, np.array([focal, focal]), centre, (height, width), where=photos.names[i])
+        cameras[i] = pinhole(pose, np.array([focal, focal]), centre, size=(height, width), where=photos.names[i])
         if abs(model.radial[i]) > STRAIGHT:
             lenses[i] = Lens((focal, focal), (width / 2, height / 2), (model.radial[i],))
     scene = photos.posed(cameras, lenses)

@@ -57,7 +57,7 @@ def judge(
     return estimated, relative_errors(found, given)
 
 
-def write_both(scene: PhotoScene, chosen: list[int], estimated: Estimated, folder: Path) -> None:
+def write_both(scene: PhotoScene, chosen: list[int], estimated: Estimated, *, folder: Path) -> None:
     """The registered photos twice, as inputs of `fewview evaluate`: folder/given and folder/own, by their cameras."""
     places = list(estimated.registered)
     given = scene.read([chosen[i] for i in places])
@@ -98,7 +98,7 @@ def main() -> None:
             print(f"| {path.name} | {count} | none: {error} |", flush=True)
             continue
         if options.write:
-            write_both(scene, chosen, estimated, options.write / path.name)
+            write_both(scene, chosen, estimated, folder=options.write / path.name)
         pair = lambda values: f"{values.median():.2f} / {values.max():.2f}"
         focal = (
             estimated.scene.cameras[0].intrinsics[0, 0]

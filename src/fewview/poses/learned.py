@@ -52,7 +52,7 @@ class Network(Protocol):
         ...
 
 
-def fill(work: Working, network: Network, threads: int, report: Progress) -> None:
+def fill(work: Working, network: Network, threads: int, *, report: Progress) -> None:
     """The database of working photos, with verified matches."""
     pycolmap = load_pycolmap()
     with work.quiet():

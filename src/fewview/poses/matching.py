@@ -52,11 +52,11 @@ def match_photos(
     load_pycolmap()
     report = progress or (lambda stage, fraction: None)
     network = learned.load_network() if matcher == "learned" else None
-    work = write_working(photos, folder, use_masks, report)
+    work = write_working(photos, folder, use_masks, report=report)
     if network is None:
         sift.fill(work, threads, report)
     else:
-        learned.fill(work, network, threads, report)
+        learned.fill(work, network, threads, report=report)
     return _read(work)
 
 

@@ -19,7 +19,7 @@ LARGE = 256  # px, least side that SIFT is given
 
 
 def sed(
-    first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: Cameras, other: Cameras
+    first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"], camera: Cameras, *, other: Cameras
 ) -> Float[Tensor, " n"]:
     """Symmetric epipolar distances of matched image points; of cameras in one place, distances of the points."""
     fundamental, turn = two_view(camera, other)

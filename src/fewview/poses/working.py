@@ -70,7 +70,7 @@ class Working:
             yield
 
 
-def write_working(photos: UnposedPhotos, folder: Path, use_masks: bool, report: Progress) -> Working:
+def write_working(photos: UnposedPhotos, folder: Path, use_masks: bool, *, report: Progress) -> Working:
     """Upright photos, scaled down, as <group>/<number>.png; COLMAP gives a folder one camera."""
     groups, names, sizes, scales = lens_groups(photos), [], [], []
     for i in range(len(photos)):

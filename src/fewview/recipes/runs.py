@@ -55,7 +55,7 @@ def fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
 
 
-def describe(directory: Path, recipe: str, size: Size, model: object, training: TrainConfig) -> None:
+def describe(directory: Path, recipe: str, size: Size, *, model: object, training: TrainConfig) -> None:
     """config.json of a run; InputError where the folder holds the run of another model."""
     path = directory / "config.json"
     header = {"recipe": recipe, "size": size, "model": to_json(model)}

@@ -76,8 +76,7 @@ class FieldAsset(nn.Module):
         flat = rays.flatten()
         parts = [self._render(flat[i : i + RAYS_AT_ONCE]) for i in range(0, len(flat.origins), RAYS_AT_ONCE)]
         colour, alpha, distance = (torch.cat(part).reshape(*rays.shape, -1) for part in zip(*parts))
-        cosine = (cameras.rays().directions * cameras.forward[..., None, None, :]).sum(dim=-1, keepdim=True)
-        depth = distance * cosine / self.scale
+        depth = distance * cameras.cosines()[..., None] / self.scale
         return Render(*(x.movedim(-1, -3) for x in (colour, alpha, depth)))
 
     def _render(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:

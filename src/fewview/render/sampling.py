@@ -47,7 +47,7 @@ def uniform_edges(near: Float[Tensor, " n"], far: Float[Tensor, " n"], count: in
 
 
 def importance_edges(
-    edges: Float[Tensor, "n edges"], weights: Float[Tensor, "n edges-1"], new: int, generator: torch.Generator | None
+    edges: Float[Tensor, "n edges"], weights: Float[Tensor, "n edges-1"], new: int, *, generator: torch.Generator | None
 ) -> Float[Tensor, "n {new}"]:
     """Distances distributed like the weights, constant within intervals (NeRF, arXiv 2003.08934, section 5.2)."""
     weights = weights + 1e-5

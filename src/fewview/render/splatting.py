@@ -57,7 +57,7 @@ def splat(
     if backend == "gsplat":
         image, alpha, depth = _gsplat(gaussians, flat, antialiased)
     else:
-        parts = [_splat_one(gaussians, flat[i], antialiased, backend) for i in range(len(flat))]
+        parts = [_splat_one(gaussians, flat[i], antialiased, backend=backend) for i in range(len(flat))]
         image, alpha, depth = (torch.stack(tensors) for tensors in zip(*parts))
     shape = (*cameras.shape, -1, cameras.height, cameras.width)
     return Render(image.reshape(shape), alpha.reshape(shape), depth.reshape(shape))
@@ -73,13 +73,13 @@ def default_backend(device: torch.device) -> Backend:
 
 
 def _splat_one(
-    gaussians: Gaussians, camera: Cameras, antialiased: bool, backend: Backend
+    gaussians: Gaussians, camera: Cameras, antialiased: bool, *, backend: Backend
 ) -> tuple[Tensor, Tensor, Tensor]:
     if backend == "numba":
         return _splat_compiled(gaussians, camera, antialiased)
     seen = project(gaussians, camera, antialiased=antialiased)
     channels = torch.cat([shown(gaussians, camera, seen.indices), seen.depths[:, None]], dim=-1)
-    blended, alpha = blend(seen, channels, camera.height, camera.width)
+    blended, alpha = blend(seen, channels, camera.height, width=camera.width)
     image, depth = blended[:-1], blended[-1:]
     return image, alpha, torch.where(alpha > 0, depth / alpha.clamp(min=1e-10), torch.zeros_like(depth))
 
@@ -167,7 +167,7 @@ def _jacobian(in_cam: Float[Tensor, "m 3"], camera: Cameras, pinhole: Float[Tens
 
 
 def blend(
-    seen: Footprints, channels: Float[Tensor, "m channels"], height: int, width: int, *, tile: int = TILE
+    seen: Footprints, channels: Float[Tensor, "m channels"], height: int, *, width: int, tile: int = TILE
 ) -> tuple[Float[Tensor, "channels {height} {width}"], Float[Tensor, "1 {height} {width}"]]:
     """The slow twin: all footprints that touch a tile against all of its pixels."""
     pixels = pixel_centres(height, width).to(seen.centres)
@@ -178,14 +178,14 @@ def blend(
         for left in range(0, width, tile):
             corner = pixels.new_tensor([left, top])
             hit = torch.nonzero(((high > corner) & (low < corner + tile)).all(-1))[:, 0]
-            row.append(_blend_pixels(seen, channels, hit, pixels[top : top + tile, left : left + tile]))
+            row.append(_blend_pixels(seen, channels, hit, pixels=pixels[top : top + tile, left : left + tile]))
         rows.append(torch.cat(row, dim=1))
     blended = torch.cat(rows).permute(2, 0, 1)
     return blended[:-1], blended[-1:]
 
 
 def _blend_pixels(
-    seen: Footprints, channels: Float[Tensor, "m channels"], hit: Int[Tensor, " k"], pixels: Float[Tensor, "h w 2"]
+    seen: Footprints, channels: Float[Tensor, "m channels"], hit: Int[Tensor, " k"], *, pixels: Float[Tensor, "h w 2"]
 ) -> Float[Tensor, "h w channels+1"]:
     dx, dy = (pixels[:, :, None] - seen.centres[hit]).unbind(-1)
     a, b, c = seen.conics[hit].unbind(-1)

@@ -68,7 +68,7 @@ def render_rays(
     if occupancy is not None:
         samples = march(rays, occupancy, config.march, generator=generator)
     else:
-        samples = _uniform_and_importance(field, rays, config, generator)
+        samples = _uniform_and_importance(field, rays, config, generator=generator)
     return _shade(field, rays, samples)
 
 
@@ -97,7 +97,7 @@ def shade(field: RadianceField, rays: Rays, samples: Samples) -> "Composite":
 
 
 def _uniform_and_importance(
-    field: RadianceField, rays: Rays, config: VolumeConfig, generator: torch.Generator | None
+    field: RadianceField, rays: Rays, config: VolumeConfig, *, generator: torch.Generator | None
 ) -> Samples:
     box = rays.origins.new_tensor([[-config.bound] * 3, [config.bound] * 3])
     near, far = near_far(rays, box, config.min_near)
@@ -106,7 +106,7 @@ def _uniform_and_importance(
     if config.importance:
         with torch.no_grad():
             weights = _shade(field, rays, pack(edges, hit, generator)).weights.view(-1, config.samples)
-        new = importance_edges(edges, weights, config.importance, generator)
+        new = importance_edges(edges, weights, config.importance, generator=generator)
         edges = torch.cat([edges, new], dim=-1).sort(dim=-1).values
     return pack(edges, hit, generator)
 

@@ -207,7 +207,7 @@ class SparseFusionMethod:
         images = []
         for i in range(len(queries)):
             context = suited(prepared.context, queries[i], self.config.distill.context_views)
-            images.append(eft_image(self.model, context, queries[i], self.config.first_size))
+            images.append(eft_image(self.model, context, queries[i], size=self.config.first_size))
             report("imagining first views", (i + 1) / len(queries))
         stacked = resize(torch.stack(images), queries.height, queries.width)
         masks = stacked[:, 3:] if stacked.shape[1] == 4 else (stacked[:, :3].mean(1, keepdim=True) > 0.1).float()
@@ -219,11 +219,11 @@ class SparseFusionMethod:
         """One draw of VLDM for each pseudo view: no two need to show the same object (thesis 5.3.2)."""
         views, most = prepared.context, self.config.distill.context_views
         cameras = [queries[i] for i in range(len(queries))]
-        draw = lambda c: sample_view(self.model, suited(views, c, most), c, 20, generator=generator)
+        draw = lambda c: sample_view(self.model, suited(views, c, most), c, steps=20, generator=generator)
         return torch.stack([draw(c) for c in cameras])
 
 
-def eft_image(model: VLDM, context: Views, camera: Cameras, size: int) -> Float[Tensor, "channels {size} {size}"]:
+def eft_image(model: VLDM, context: Views, camera: Cameras, *, size: int) -> Float[Tensor, "channels {size} {size}"]:
     """EFT's picture of one camera (batch shape empty), in the frame of the context."""
     views = context.whole()[None]
     return model.colours(views, camera.reshape(1, 1), size=size)[0, 0]
@@ -251,7 +251,9 @@ class ImageAsset:
 
 def eft_asset(model: VLDM, prepared: Prepared) -> ImageAsset:
     """EFT's pictures of any cameras."""
-    return ImageAsset(model, prepared, lambda camera: eft_image(model, prepared.context, camera, model.config.size))
+    return ImageAsset(
+        model, prepared, lambda camera: eft_image(model, prepared.context, camera, size=model.config.size)
+    )
 
 
 class EFTImages:
@@ -279,14 +281,14 @@ class VLDMSamples:
         prepared = prepare(views, self.model.config)
 
         def picture(camera: Cameras) -> Tensor:
-            return sample_view(self.model, prepared.context, camera, self.steps, generator=generator)
+            return sample_view(self.model, prepared.context, camera, steps=self.steps, generator=generator)
 
         return ImageAsset(self.model, prepared, picture)
 
 
 @torch.no_grad()
 def sample_view(
-    model: VLDM, context: Views, camera: Cameras, steps: int, *, generator: torch.Generator, guidance: float = 1.0
+    model: VLDM, context: Views, camera: Cameras, *, steps: int, generator: torch.Generator, guidance: float = 1.0
 ) -> Float[Tensor, "3 height width"]:
     """One draw of p(image | camera, context) by deterministic DDIM from noise."""
     denoise = model.condition(context, camera.reshape(1), guidance=guidance)

@@ -76,7 +76,7 @@ class EFTTask:
 
     def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
         context, queries = self.batches(generator)
-        return {"loss": colour_loss(self.model.eft, context, queries, self.rays, generator=generator)}
+        return {"loss": colour_loss(self.model.eft, context, queries, rays=self.rays, generator=generator)}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         return {f"{name}eft_psnr": eft_psnr(model, *pair) for name, pair in self.held_out.items()}
@@ -133,7 +133,7 @@ class JointTask:
 def eft_psnr(model: nn.Module, context: Views, queries: Views) -> float:
     """PSNR of EFT's colours on the rays of a 16 x 16 grid of held-out views."""
     assert isinstance(model, VLDM)
-    loss = colour_loss(model.eft, context, queries, 256, generator=_fixed())
+    loss = colour_loss(model.eft, context, queries, rays=256, generator=_fixed())
     return psnr_of(loss)
 
 

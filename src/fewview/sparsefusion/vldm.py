@@ -126,7 +126,7 @@ def patch_corners(cameras: Cameras, cells: int) -> Float[Tensor, "*batch n 2"]:
     return pixels.expand(*cameras.shape, -1, -1)
 
 
-def colour_loss(eft: EFT, context: Views, queries: Views, rays: int, *, generator: torch.Generator) -> Tensor:
+def colour_loss(eft: EFT, context: Views, queries: Views, *, rays: int, generator: torch.Generator) -> Tensor:
     """Eq. 4.1 on `rays` random image points of each query view; coverage counts as a fourth channel."""
     b, q = queries.cameras.shape
     size = torch.tensor([queries.cameras.width, queries.cameras.height])
@@ -189,7 +189,7 @@ def joint_loss(
     """
     colours, features = model.feature_maps(model.eft.encode(context), queries.cameras)
     if rays:
-        colour = colour_loss(model.eft, context, queries, rays, generator=generator)
+        colour = colour_loss(model.eft, context, queries, rays=rays, generator=generator)
     else:
         points = model.points(queries.cameras, model.config.cells)
         colour = (colours.flatten(-2).mT - point_samples(queries, points, colours.shape[2])).square().mean()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from fewview.export.glb import y_up
 from fewview.export.images import to_bytes
 from fewview.geometry.origin import Origin
 from fewview.geometry.quaternions import quaternions_of
+from fewview.geometry.transforms import scale_of
 from fewview.paths import spiral
 from fewview.render.gaussians import Gaussians
 from fewview.viewer.shown import Shown
@@ -163,7 +163,7 @@ def placement(
     page_from_world: Float[Tensor, "4 4"], world_from_node: Float[Tensor, "3 3"]
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Scale, (w, x, y, z) and position of a node whose axes are turned in the world."""
-    scale = torch.linalg.det(page_from_world[:3, :3]).abs() ** (1 / 3)
+    scale = scale_of(page_from_world)
     turn = page_from_world[:3, :3] / scale @ world_from_node.to(page_from_world)
     return scale.item(), quaternions_of(turn[None])[0].numpy(), page_from_world[:3, 3].numpy()
 

@@ -20,7 +20,7 @@ from fewview.geometry.transforms import normalise
 from fewview.paths import CameraPrior
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
-from fewview.views import resize
+from fewview.views import shrunk
 
 MOST_CAMERAS = 24  # more frusta hide the scene
 PHOTO_SIZE = 256  # px, the longest side
@@ -139,10 +139,4 @@ def _posed(source: Path, origin: Origin) -> Posed:
     placed = Cameras.stack([camera.resized(height, width) for camera in cameras])
     if any(origin):
         placed = placed.transformed(between(scene.origin, origin))
-    return Posed(placed, [_thumbnail(i) for i in images])
-
-
-def _thumbnail(image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 _ _"]:
-    height, width = image.shape[-2:]
-    shrink = min(1.0, PHOTO_SIZE / max(height, width))
-    return resize(image, max(1, round(height * shrink)), max(1, round(width * shrink)))
+    return Posed(placed, [shrunk(image, PHOTO_SIZE) for image in images])

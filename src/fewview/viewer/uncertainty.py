@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fewview.cameras import Cameras
-from fewview.export.images import VIRIDIS
+from fewview.export.images import viridis
 from fewview.export.page import spread
 from fewview.render.asset import GaussianAsset
 from fewview.views import Render
@@ -50,9 +50,9 @@ def disagreement(samples: Sequence[GaussianAsset], cameras: Cameras) -> list[Dis
     sums = [torch.zeros(3, len(sample.gaussians)) for sample in samples]
     for i in range(len(cameras)):
         seen = [sample.render(cameras[i]) for sample in samples]
-        stack = Render(*(torch.stack(p) for p in zip(*((s.image, s.alpha, s.depth) for s in seen))))
+        stack = Render.stack(seen)
         for own, (sample, total) in enumerate(zip(samples, sums)):
-            index, column, row, z = _visible(sample, cameras[i], seen[own], radius)
+            index, column, row, z = _visible(sample, cameras[i], seen[own], radius=radius)
             colours = stack.image[:, :, row, column]
             alpha, depth = stack.alpha[:, 0, row, column], stack.depth[:, 0, row, column]
             depth = alpha * depth + (1 - alpha) * (z + radius)
@@ -69,16 +69,8 @@ def top_of(scores: Sequence[Disagreement], kind: str) -> float:
     return values.sort().values[round(0.98 * (len(values) - 1))].item() if len(values) else 0.0
 
 
-def viridis(shares: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:
-    """Colours of shares in [0, 1]."""
-    palette = torch.tensor(VIRIDIS) / 255
-    place = shares * (len(palette) - 1)
-    low = place.long().clamp(max=len(palette) - 2)
-    return torch.lerp(palette[low], palette[low + 1], (place - low)[:, None])
-
-
 def _visible(
-    sample: GaussianAsset, camera: Cameras, seen: Render, radius: float
+    sample: GaussianAsset, camera: Cameras, seen: Render, *, radius: float
 ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"], Int[Tensor, " m"], Float[Tensor, " m"]]:
     """Splats on the surface that their own sample shows: indices, columns, rows and z-depths."""
     pixels, z = camera.project(sample.gaussians.means)

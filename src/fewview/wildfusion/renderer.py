@@ -77,11 +77,10 @@ def low_res(
     density, features = field(triplanes(planes, in_box(points), offsets))
     blended, alpha, distance, _ = composite(density, features, taken)
     grid = (len(planes), cameras.height, cameras.width)
-    cosine = (cameras.rays().directions * cameras.forward[:, None, None]).sum(-1)
     middle = cameras.cam_from_world[:, 2, 3].reshape(-1, 1, 1)
     shape = lambda x: x.reshape(*grid, -1).movedim(-1, 1)
     alpha = alpha.reshape(grid)
-    z = torch.where(alpha > 1e-3, distance.reshape(grid) * cosine - middle, 0)
+    z = torch.where(alpha > 1e-3, distance.reshape(grid) * cameras.cosines() - middle, 0)
     return LowRes(shape(blended), alpha[:, None], z[:, None])
 
 

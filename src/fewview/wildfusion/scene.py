@@ -11,7 +11,7 @@ from fewview.cameras import Cameras
 from fewview.detail.starts import lifted
 from fewview.errors import InputError
 from fewview.render.gaussians import Gaussians
-from fewview.views import Render, Views, resize
+from fewview.views import Render, Views, at_places, resize
 from fewview.wildfusion.frame import TRUSTED, input_cameras, orbit
 from fewview.wildfusion.renderer import LowRes
 
@@ -46,8 +46,8 @@ class PlaneScene:
         """Colours at the network's size and coverage and depth at its low resolution, both resized to the cameras'."""
         flat = cameras.reshape(-1).to(self.planes.device)
         parts = [self._render(flat[i : i + AT_ONCE]) for i in range(0, len(flat), AT_ONCE)]
-        seen = (torch.cat(tensors) for tensors in zip(*((p.image, p.alpha, p.depth) for p in parts)))
-        return Render(*(x.reshape(*cameras.shape, *x.shape[1:]) for x in seen))
+        seen = Render.cat(parts)
+        return Render(*(x.reshape(*cameras.shape, *x.shape[1:]) for x in (seen.image, seen.alpha, seen.depth)))
 
     def _render(self, cameras: Cameras) -> Render:
         low = self.maker.low_res(self.planes.expand(len(cameras), -1, -1, -1, -1), cameras)
@@ -85,7 +85,7 @@ def splats_of(
     sides = orbit(angles[:, 0], angles[:, 1], scene.maker.size)
     views = scene.render(sides)
     for i in range(len(sides)):
-        one = Render(views.image[i : i + 1], views.alpha[i : i + 1], views.depth[i : i + 1])
+        one = views[i : i + 1]
         if bool((one.alpha > SURFACE).any()):
             more = lifted(one, sides[i : i + 1], SIDES, generator=generator)
             parts.append(more[~seen_from(more.means, seen, front)])
@@ -94,8 +94,6 @@ def splats_of(
 
 def seen_from(points: Float[Tensor, "n 3"], seen: Render, camera: Cameras) -> Bool[Tensor, " n"]:
     """Whether points lie on, or stray before, the surface that one camera (batch shape (1,)) sees."""
-    pixels, depth = camera.project(points[None])
-    grid = pixels * 2 / pixels.new_tensor([camera.width, camera.height]) - 1
-    both = torch.cat([seen.depth, seen.alpha], dim=1)
-    found = torch.nn.functional.grid_sample(both, grid[:, None], mode="nearest", align_corners=False)[0, :, 0]
+    places, depth, _ = camera.locate(points[None])
+    found = at_places(torch.cat([seen.depth, seen.alpha], dim=1), places, "nearest")[0]
     return (found[1] > SURFACE) & (depth[0] < found[0] + TOLERANCE)

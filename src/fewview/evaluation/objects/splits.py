@@ -66,7 +66,7 @@ def shown_views(split: Split, pictures: int) -> list[int]:
 def plan_splits(scenes: Sequence[Scene], protocol: Protocol, out: Path) -> dict[str, Split]:
     """The split of each scene, written to `out`/protocol.json. InputError where that holds other splits."""
     splits = planned(scenes, protocol.split, kind="scene")
-    keep_plan(out, KEYS, protocol, {name: to_json(split) for name, split in splits.items()})
+    keep_plan(out, KEYS, protocol, plans={name: to_json(split) for name, split in splits.items()})
     return splits
 
 

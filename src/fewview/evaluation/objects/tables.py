@@ -1,22 +1,21 @@
 """Tables from result rows: means with standard errors over scenes, by category, by viewpoint change, and in pairs."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isnan, nan, sqrt
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 
 from fewview.errors import InputError
 from fewview.evaluation.objects.protocol import RESULTS, unmended
 from fewview.evaluation.objects.splits import read_plan
-from fewview.evaluation.rows import Row, read_rows
+from fewview.evaluation.rows import Row, grouped, read_rows
 
 Metric = Literal["psnr", "ssim", "lpips", "lpips_alex"]
-K = TypeVar("K", bound=Hashable)
 
 METRICS: tuple[Metric, ...] = ("psnr", "ssim", "lpips")
 SECOND: Metric = "lpips_alex"  # beside them where all rows have it
@@ -34,6 +33,12 @@ class Mean:
     error: float
     n: int
 
+    @staticmethod
+    def of(values: Sequence[float]) -> "Mean":
+        """Of independent values, one a scene."""
+        n, mean = len(values), sum(values) / len(values)
+        return Mean(mean, sqrt(sum((x - mean) ** 2 for x in values) / (n - 1) / n) if n > 1 else nan, n)
+
     def text(self, digits: int, *, error: bool = True) -> str:
         if isnan(self.value):
             return DASH
@@ -49,6 +54,22 @@ class Difference:
     low: float
     high: float
     n: int
+
+    @staticmethod
+    def of(values: Sequence[float], generator: torch.Generator, draws: int = 10_000) -> "Difference":
+        """The mean of values, one a scene, with the 95 % percentile bootstrap over them."""
+        scenes = torch.tensor(values, dtype=torch.float64)
+        if len(scenes) < 2:
+            return Difference(float(scenes.mean()), nan, nan, len(scenes))
+        picks = torch.randint(len(scenes), (draws, len(scenes)), generator=generator, device=generator.device)
+        low, high = scenes[picks.cpu()].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        return Difference(float(scenes.mean()), low, high, len(scenes))
+
+    def text(self, digits: int) -> str:
+        if isnan(self.value):
+            return DASH
+        text = f"{self.value:+.{digits}f}"
+        return text if isnan(self.low) else f"{text} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
 
 @dataclass(frozen=True)
@@ -75,19 +96,16 @@ class Table:
 
 def mean_over_scenes(rows: Iterable[Row], metric: Metric) -> Mean:
     """Mean of the scenes' means: the views of one scene are no independent draws. NaN where a row lacks the metric."""
-    by_scene = _grouped(rows, lambda row: row.scene)
+    by_scene = grouped(rows, lambda row: row.scene)
     if not by_scene or any(getattr(row, metric) is None for scene in by_scene.values() for row in scene):
         return Mean(nan, nan, len(by_scene))
-    values = [sum(getattr(row, metric) for row in scene) / len(scene) for scene in by_scene.values()]
-    n, mean = len(values), sum(values) / len(values)
-    error = sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n) if n > 1 else nan
-    return Mean(mean, error, n)
+    return Mean.of([sum(getattr(row, metric) for row in scene) / len(scene) for scene in by_scene.values()])
 
 
 def common(rows: Sequence[Row]) -> list[Row]:
     """The rows of views that every method has: a scene on which one failed would flatter it."""
     methods = {row.method for row in rows}
-    have = _grouped(rows, lambda row: (row.scene, row.view))
+    have = grouped(rows, lambda row: (row.scene, row.view))
     return [row for row in rows if {other.method for other in have[row.scene, row.view]} == methods]
 
 
@@ -99,7 +117,7 @@ def metrics_of(rows: Sequence[Row]) -> tuple[Metric, ...]:
 def by_method(rows: Sequence[Row]) -> Table:
     """Every metric of every method, mean ± standard error over scenes (as thesis Table 5.2), and its time."""
     body, metrics = [], metrics_of(rows)
-    for method, own in _grouped(rows, lambda row: row.method).items():
+    for method, own in grouped(rows, lambda row: row.method).items():
         means = [mean_over_scenes(own, metric) for metric in metrics]
         seconds = sum({row.scene: row.seconds for row in own}.values()) / means[0].n
         cells = (mean.text(DIGITS[metric]) for metric, mean in zip(metrics, means))
@@ -110,7 +128,7 @@ def by_method(rows: Sequence[Row]) -> Table:
 
 def by_category(rows: Sequence[Row], metrics: Sequence[Metric] = ("psnr", "lpips")) -> Table:
     """A row for each method, the metrics of each category beside each other (as thesis Table 5.1)."""
-    categories = list(_grouped(rows, lambda row: row.category))
+    categories = list(grouped(rows, lambda row: row.category))
     return _across(rows, categories, lambda row: row.category, metrics=metrics, title="Held-out views by category")
 
 
@@ -130,10 +148,10 @@ def by_angle(
 
 
 def paired(
-    rows: Sequence[Row], first: str, second: str, metric: Metric, *, generator: torch.Generator, draws: int = 10_000
+    rows: Sequence[Row], first: str, second: str, *, metric: Metric, generator: torch.Generator, draws: int = 10_000
 ) -> Difference:
     """first - second over the views that both have, with the 95 % percentile bootstrap over scenes."""
-    own = _grouped((row for row in rows if row.method in (first, second)), lambda row: (row.scene, row.view))
+    own = grouped((row for row in rows if row.method in (first, second)), lambda row: (row.scene, row.view))
     by_scene: dict[str, list[float]] = defaultdict(list)
     for (scene, _), pair in own.items():
         values = {row.method: getattr(row, metric) for row in pair}
@@ -141,18 +159,13 @@ def paired(
             by_scene[scene].append(values[first] - values[second])
     if not by_scene:
         raise InputError(f"{first} and {second} share no held-out view with {metric.upper()}; evaluate both first.")
-    scenes = torch.tensor([sum(values) / len(values) for values in by_scene.values()], dtype=torch.float64)
-    if len(scenes) == 1:
-        return Difference(float(scenes[0]), nan, nan, 1)
-    picks = torch.randint(len(scenes), (draws, len(scenes)), generator=generator, device=generator.device)
-    bounds = scenes[picks.cpu()].mean(dim=1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return Difference(float(scenes.mean()), float(bounds[0]), float(bounds[1]), len(scenes))
+    return Difference.of([sum(values) / len(values) for values in by_scene.values()], generator, draws)
 
 
 def differences(rows: Sequence[Row], method: str, *, generator: torch.Generator) -> Table:
     """`method` minus every other method, with 95 % intervals."""
     body, metrics = [], metrics_of(rows)
-    for other in _grouped(rows, lambda row: row.method):
+    for other in grouped(rows, lambda row: row.method):
         if other != method:
             body.append(
                 (other, *(_difference(rows, method, other, metric=metric, generator=generator) for metric in metrics))
@@ -170,7 +183,7 @@ def summary(out: Path) -> str:
     shared = common(rows)
     lines = [f"{protocol.context} input views, {protocol.size} px, seed {protocol.seed}."]
     if shared:
-        methods = list(_grouped(shared, lambda row: row.method))
+        methods = list(grouped(shared, lambda row: row.method))
         tables = [by_method(shared), by_category(shared), by_angle(shared)]
         if len(methods) > 1:
             tables.append(differences(shared, methods[-1], generator=torch.Generator().manual_seed(0)))
@@ -192,8 +205,8 @@ def _across(
 ) -> Table:
     header = ("method", *(f"{group} {TITLES[metric]}" for group in groups for metric in metrics))
     body = []
-    for method, own in _grouped(rows, lambda row: row.method).items():
-        inside = _grouped(own, key)
+    for method, own in grouped(rows, lambda row: row.method).items():
+        inside = grouped(own, key)
         means = [(metric, mean_over_scenes(inside.get(group, []), metric)) for group in groups for metric in metrics]
         body.append((method, *(mean.text(DIGITS[metric], error=False) for metric, mean in means)))
     scenes = [str(len({row.scene for row in rows if key(row) == group})) for group in groups]
@@ -203,16 +216,6 @@ def _across(
 
 def _difference(rows: Sequence[Row], first: str, second: str, *, metric: Metric, generator: torch.Generator) -> str:
     try:
-        found = paired(rows, first, second, metric, generator=generator)
+        return paired(rows, first, second, metric=metric, generator=generator).text(DIGITS[metric])
     except InputError:
         return DASH
-    digits = DIGITS[metric]
-    text = f"{found.value:+.{digits}f}"
-    return text if isnan(found.low) else f"{text} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
-
-
-def _grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
-    groups: dict[K, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups

@@ -61,7 +61,7 @@ class _Features:
     def of(self, method: str) -> Float[Tensor, "n d"]:
         if method not in self.cache:
             self.cache = {name: value for name, value in self.cache.items() if name == TRUTH}
-            strips = [load_strip(strip_path(self.out, method, self.setting, clip)) for clip in self.clips]
+            strips = [load_strip(strip_path(self.out, method, self.setting, clip=clip)) for clip in self.clips]
             self.cache[method] = self.trunk(torch.cat(strips))
         return self.cache[method]
 
@@ -69,5 +69,5 @@ class _Features:
         chosen = torch.tensor(self.kinds) == (kind == "between")
         truth, renders = self.of(TRUTH)[chosen], self.of(method)[chosen]
         groups = self.groups[chosen]
-        values = kid(renders, truth), kid_error(renders, truth, groups, groups), fid(renders, truth)
+        values = kid(renders, truth), kid_error(renders, truth, groups, groups_b=groups), fid(renders, truth)
         return SetRow(method, self.setting, kind, self.trunk.name, len(truth), len(self.clips), *values)

@@ -45,6 +45,7 @@ def draw_sheet(
     path: Path,
     references: Float[Tensor, "k 3 size size"],
     truth: Float[Tensor, "n 3 size size"],
+    *,
     regions: UInt8[Tensor, "n size size"],
     renders: Mapping[str, Sequence[Tensor | None]],
 ) -> None:

@@ -18,7 +18,7 @@ TRUTH = "truth"  # the name of the true frames among the renders
 def plan(clips: Sequence[Clip], protocol: RoomProtocol, out: Path) -> None:
     """Writes the protocol and every clip's windows, or checks that the folder holds the same ones."""
     windows = lambda index, count: {s: to_json(protocol.window(index, count, s)) for s in protocol.settings}
-    keep_plan(out, KEYS, protocol, planned(clips, windows, kind="clip"))
+    keep_plan(out, KEYS, protocol, plans=planned(clips, windows, kind="clip"))
 
 
 def read_plan(out: Path) -> tuple[RoomProtocol, dict[str, dict[str, Window]]]:
@@ -37,7 +37,7 @@ def is_rooms(out: Path) -> bool:
     return isinstance(data, dict) and "rooms" in data
 
 
-def strip_path(out: Path, method: str, setting: Setting, clip: str) -> Path:
+def strip_path(out: Path, method: str, setting: Setting, *, clip: str) -> Path:
     """Where the renders of a clip lie."""
     return out / "renders" / file_name(method) / setting / f"{file_name(clip)}.png"
 

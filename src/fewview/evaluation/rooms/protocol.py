@@ -31,8 +31,8 @@ def evaluate_rooms(
     methods: Mapping[str, Reconstructor],
     clips: Sequence[Clip],
     protocol: RoomProtocol,
-    out: Path,
     *,
+    out: Path,
     lpips: Lpips | None = None,
     trunk: Trunk | None = None,
     progress: Callable[[str], None] | None = None,
@@ -123,7 +123,7 @@ class _ClipCase:
         window = self.of.protocol.window(self.index, len(self.clip), self.setting)
         k = len(window.references)
         views, depth = self.clip.frames([*window.references, *window.judged], self.of.protocol.size)
-        regions = classify(views.cameras[k:], depth[k:], views.cameras[:k], depth[:k])
+        regions = classify(views.cameras[k:], depth[k:], views.cameras[:k], reference_depth=depth[:k])
         path = views.cameras[k:][[window.judged.index(frame) for frame in window.targets]]
         save_strip(self.strip(TRUTH), views.images[k:])
         return _Shown(window, views[:k], views[k:], depth[k:], regions, path)
@@ -140,7 +140,7 @@ class _ClipCase:
         return [RoomRow(clip, name, setting, seconds, _splats(asset), views, generated, between, own)]
 
     def strip(self, method: str) -> Path:
-        return strip_path(self.of.out, method, self.setting, self.clip.name)
+        return strip_path(self.of.out, method, self.setting, clip=self.clip.name)
 
     def scores(self, shown: _Shown, renders: Render) -> tuple[ViewScore, ...]:
         """Every metric of each judged frame."""
@@ -151,7 +151,7 @@ class _ClipCase:
         for i, (frame, p, s) in enumerate(numbers):
             near = None if maps is None else maps[i]
             seen, occluded, outside = (
-                region_score(images[i], truth[i], mask_of(shown.regions[i], region), near)
+                region_score(images[i], truth[i], mask_of(shown.regions[i], region), distances=near)
                 for region in (Region.SEEN, Region.OCCLUDED, Region.OUTSIDE)
             )
             kind: Kind = "between" if frame in window.between else "generated"
@@ -185,7 +185,9 @@ class _ClipCase:
             strip = load_strip(self.strip(name)) if self.strip(name).exists() else None
             renders[known.get(name, name)] = [None if strip is None else strip[i] for i in places]
         path = out / "pictures" / f"{file_name(self.clip.name)}-{self.setting}.png"
-        draw_sheet(path, shown.references.images, shown.truth.images[places], shown.regions[places], renders)
+        draw_sheet(
+            path, shown.references.images, shown.truth.images[places], regions=shown.regions[places], renders=renders
+        )
 
     def sentence(self, rows: list[RoomRow]) -> str:
         row = rows[0]

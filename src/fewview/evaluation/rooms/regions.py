@@ -38,6 +38,7 @@ def region_score(
     images: Float[Tensor, "3 h w"],
     truth: Float[Tensor, "3 h w"],
     mask: Bool[Tensor, "h w"],
+    *,
     distances: Float[Tensor, "h w"] | None = None,
 ) -> RegionScore | None:
     """The score of an image's pixels in `mask`, with LPIPS where its map is given; None without pixels."""

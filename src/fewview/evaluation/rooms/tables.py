@@ -1,7 +1,7 @@
 """Tables of an evaluation on rooms: each setting and kind of frame, by what the references saw, with N and errors."""
 
 from collections.abc import Callable, Iterable, Sequence
-from math import isnan, nan, sqrt
+from math import isnan, nan
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -9,13 +9,13 @@ from typing import TypeVar
 import torch
 
 from fewview.errors import InputError
-from fewview.evaluation.objects.tables import DASH, Mean, Table
+from fewview.evaluation.objects.tables import DASH, Difference, Mean, Table
 from fewview.evaluation.rooms.plan import read_plan, unmended
 from fewview.evaluation.rooms.regions import RegionScore, decibels
 from fewview.evaluation.rooms.rows import RESULTS, SETS, RoomRow, SetRow, ViewScore, common, read_rooms
 from fewview.evaluation.rooms.tsed import THRESHOLD, PairSed, agreeing_share, matched_share, median_sed, tsed
 from fewview.evaluation.rooms.windows import KINDS, Kind
-from fewview.evaluation.rows import read_lines
+from fewview.evaluation.rows import grouped, read_lines
 
 CLASSES = ("seen", "occluded", "outside")
 CLASS_TITLES = {"seen": "seen", "occluded": "occluded", "outside": "out of frame"}
@@ -83,23 +83,16 @@ BY_CLASS: dict[str, tuple[Value, int]] = {
 def mean_over_clips(rows: Iterable[RoomRow], kind: Kind, value: Value) -> Mean:
     """Mean and standard error over the clips that have the number."""
     found = [x for x in (value(row.of(kind)) for row in rows) if x is not None]
-    if not found:
-        return Mean(nan, nan, 0)
-    n, mean = len(found), sum(found) / len(found)
-    return Mean(mean, sqrt(sum((x - mean) ** 2 for x in found) / (n - 1) / n) if n > 1 else nan, n)
+    return Mean.of(found) if found else Mean(nan, nan, 0)
 
 
-def difference(rows: list[RoomRow], first: str, second: str, kind: Kind, value: Value) -> tuple[float, float, float]:
+def difference(rows: list[RoomRow], first: str, second: str, *, kind: Kind, value: Value) -> Difference:
     """Mean of first - second over the clips that both have, with the 95 % percentile bootstrap over clips."""
     own = {(row.clip, row.setting, row.method): value(row.of(kind)) for row in rows}
     keys = dict.fromkeys((row.clip, row.setting) for row in rows)
     pairs = [(own.get((*key, first)), own.get((*key, second))) for key in keys]
-    found = torch.tensor([a - b for a, b in pairs if a is not None and b is not None], dtype=torch.float64)
-    if len(found) < 2:
-        return float(found.mean()), nan, nan
-    picks = torch.randint(len(found), (10_000, len(found)), generator=torch.Generator().manual_seed(0))
-    low, high = found[picks].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return float(found.mean()), low, high
+    found = [a - b for a, b in pairs if a is not None and b is not None]
+    return Difference.of(found, torch.Generator().manual_seed(0))
 
 
 def scores(rows: list[RoomRow], kind: Kind, title: str) -> Table:
@@ -128,7 +121,7 @@ def classes(rows: list[RoomRow], kind: Kind, title: str) -> Table:
     return Table(title, ("method", *BY_CLASS), (*body, ("share", *texts, "", "", "")))
 
 
-def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, title: str, *, size: int) -> Table:
+def sets(rows: list[RoomRow], found: list[SetRow], kind: Kind, *, title: str, size: int) -> Table:
     """KID (in thousandths), FID, and TSED with its two parts; small images get a threshold too that is 2 px of 256.
 
     A method whose frames were kept has a second line: of these themselves, before a scene was made of them.
@@ -186,14 +179,17 @@ def third(items: Sequence[T], i: int) -> list[T]:
     return list(items[i * len(items) // 3 : (i + 1) * len(items) // 3])
 
 
-def differences(rows: list[RoomRow], method: str, kind: Kind, title: str) -> Table:
+def differences(rows: list[RoomRow], method: str, kind: Kind, *, title: str) -> Table:
     """`method` minus every other method, with 95 % bootstrap intervals over clips."""
     wanted = {name: METRICS[name] for name in ("PSNR ↑", "LPIPS ↓")} | BY_CLASS
     body = []
     for other in by_method(rows):
         if other != method:
-            found = [(difference(rows, method, other, kind, value), d) for value, d in wanted.values()]
-            body.append((other, *(_interval(*three, digits) for three, digits in found)))
+            found = (
+                difference(rows, method, other, kind=kind, value=value).text(digits)
+                for value, digits in wanted.values()
+            )
+            body.append((other, *found))
     return Table(title, (f"{method} minus", *wanted), tuple(body))
 
 
@@ -218,11 +214,11 @@ def summary(out: Path) -> str:
             lines += [
                 scores(own, kind, title).markdown(),
                 classes(own, kind, f"{title}: pixels that the references saw, and did not").markdown(),
-                sets(own, measured, kind, f"{title}: fidelity and consistency", size=protocol.size).markdown(),
+                sets(own, measured, kind, title=f"{title}: fidelity and consistency", size=protocol.size).markdown(),
             ]
             if kind == "between" and len(by_method(own)) > 1:
                 first = own[0].method
-                lines.append(differences(own, first, kind, f"{title}: paired differences").markdown())
+                lines.append(differences(own, first, kind, title=f"{title}: paired differences").markdown())
             if kind == "generated" and all(len(row.of(kind)) >= LONG for row in own):
                 lines.append(along(own, f"{title}: along the walk", size=protocol.size).markdown())
     left_out = len({(r.clip, r.setting) for r in everything}) - len({(r.clip, r.setting) for r in rows})
@@ -233,10 +229,7 @@ def summary(out: Path) -> str:
 
 
 def by_method(rows: Iterable[RoomRow]) -> dict[str, list[RoomRow]]:
-    groups: dict[str, list[RoomRow]] = {}
-    for row in rows:
-        groups.setdefault(row.method, []).append(row)
-    return groups
+    return grouped(rows, lambda row: row.method)
 
 
 def _fidelity(row: SetRow | None) -> tuple[str, str]:
@@ -247,10 +240,3 @@ def _fidelity(row: SetRow | None) -> tuple[str, str]:
 
 def _text(value: float, digits: int) -> str:
     return DASH if isnan(value) else f"{value:.{digits}f}"
-
-
-def _interval(value: float, low: float, high: float, digits: int) -> str:
-    if isnan(value):
-        return DASH
-    text = f"{value:+.{digits}f}"
-    return text if isnan(low) else f"{text} [{low:+.{digits}f}, {high:+.{digits}f}]"

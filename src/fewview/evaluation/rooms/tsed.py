@@ -65,6 +65,6 @@ def pair_seds(
     results = []
     for i, j in pairs:
         first, second = matched(found[i], found[j], cv2)
-        distances = sed(first, second, cameras[i], cameras[j])
+        distances = sed(first, second, cameras[i], other=cameras[j])
         results.append(PairSed(len(first), float(distances.median()) if len(first) else None))
     return results

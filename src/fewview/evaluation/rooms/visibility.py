@@ -30,8 +30,8 @@ def classify(
     cameras: Cameras,
     depth: Float[Tensor, "batch height width"],
     references: Cameras,
-    reference_depth: Float[Tensor, "k h w"],
     *,
+    reference_depth: Float[Tensor, "k h w"],
     tolerance: float = TOLERANCE,
 ) -> UInt8[Tensor, "batch height width"]:
     """The `Region` of each pixel of views with z-depths (0 is unknown), given k references with theirs.
@@ -40,7 +40,7 @@ def classify(
     reference has it in frame, else out of frame. The surface is the farthest of the four pixels around the projection,
     so that slanted surfaces do not hide themselves; where a reference has no depth it hides nothing.
     """
-    points = unproject(cameras, depth).flatten(0, 2)
+    points = cameras.unproject(depth).flatten(0, 2)
     pixels, distance = references.project(points.expand(len(references), -1, -1))
     inside = inside_image(pixels, distance, height=references.height, width=references.width)
     surface = torch.stack([_farthest(z, at) for z, at in zip(reference_depth, pixels)])
@@ -50,13 +50,6 @@ def classify(
     region[framed], region[seen] = Region.OCCLUDED, Region.SEEN
     region[depth.flatten() <= 0] = Region.UNKNOWN
     return region.reshape(depth.shape)
-
-
-def unproject(cameras: Cameras, depth: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch height width 3"]:
-    """World points of pixels with z-depths."""
-    rays = cameras.rays()
-    along = (rays.directions * cameras.forward[:, None, None]).sum(-1, keepdim=True)
-    return rays.origins + rays.directions * (depth[..., None] / along)
 
 
 def mask_of(regions: UInt8[Tensor, "*batch h w"], region: Region) -> Bool[Tensor, "*batch h w"]:

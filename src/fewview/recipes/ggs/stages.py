@@ -101,13 +101,13 @@ def clip_batches(data: RoomClips, batching: ClipBatching, device: torch.device |
     def draw(generator: torch.Generator) -> Clip:
         which = int(torch.randint(len(batching.references), (), generator=generator))
         clips = torch.randint(len(data), (batching.scenes,), generator=generator)
-        return clip_of(data, clips, batching.references[which], batching, generator).to(device)
+        return clip_of(data, clips, batching.references[which], batching=batching, generator=generator).to(device)
 
     return draw
 
 
 def clip_of(
-    data: RoomClips, clips: Tensor, references: int, batching: ClipBatching, generator: torch.Generator
+    data: RoomClips, clips: Tensor, references: int, *, batching: ClipBatching, generator: torch.Generator
 ) -> Clip:
     """Frames of a random window: references anywhere in it, targets, both in the order of the walk, and novel views."""
     low, high = batching.gaps
@@ -144,7 +144,7 @@ def run_stage(
     shape = config.height, config.width
     sets = clips_of(data, "train", shape), clips_of(data, "test", shape)
     if stage == "codec":
-        describe(directory, "ggs/codec", size, config.autoencoder, training)
+        describe(directory, "ggs/codec", size, model=config.autoencoder, training=training)
         given = {} if options.autoencoder is None else {"autoencoder": options.autoencoder}
         images, held_out = pictures(sets[0], device, training.batch or PICTURES), spread(sets[1], 64).to(device)
         lpips = find_lpips("vgg", layers=4)
@@ -154,7 +154,7 @@ def run_stage(
     batching = PAPER if size == "paper" else ClipBatching()
     batching = batching if training.batch is None else replace(batching, scenes=training.batch)
     everywhere = torch.linspace(0, len(sets[1]) - 1, min(HELD_OUT, len(sets[1]))).long()
-    held_out = clip_of(sets[1], everywhere, 2, batching, torch.Generator().manual_seed(5)).to(device)
+    held_out = clip_of(sets[1], everywhere, 2, batching=batching, generator=torch.Generator().manual_seed(5)).to(device)
     draw = clip_batches(sets[0], batching, device)
     if stage == "denoiser":
         codec = options.autoencoder or out / "codec" / "model"
@@ -168,7 +168,7 @@ def run_stage(
             raise InputError(f"{before} does not exist; train the denoiser to its end first.")
         model = load_model(before, GGS, GGSConfig)
         task = DecoderTask(model.to(device), draw, held_out, loss)
-    describe(directory, f"ggs/{stage}/{variant}", size, model.config, training)
+    describe(directory, f"ggs/{stage}/{variant}", size, model=model.config, training=training)
     train(task, training, directory, progress=options.progress)
     save_model(directory / "model", model, model.config)
     return directory

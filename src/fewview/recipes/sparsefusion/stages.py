@@ -66,7 +66,7 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
     else:
         model = start(stage, config, out, seed=training.seed, autoencoder=options.autoencoder, init=options.init)
     recipe = f"sparsefusion/{stage}"
-    describe(directory, recipe, size, config.autoencoder if model is None else model.config, training)
+    describe(directory, recipe, size, model=config.autoencoder if model is None else model.config, training=training)
     sets = packed_set(data, config, "train"), packed_set(data, config, "test")
     setting = SceneSetting(sets, training, directory, options.device, options.progress)
     if size == "paper":

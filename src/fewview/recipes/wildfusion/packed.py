@@ -68,8 +68,8 @@ def packed_photos(
 
 def class_names(root: Path) -> tuple[str, ...]:
     """Categories with training photos in the order of their names, then the others."""
-    train = {scene.category for scene in open_co3d(root, None, "fewview_train", "train")}
-    test = {scene.category for scene in open_co3d(root, None, "fewview_dev", "test")}
+    train = {scene.category for scene in open_co3d(root, None, "fewview_train", split="train")}
+    test = {scene.category for scene in open_co3d(root, None, "fewview_dev", split="test")}
     return (*sorted(train), *sorted(test - train))
 
 

@@ -75,15 +75,15 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
     names = tuple(train.classes[i] for i in train.labels.unique().tolist())
     setting = PhotoSetting((train, test), training, directory, options.device, options.progress)
     if stage == "wildfusion-autoencoder":
-        describe(directory, stage, size, config, training)
+        describe(directory, stage, size, model=config, training=training)
         train_autoencoder(config, setting)
     elif stage == "wildfusion-latent":
         model = load_model(first, WildFusion, WholeConfig)
         latent = LATENTS[size](names)
-        describe(directory, stage, size, latent, training)
+        describe(directory, stage, size, model=latent, training=training)
         train_latent(model, latent, setting)
     else:
         gan = GANS[size](names)
-        describe(directory, stage, size, gan, training)
+        describe(directory, stage, size, model=gan, training=training)
         train_gan(gan, setting)
     return directory

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from fewview.synthetic.opengl.rasterise import Rasteriser
 from fewview.synthetic.shapes.primitives import primitives
 from fewview.synthetic.shapes.solids import sample_surface
 
+T = TypeVar("T")
 GENERATORS = {**CATEGORIES, **HELD_OUT_CATEGORIES, "primitives": primitives}
 OURS = {"source": "procedural (fewview.data)", "license": "CC0-1.0", "author": "the fewview authors"}
 
@@ -98,7 +101,7 @@ def build(root: Path, config: BuildConfig, progress: Callable[[int, int], None] 
     plan = planned(config)
     missing = [s for s in plan if not (root / s.category / s.name / "annotations.json").exists()]
     done = len(plan) - len(missing)
-    for count in _rendered(root, config, missing):
+    for count in in_processes(partial(render_sequences, root, config), missing, config.workers):
         done += count
         if progress:
             progress(done, len(plan))
@@ -117,28 +120,18 @@ def index_entry(sequence: Sequence, seed: int) -> dict[str, str | int]:
     piece = sequence.piece
     if piece is None:
         return {**entry, **OURS, "base": sequence.name}
-    origin = {
-        "source": f"Sweet Home 3D furniture library {piece.library}",
-        "license": piece.license,
-        "author": piece.author,
-    }
-    return {
-        **entry,
-        **origin,
-        "base": f"{piece.library}/{piece.number}",
-        "model": piece.name,
-        "variant": sequence.variant,
-    }
+    base = f"{piece.library}/{piece.number}"
+    return {**entry, **piece.credit, "base": base, "model": piece.name, "variant": sequence.variant}
 
 
-def _rendered(root: Path, config: BuildConfig, missing: list[Sequence]) -> Iterator[int]:
+def in_processes(render: Callable[[list[T]], int], missing: list[T], workers: int) -> Iterator[int]:
+    """Renders 16 at a time, in so many processes or in this one; how many became complete, time and again."""
     chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
-    if config.workers <= 1:
-        for chunk in chunks:
-            yield render_sequences(root, config, chunk)
+    if workers <= 1:
+        yield from map(render, chunks)
         return
-    with ProcessPoolExecutor(config.workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(render_sequences, root, config, chunk) for chunk in chunks]):
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(render, chunk) for chunk in chunks]):
             yield future.result()
 
 
@@ -149,11 +142,11 @@ def render_sequences(root: Path, config: BuildConfig, sequences: list[Sequence])
     with Rasteriser(config.size) as rasteriser:
         for sequence in sequences:
             with suppress(InputError):  # a library model that is malformed or too large is left out of the set
-                render_sequence(root, config, sequence, rasteriser)
+                render_sequence(root, config, sequence, rasteriser=rasteriser)
     return len(sequences)
 
 
-def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, rasteriser: Rasteriser) -> None:
+def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, *, rasteriser: Rasteriser) -> None:
     """One walk around one instance, written to disk."""
     rng = generator_of(config.seed, sequence.category, sequence.index)
     model, cloud, colours = normalised(instance(sequence, rng), rng)
@@ -164,7 +157,7 @@ def render_sequence(root: Path, config: BuildConfig, sequence: Sequence, rasteri
     for i in range(len(cameras)):
         frame = rasteriser.draw(cameras[i])
         frames.append((frame.colour + (1 - frame.alpha[..., None]) * backdrop, frame.alpha, frame.depth))
-    write_sequence(root, (sequence.category, sequence.name), frames, cameras, (cloud, colours))
+    write_sequence(root, (sequence.category, sequence.name), frames, cameras=cameras, cloud=(cloud, colours))
 
 
 def instance(sequence: Sequence, rng: np.random.Generator) -> Model:

@@ -29,7 +29,7 @@ Made by `python -m fewview.synthetic.objects.demo examples`. Licence: CC0 1.0 (p
 """
 
 
-def write_views(folder: Path, views: tuple[tuple[float, float], ...], size: int, title: str) -> None:
+def write_views(folder: Path, views: tuple[tuple[float, float], ...], size: int, *, title: str) -> None:
     """Renders of the demo object as PNG with masks and a transforms.json."""
     rng = generator_of(SEED, CATEGORY, INDEX)
     model, cloud, _ = normalised(instance(Sequence(CATEGORY, INDEX, "test"), rng), rng)
@@ -47,7 +47,7 @@ def write_views(folder: Path, views: tuple[tuple[float, float], ...], size: int,
             for path, values in ((name, colour), (mask, frame.alpha)):
                 pixels = (values * 255).round().clip(0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(temporary / path, optimize=True)
-        write_transforms(temporary / "transforms.json", [cameras[i] for i in range(len(views))], names, masks)
+        write_transforms(temporary / "transforms.json", [cameras[i] for i in range(len(views))], names, masks=masks)
         (temporary / "README.md").write_text(README.format(title=title, count=len(views)))
 
 
@@ -72,8 +72,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("fewview.synthetic.objects.demo", description="Render the bundled photos.")
     parser.add_argument("root", type=Path, help="folder that demo_input/ and demo_input_truth/ are written to")
     root = parser.parse_args(arguments).root
-    write_views(root / "demo_input", INPUT_VIEWS, 256, "Demo input")
-    write_views(root / "demo_input_truth", TRUTH_VIEWS, 128, "Held-out views of the demo object")
+    write_views(root / "demo_input", INPUT_VIEWS, 256, title="Demo input")
+    write_views(root / "demo_input_truth", TRUTH_VIEWS, 128, title="Held-out views of the demo object")
 
 
 if __name__ == "__main__":

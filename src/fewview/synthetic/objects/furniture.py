@@ -68,6 +68,12 @@ class Piece:
     def library(self) -> str:
         return Path(self.archive).stem
 
+    @property
+    def credit(self) -> dict[str, str]:
+        """Where it is from, under which licence, and who made it."""
+        source = f"Sweet Home 3D furniture library {self.library}"
+        return {"source": source, "license": self.license, "author": self.author}
+
 
 def catalogue(folder: Path) -> tuple[Piece, ...]:
     """Usable models of all libraries below a folder, each file once, in a fixed order, the held-out ones marked."""

@@ -64,6 +64,7 @@ class DeferredRenderer:
         corners = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self.screen = context.vertex_array(self.shade, [(corners, "2f", "in_corner")])
         self.loaded: list = []
+        self.radius = 0.0  # of a ball about the origin that holds what is loaded
 
     def __enter__(self: R) -> R:
         return self
@@ -79,6 +80,53 @@ class DeferredRenderer:
                 program[name].value = unit  # type: ignore[union-attr]
         return program
 
+    def replace(self, materials: tuple[Material, ...], images: tuple[np.ndarray, ...]):
+        """Lets go of what was loaded, and loads the textures of others: their table and their images."""
+        for item in self.loaded:
+            item.release()
+        rows = material_table(materials)
+        table = self.context.texture((6, len(rows)), 4, rows.tobytes(), dtype="f4")
+        table.filter = (self.context.NEAREST, self.context.NEAREST)
+        self.loaded = [table, _image_array(self.context, images)]
+        return self.loaded
+
+    def vertex_array(self, program, rows, faces=None):
+        """Rows of ATTRIBUTES, of which a program takes those that it knows, and perhaps triangles of them."""
+        parts = [(f"{n}f" if name in program else f"{n}x4", name) for name, n in ATTRIBUTES.items()]
+        layout = (rows, " ".join(part for part, _ in parts), *[name for _, name in parts if name in program])
+        self.loaded.append(self.context.vertex_array(program, [layout], index_buffer=faces))
+        return self.loaded[-1]
+
+    def open_tile(self, target, place: tuple[int, int, int]) -> None:
+        """A tile (size, column, row) of a shadow map is drawn to; the first one clears the map."""
+        size, column, row = place
+        target.use()
+        self.context.enable_only(self.context.DEPTH_TEST)
+        if column == row == 0:
+            target.viewport = (0, 0, *target.size)
+            target.clear()
+        target.viewport = (column * size, row * size, size, size)
+
+    def clip_of(self, camera: Cameras) -> Float[np.ndarray, "4 4"]:
+        """Clip space of a camera that looks at what is loaded; InputError unless it is one, of the renderer's size."""
+        if camera.shape or (camera.height, camera.width) != (self.size, self.size):
+            raise InputError(f"This renderer draws one camera of {self.size} x {self.size} pixels at a time.")
+        return clip_from_world(camera, self.radius)
+
+    def shade_covered(self) -> None:
+        """Colours of all samples that surfaces cover."""
+        self.shade_buffer.use()
+        self.shade_buffer.depth_mask = False
+        self.context.clear()
+        self.context.depth_func = ">"  # the screen lies at depth 1: only covered samples pass
+        self.screen.render(self.context.TRIANGLES, vertices=3)
+        self.context.depth_func = "<="
+
+    def depths(self) -> Float[np.ndarray, "size size"]:
+        """z-depth at pixel centres, 0 where nothing is."""
+        values = np.frombuffer(self.depth_buffer.read(components=1, dtype="f4"), np.float32)
+        return values.reshape(self.size, self.size).copy()
+
 
 class Rasteriser(DeferredRenderer):
     """A renderer of objects. Use as a context manager; `load` a model, then `draw`."""
@@ -89,59 +137,41 @@ class Rasteriser(DeferredRenderer):
         self.opaque = program(shaders.VERTEX, shaders.SURFACE), program(shaders.OPAQUE_VERTEX, shaders.OPAQUE_DEPTH)
         self.cutout = program(shaders.VERTEX, shaders.CUTOUT_SURFACE), program(shaders.VERTEX, shaders.CUTOUT_DEPTH)
         rows = shaders.SKY // shaders.ATLAS_COLUMNS
-        self.key_map = _shadow_map(context, (KEY_SIZE, KEY_SIZE))
-        self.sky_map = _shadow_map(context, (SKY_SIZE * shaders.ATLAS_COLUMNS, SKY_SIZE * rows))
+        self.key_map = shadow_map(context, (KEY_SIZE, KEY_SIZE))
+        self.sky_map = shadow_map(context, (SKY_SIZE * shaders.ATLAS_COLUMNS, SKY_SIZE * rows))
         self.key_buffer = context.framebuffer([], self.key_map)
         self.sky_buffer = context.framebuffer([], self.sky_map)
 
     def load(self, model: Model, light: Light) -> None:
         """Upload a model and render the shadow maps of its light, once for all views."""
-        for item in self.loaded:
-            item.release()
         mesh, context = model.mesh, self.context
-        table = context.texture((6, len(model.materials)), 4, material_table(model.materials).tobytes(), dtype="f4")
-        table.filter = (context.NEAREST, context.NEAREST)
-        images = _image_array(context, model.images)
+        table, images = self.replace(model.materials, model.images)
         columns = [mesh.positions, mesh.normals, mesh.local, mesh.material[:, None]]
         buffer = context.buffer(np.concatenate(columns, axis=1, dtype=np.float32).tobytes())
-        self.loaded = [table, images, buffer]
+        self.loaded.append(buffer)
         self.surface, self.depth = self.cutout if model.images else self.opaque
-        self.vertices = self._vertices(self.surface, buffer)
-        self.depth_vertices = self._vertices(self.depth, buffer) if model.images else self._shape(mesh.positions)
+        self.vertices = self.vertex_array(self.surface, buffer)
+        self.depth_vertices = self.vertex_array(self.depth, buffer) if model.images else self._shape(mesh.positions)
         for unit, texture in enumerate((table, images, self.key_map, self.sky_map, *self.geometry)):
             texture.use(unit)
         self._light(mesh.positions, light)
 
     def draw(self, camera: Cameras) -> Frame:
         """The model as one camera (no batch axis, the renderer's size) sees it."""
-        if camera.shape or (camera.height, camera.width) != (self.size, self.size):
-            raise InputError(f"This renderer draws one camera of {self.size} x {self.size} pixels at a time.")
-        context, clip = self.context, clip_from_world(camera, self.radius)
-        _set(self.surface, {"clip_from_world": clip})
-        _set(self.depth, {"clip_from_world": clip})
-        _set(self.shade, {"eye": camera.centers.numpy()})
+        context, clip = self.context, self.clip_of(camera)
+        uniforms(self.surface, {"clip_from_world": clip})
+        uniforms(self.depth, {"clip_from_world": clip})
+        uniforms(self.shade, {"eye": camera.centers.numpy()})
         for target, vertices in ((self.surface_buffer, self.vertices), (self.depth_buffer, self.depth_vertices)):
             target.use()
             target.clear()
             context.enable_only(context.DEPTH_TEST)
             vertices.render(context.TRIANGLES)
-        self.shade_buffer.use()
-        self.shade_buffer.color_mask, self.shade_buffer.depth_mask = (True, True, True, True), False
-        self.context.clear()
-        context.depth_func = ">"  # the screen lies at depth 1: only covered samples pass
-        self.screen.render(context.TRIANGLES, vertices=3)
-        context.depth_func = "<="
+        self.shade_covered()
         size = self.size
         rgba = np.frombuffer(self.shade_buffer.read(components=4), np.uint8).reshape(size, 2, size, 2, 4)
         rgba = rgba.sum((1, 3), dtype=np.float32) / np.float32(4 * 255)
-        depth = np.frombuffer(self.depth_buffer.read(components=1, dtype="f4"), np.float32)
-        return Frame(rgba[..., :3], rgba[..., 3], depth.reshape(size, size).copy())
-
-    def _vertices(self, program, buffer):
-        parts = [(f"{n}f" if name in program else f"{n}x4", name) for name, n in ATTRIBUTES.items()]
-        layout = (buffer, " ".join(part for part, _ in parts), *[name for _, name in parts if name in program])
-        self.loaded.append(self.context.vertex_array(program, [layout]))
-        return self.loaded[-1]
+        return Frame(rgba[..., :3], rgba[..., 3], self.depths())
 
     def _shape(self, positions: np.ndarray):
         """Positions alone, welded: most corners of a soup coincide, and depth does not care for normals."""
@@ -156,39 +186,29 @@ class Rasteriser(DeferredRenderer):
         centre = 0.5 * (positions.min(0) + positions.max(0))
         radius = float(np.linalg.norm(positions - centre, axis=1).max()) * 1.02
         self.radius = float(np.linalg.norm(positions, axis=1).max()) + 1e-3
-        key = _ortho(light.key_direction, centre, radius)
-        self._shadow(self.key_buffer, key, (0, 0, KEY_SIZE, KEY_SIZE), clear=True)
+        key = ortho(light.key_direction, centre, radius)
+        self._shadow(self.key_buffer, key, (KEY_SIZE, 0, 0))
         directions = sky_directions()
         tiles, columns = [], shaders.ATLAS_COLUMNS
         rows = self.sky_map.height // SKY_SIZE
         for i, direction in enumerate(directions):
-            column, row = i % columns, i // columns
-            clip = _ortho(direction, centre, radius)
-            self._shadow(self.sky_buffer, clip, (column * SKY_SIZE, row * SKY_SIZE, SKY_SIZE, SKY_SIZE), clear=i == 0)
-            tile = np.diag([0.5 / columns, 0.5 / rows, 0.5, 1.0])
-            tile[:3, 3] = (column + 0.5) / columns, (row + 0.5) / rows, 0.5
-            tiles.append(tile @ clip)
+            clip = ortho(direction, centre, radius)
+            self._shadow(self.sky_buffer, clip, (SKY_SIZE, i % columns, i // columns))
+            tiles.append(tile(i, columns, rows) @ clip)
         up = (0.5 + 0.5 * directions[:, 1:2]).clip(0, 1) ** 0.8
-        to_unit = np.diag([0.5, 0.5, 0.5, 1.0])
-        to_unit[:3, 3] = 0.5
         values = {
-            "key_from_world": to_unit @ key, "key_direction": light.key_direction, "key_colour": light.key_colour,
+            "key_from_world": tile(0, 1, 1) @ key, "key_direction": light.key_direction, "key_colour": light.key_colour,
             "fill_direction": light.fill_direction, "fill_colour": light.fill_colour,
             "sky_direction": directions,
             "sky_colour": light.ground_colour + up * (light.sky_colour - light.ground_colour),
             "sky_from_world": np.stack(tiles), "texel": np.float32(2 * radius / SKY_SIZE / 2.5),
             "exposure": np.float32(light.exposure),
         }  # fmt: skip
-        _set(self.shade, values)
+        uniforms(self.shade, values)
 
-    def _shadow(self, target, clip: np.ndarray, viewport: tuple[int, int, int, int], *, clear: bool) -> None:
-        _set(self.depth, {"clip_from_world": clip})
-        target.use()
-        if clear:
-            target.viewport = (0, 0, *target.size)
-            target.clear()
-        target.viewport = viewport
-        self.context.enable_only(self.context.DEPTH_TEST)
+    def _shadow(self, target, clip: np.ndarray, place: tuple[int, int, int]) -> None:
+        uniforms(self.depth, {"clip_from_world": clip})
+        self.open_tile(target, place)
         self.depth_vertices.render(self.context.TRIANGLES)
 
 
@@ -223,10 +243,10 @@ def linear(srgb: np.ndarray) -> np.ndarray:
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
-def sky_directions() -> Float[np.ndarray, "n 3"]:
+def sky_directions(count: int = shaders.SKY) -> Float[np.ndarray, "{count} 3"]:
     """Directions spread evenly over the sphere (Fibonacci lattice), highest first."""
-    i = np.arange(shaders.SKY) + 0.5
-    y, turn = 1 - 2 * i / shaders.SKY, np.pi * (1 + 5**0.5) * i
+    i = np.arange(count) + 0.5
+    y, turn = 1 - 2 * i / count, np.pi * (1 + 5**0.5) * i
     r = np.sqrt(1 - y * y)
     return np.stack([r * np.cos(turn), y, r * np.sin(turn)], axis=-1)
 
@@ -242,7 +262,7 @@ def _context():
         raise InputError(f"No OpenGL context ({error}); install libegl1 and libgl1-mesa-dri.") from None
 
 
-def _set(program, values: dict[str, np.ndarray | np.floating]) -> None:
+def uniforms(program, values: dict[str, np.ndarray | np.floating]) -> None:
     """Uniforms of a program; matrices are given row by row."""
     for name, value in values.items():
         value = np.asarray(value, dtype=np.float32)
@@ -250,7 +270,7 @@ def _set(program, values: dict[str, np.ndarray | np.floating]) -> None:
         program[name].write(np.ascontiguousarray(np.swapaxes(value, -1, -2) if matrix else value).tobytes())
 
 
-def _shadow_map(context, size: tuple[int, int]):
+def shadow_map(context, size: tuple[int, int]):
     texture = context.depth_texture(size)
     texture.compare_func, texture.filter = "<=", (context.LINEAR, context.LINEAR)
     texture.repeat_x = texture.repeat_y = False
@@ -268,12 +288,24 @@ def _image_array(context, images: tuple[np.ndarray, ...]):
     return texture
 
 
-def _ortho(direction: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+def ortho(direction: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
     """Clip space of parallel light from `direction` on a ball."""
-    forward = -np.asarray(direction, dtype=float) / np.linalg.norm(direction)
+    matrix = np.eye(4)
+    matrix[:3, :3] = facing(-np.asarray(direction, dtype=float)) / radius
+    matrix[:3, 3] = -matrix[:3, :3] @ centre
+    return matrix
+
+
+def facing(direction: np.ndarray) -> Float[np.ndarray, "3 3"]:
+    """Rows: right, down and forward of a light that looks in a direction."""
+    forward = np.asarray(direction, dtype=float) / np.linalg.norm(direction)
     right = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
     right /= np.linalg.norm(right)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward]) / radius
-    matrix[:3, 3] = -matrix[:3, :3] @ centre
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def tile(i: int, columns: int, rows: int) -> Float[np.ndarray, "4 4"]:
+    """From clip space to texture coordinates and depth of one tile of an atlas."""
+    matrix = np.diag([0.5 / columns, 0.5 / rows, 0.5, 1.0])
+    matrix[:3, 3] = (i % columns + 0.5) / columns, (i // columns + 0.5) / rows, 0.5
     return matrix

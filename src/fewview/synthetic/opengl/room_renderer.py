@@ -12,13 +12,20 @@ from jaxtyping import Float, Int
 from fewview.cameras import Cameras
 from fewview.data.meshes import Material
 from fewview.errors import InputError
-from fewview.synthetic.opengl import rasterise, room_shaders, shaders
-from fewview.synthetic.opengl.rasterise import clip_from_world, material_table
+from fewview.synthetic.opengl import room_shaders, shaders
+from fewview.synthetic.opengl.rasterise import (
+    DeferredRenderer,
+    facing,
+    ortho,
+    shadow_map,
+    sky_directions,
+    tile,
+    uniforms,
+)
 
 SUN_SIZE, SKY_SIZE, LAMP_SIZE = 2048, 256, 384
 BALANCE = 0.55
 SPREAD = 75.0  # half the opening of a lamp's shadow map, degrees
-LAYOUT = (("3f", "in_position"), ("3f", "in_normal"), ("3f", "in_local"), ("1f", "in_material"))
 UNITS = ("table", "images", "sun_shadow", "sky_shadow", "lamp_shadow", "where", "facing", "inside")
 SHELL, OUTSIDE, CONTENT = "shell", "outside", "content"
 
@@ -54,7 +61,7 @@ class RoomLight:
     sun_direction: Float[np.ndarray, "3"]
     sun_colour: Float[np.ndarray, "3"]
     lamps: tuple[Lamp, ...]
-    bounce: Float[np.ndarray, "n 3"]  # one for each of `bounce_directions`
+    bounce: Float[np.ndarray, "n 3"]  # one for each of `sky_directions(room_shaders.SKY)`
     walls: Float[np.ndarray, "w 4"]
     ceiling: float
 
@@ -69,7 +76,7 @@ class Interior:
     light: RoomLight
 
 
-class RoomRasteriser(rasterise.DeferredRenderer):
+class RoomRasteriser(DeferredRenderer):
     """A renderer of rooms. Use as a context manager; `load` a room, then `draw`."""
 
     def __init__(self, size: int) -> None:
@@ -82,29 +89,23 @@ class RoomRasteriser(rasterise.DeferredRenderer):
         )
         rows, columns = room_shaders.SKY // room_shaders.SKY_COLUMNS, room_shaders.LAMP_COLUMNS
         self.maps = [
-            rasterise._shadow_map(context, (SUN_SIZE, SUN_SIZE)),
-            rasterise._shadow_map(context, (SKY_SIZE * room_shaders.SKY_COLUMNS, SKY_SIZE * rows)),
-            rasterise._shadow_map(context, (LAMP_SIZE * columns, LAMP_SIZE * (room_shaders.LAMPS // columns))),
+            shadow_map(context, (SUN_SIZE, SUN_SIZE)),
+            shadow_map(context, (SKY_SIZE * room_shaders.SKY_COLUMNS, SKY_SIZE * rows)),
+            shadow_map(context, (LAMP_SIZE * columns, LAMP_SIZE * (room_shaders.LAMPS // columns))),
         ]
         self.map_buffers = [context.framebuffer([], texture) for texture in self.maps]
 
     def load(self, interior: Interior) -> None:
         """Upload a room and render its shadow maps, once for all views."""
-        for item in self.loaded:
-            item.release()
         context, parts = self.context, interior.parts
-        table = context.texture(
-            (6, len(interior.materials)), 4, material_table(interior.materials).tobytes(), dtype="f4"
-        )
-        table.filter = (context.NEAREST, context.NEAREST)
-        images = rasterise._image_array(context, interior.images)
+        table, images = self.replace(interior.materials, interior.images)
         starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
         vertices = context.buffer(np.concatenate([part.vertices for part in parts], dtype=np.float32).tobytes())
         index = np.concatenate([part.faces + start for part, start in zip(parts, starts)])
         faces = context.buffer(index.astype(np.int32).tobytes())
-        self.loaded = [table, images, vertices, faces]
-        self.surface_vertices = [self._vertices(program, vertices, faces) for program in self.surface]
-        self.depth_vertices = [self._vertices(program, vertices, faces) for program in self.depth]
+        self.loaded += [vertices, faces]
+        self.surface_vertices = [self.vertex_array(program, vertices, faces) for program in self.surface]
+        self.depth_vertices = [self.vertex_array(program, vertices, faces) for program in self.depth]
         counts = np.array([part.faces.size for part in parts])
         self.ranges = list(zip(parts, np.cumsum(counts) - counts, counts))
         self.low = np.array([part.vertices[:, :3].min(0) for part in parts], dtype=np.float64)
@@ -116,34 +117,17 @@ class RoomRasteriser(rasterise.DeferredRenderer):
 
     def draw(self, camera: Cameras) -> tuple[Float[np.ndarray, "fine fine 3"], Float[np.ndarray, "size size"]]:
         """Linear radiance of 2 x 2 samples a pixel, and z-depth in metres at pixel centres."""
-        if camera.shape or (camera.height, camera.width) != (self.size, self.size):
-            raise InputError(f"This renderer draws one camera of {self.size} x {self.size} pixels at a time.")
-        clip = clip_from_world(camera, self.radius)
+        clip = self.clip_of(camera)
         visible = self._visible(clip)
         for program in (*self.surface, *self.depth):
-            rasterise._set(program, {"clip_from_world": clip})
-        rasterise._set(self.shade, {"eye": camera.centers.numpy()})
+            uniforms(program, {"clip_from_world": clip})
+        uniforms(self.shade, {"eye": camera.centers.numpy()})
         self._fill(self.surface_buffer, self.surface_vertices, visible)
         self._fill(self.depth_buffer, self.depth_vertices, visible)
-        self.shade_buffer.use()
-        self.shade_buffer.depth_mask = False
-        context = self.context
-        context.clear()
-        context.depth_func = ">"  # the screen lies at depth 1: only covered samples pass
-        self.screen.render(context.TRIANGLES, vertices=3)
-        context.depth_func = "<="
-        fine, size = 2 * self.size, self.size
+        self.shade_covered()
+        fine = 2 * self.size
         radiance = np.frombuffer(self.shade_buffer.read(components=3, dtype="f2"), np.float16).reshape(fine, fine, 3)
-        depth = np.frombuffer(self.depth_buffer.read(components=1, dtype="f4"), np.float32).reshape(size, size)
-        return np.nan_to_num(radiance.astype(np.float32), posinf=6e4), depth.copy()
-
-    def _vertices(self, program, vertices, faces):
-        parts = [(kind if name in program else kind.replace("f", "x4"), name) for kind, name in LAYOUT]
-        names = [name for _, name in parts if name in program]
-        self.loaded.append(
-            self.context.vertex_array(program, [(vertices, " ".join(k for k, _ in parts), *names)], index_buffer=faces)
-        )
-        return self.loaded[-1]
+        return np.nan_to_num(radiance.astype(np.float32), posinf=6e4), self.depths()
 
     def _fill(self, target, arrays, chosen: Sequence[int]) -> None:
         target.use()
@@ -168,18 +152,11 @@ class RoomRasteriser(rasterise.DeferredRenderer):
     def _chosen(self, *layers: str, but: int = -1) -> list[int]:
         return [i for i, (part, _, _) in enumerate(self.ranges) if part.layer in layers and i != but]
 
-    def _shadow(self, unit: int, clip: np.ndarray, tile: tuple[int, int, int], chosen: Sequence[int]) -> None:
+    def _shadow(self, unit: int, clip: np.ndarray, place: tuple[int, int, int], *, chosen: Sequence[int]) -> None:
         """One tile (size, column, row) of a shadow map."""
         for program in self.depth:
-            rasterise._set(program, {"clip_from_world": clip})
-        size, column, row = tile
-        target = self.map_buffers[unit]
-        target.use()
-        self.context.enable_only(self.context.DEPTH_TEST)
-        if column == row == 0:
-            target.viewport = (0, 0, *target.size)
-            target.clear()
-        target.viewport = (column * size, row * size, size, size)
+            uniforms(program, {"clip_from_world": clip})
+        self.open_tile(self.map_buffers[unit], place)
         self._render(self.depth_vertices, chosen)
 
     def _light(self, light: RoomLight) -> None:
@@ -188,28 +165,29 @@ class RoomRasteriser(rasterise.DeferredRenderer):
         inside = self._chosen(SHELL, CONTENT)
         low, high = self.low[inside].min(0), self.high[inside].max(0)
         centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2 * 1.02
-        sun = rasterise._ortho(light.sun_direction, centre, radius)
-        self._shadow(0, sun, (SUN_SIZE, 0, 0), inside if light.sun_colour.max() > 0 else [])
-        directions, content = bounce_directions(), self._chosen(CONTENT)
+        sun = ortho(light.sun_direction, centre, radius)
+        self._shadow(0, sun, (SUN_SIZE, 0, 0), chosen=inside if light.sun_colour.max() > 0 else [])
+        directions, content = sky_directions(room_shaders.SKY), self._chosen(CONTENT)
         columns, rows = room_shaders.SKY_COLUMNS, room_shaders.SKY // room_shaders.SKY_COLUMNS
         sky = []
         for i, direction in enumerate(directions):
-            clip = rasterise._ortho(direction, centre, radius)
-            self._shadow(1, clip, (SKY_SIZE, i % columns, i // columns), content)
-            sky.append(_tile(i, columns, rows) @ clip)
+            clip = ortho(direction, centre, radius)
+            self._shadow(1, clip, (SKY_SIZE, i % columns, i // columns), chosen=content)
+            sky.append(tile(i, columns, rows) @ clip)
         columns, rows = room_shaders.LAMP_COLUMNS, room_shaders.LAMPS // room_shaders.LAMP_COLUMNS
         place = np.zeros((room_shaders.LAMPS, 4))
         aim, colour = np.zeros_like(place), np.zeros((room_shaders.LAMPS, 3))
         matrices = np.tile(np.eye(4), (room_shaders.LAMPS, 1, 1))
         for i, lamp in enumerate(light.lamps):
             clip = _perspective(lamp.place, lamp.aim)
-            self._shadow(2, clip, (LAMP_SIZE, i % columns, i // columns), self._chosen(SHELL, CONTENT, but=lamp.owner))
-            matrices[i] = _tile(i, columns, rows) @ clip
+            own = self._chosen(SHELL, CONTENT, but=lamp.owner)
+            self._shadow(2, clip, (LAMP_SIZE, i % columns, i // columns), chosen=own)
+            matrices[i] = tile(i, columns, rows) @ clip
             place[i], aim[i], colour[i] = (*lamp.place, lamp.area), (*lamp.aim, float(not lamp.wide)), lamp.colour
         walls = np.zeros((room_shaders.WALLS, 4))
         walls[: len(light.walls)] = light.walls
-        rasterise._set(self.shade, {
-            "sun_from_world": _tile(0, 1, 1) @ sun, "sun_direction": light.sun_direction,
+        uniforms(self.shade, {
+            "sun_from_world": tile(0, 1, 1) @ sun, "sun_direction": light.sun_direction,
             "sun_colour": light.sun_colour, "lamp_place": place, "lamp_aim": aim, "lamp_colour": colour,
             "lamp_from_world": matrices, "sky_from_world": np.stack(sky), "sky_direction": directions,
             "sky_colour": light.bounce, "texel": np.float32(2 * radius / SKY_SIZE), "wall": walls,
@@ -217,14 +195,6 @@ class RoomRasteriser(rasterise.DeferredRenderer):
         })  # fmt: skip
         for name, count in (("lamps", len(light.lamps)), ("walls", len(light.walls))):
             self.shade[name].value = count  # type: ignore[union-attr]
-
-
-def bounce_directions() -> Float[np.ndarray, "n 3"]:
-    """Directions spread evenly over the sphere (Fibonacci lattice), highest first."""
-    i = np.arange(room_shaders.SKY) + 0.5
-    y, turn = 1 - 2 * i / room_shaders.SKY, np.pi * (1 + 5**0.5) * i
-    r = np.sqrt(1 - y * y)
-    return np.stack([r * np.cos(turn), y, r * np.sin(turn)], axis=-1)
 
 
 def developed(
@@ -259,20 +229,10 @@ def _curve(c: np.ndarray) -> np.ndarray:
 
 def _perspective(place: np.ndarray, aim: np.ndarray) -> np.ndarray:
     """Clip space of a lamp's square shadow map."""
-    forward = np.asarray(aim, dtype=float) / np.linalg.norm(aim)
-    right = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
-    right /= np.linalg.norm(right)
     view = np.eye(4)
-    view[:3, :3] = np.stack([right, np.cross(forward, right), forward])
+    view[:3, :3] = facing(aim)
     view[:3, 3] = -view[:3, :3] @ place
     near, far, scale = room_shaders.LAMP_NEAR, room_shaders.LAMP_FAR, 1 / np.tan(np.deg2rad(SPREAD))
     projection = np.diag([scale, scale, (far + near) / (far - near), 0.0])
     projection[2, 3], projection[3, 2] = -2 * far * near / (far - near), 1.0
     return projection @ view
-
-
-def _tile(i: int, columns: int, rows: int) -> np.ndarray:
-    """From clip space to texture coordinates and depth of one tile of an atlas."""
-    tile = np.diag([0.5 / columns, 0.5 / rows, 0.5, 1.0])
-    tile[:3, 3] = (i % columns + 0.5) / columns, (i // columns + 0.5) / rows, 0.5
-    return tile

@@ -6,11 +6,10 @@ number) alone.
 """
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from fewview.data.meshes import rotation
 from fewview.data.packed_rooms import pack_rooms, save_rooms
 from fewview.data.realestate10k import list_clips, open_clip, write_clip
 from fewview.errors import InputError
+from fewview.synthetic.objects.build import in_processes
 from fewview.synthetic.opengl.room_renderer import Interior, Part, RoomRasteriser, developed
 from fewview.synthetic.rooms.floorplans import Plan, random_plan, shell
 from fewview.synthetic.rooms.illumination import illuminate
@@ -101,11 +101,11 @@ def render_rooms(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> Iter
     stocks = {s: Stock(s, config.furniture, pieces=config.pieces, cache=cache) for s in {r.split for r in rooms}}
     with RoomRasteriser(config.size) as rasteriser:
         for room in rooms:
-            render_room(root, config, room, stocks[room.split], rasteriser)
+            render_room(root, config, room, stock=stocks[room.split], rasteriser=rasteriser)
             yield room
 
 
-def render_room(root: Path, config: RoomsConfig, name: RoomName, stock: Stock, rasteriser: RoomRasteriser) -> None:
+def render_room(root: Path, config: RoomsConfig, name: RoomName, *, stock: Stock, rasteriser: RoomRasteriser) -> None:
     """One room: furnished until there is room to walk, its clips written, then its record."""
     rng = generator_of(config.seed, name)
     for _ in range(TRIES):
@@ -133,7 +133,7 @@ def furnished(rng: np.random.Generator, stock: Stock) -> Room:
     furnish(layout, kind)
     plan, placed = layout.plan, tuple(layout.placed)
     seed = int(rng.integers(2**32))
-    base = shell(plan, np.random.default_rng(seed), kind, 1.0)
+    base = shell(plan, np.random.default_rng(seed), kind, daylight=1.0)
     light, outside = illuminate(plan, placed, rng, colours=base.colours, first_part=len(base.parts))
     materials, images = (
         [replace(m, metal=-outside) if m.metal == -1.0 else m for m in base.materials],
@@ -210,10 +210,7 @@ def _rendered(root: Path, config: RoomsConfig, missing: list[RoomName]) -> Itera
         for _ in render_rooms(root, config, missing):
             yield 1
         return
-    chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
-    with ProcessPoolExecutor(config.workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_render_chunk, root, config, chunk) for chunk in chunks]):
-            yield future.result()
+    yield from in_processes(partial(_render_chunk, root, config), missing, config.workers)
 
 
 def _render_chunk(root: Path, config: RoomsConfig, rooms: list[RoomName]) -> int:

@@ -165,7 +165,7 @@ class _Painter:
         self.parts.append(Part(vertices, faces, layer))
 
 
-def shell(plan: Plan, rng: Rng, kind: str, daylight: float) -> Shell:
+def shell(plan: Plan, rng: Rng, kind: str, *, daylight: float) -> Shell:
     """Walls, floor, ceiling, openings, skirting and curtains; `daylight` is the radiance of the outside."""
     p = _Painter()
     floor_image, across = (finishes.tiles if kind in WET and rng.random() < 0.6 else

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from fewview.synthetic.opengl.rasterise import linear
-from fewview.synthetic.opengl.room_renderer import Lamp, RoomLight, bounce_directions
+from fewview.synthetic.opengl import room_shaders
+from fewview.synthetic.opengl.rasterise import linear, sky_directions
+from fewview.synthetic.opengl.room_renderer import Lamp, RoomLight
 from fewview.synthetic.opengl.room_shaders import LAMPS
 from fewview.synthetic.rooms.floorplans import Plan
 from fewview.synthetic.rooms.interiors import Placed
@@ -77,6 +78,6 @@ def _bounce(
     areas = np.array([plan.area, around, plan.area])
     mean = (areas[:, None] * albedo).sum(0) / areas.sum()
     level = FILL * flux / (np.pi * areas.sum() * (1 - np.minimum(mean, 0.7)))
-    y = bounce_directions()[:, 1:2]
+    y = sky_directions(room_shaders.SKY)[:, 1:2]
     up, down = np.clip(y * 1.6, 0, 1), np.clip(-y * 1.6, 0, 1)
     return level * (up * albedo[2] * 0.95 + down * albedo[0] * 1.1 + (1 - up - down) * albedo[1])

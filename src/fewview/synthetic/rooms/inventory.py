@@ -190,7 +190,12 @@ class Stock:
         if from_library:
             piece = self.models[role][index]
             try:
-                prop = prop_of(load_piece(piece), f"{piece.library}/{piece.number}", role, library_credit(piece))
+                prop = prop_of(
+                    load_piece(piece),
+                    f"{piece.library}/{piece.number}",
+                    role,
+                    credit={**piece.credit, "model": piece.name},
+                )
             except InputError:  # malformed or too large
                 return None
             said = np.asarray(piece.size) / 100
@@ -198,7 +203,7 @@ class Stock:
         number, makers = self.procedural[role][index], ROLES[role].makers
         word = int.from_bytes(hashlib.sha256(role.encode()).digest()[:4], "big")
         model = makers[number % len(makers)](np.random.default_rng([word, number]))
-        return prop_of(model, f"{role}-{number:04d}", role, OURS)
+        return prop_of(model, f"{role}-{number:04d}", role, credit=OURS)
 
 
 def save_prop(path: Path, prop: Prop | None) -> None:
@@ -235,12 +240,7 @@ def load_prop(path: Path) -> Prop | None:
     return Prop(header["name"], header["role"], arrays["vertices"], faces, materials, images, header["credit"])
 
 
-def library_credit(piece: Piece) -> dict[str, str]:
-    source = f"Sweet Home 3D furniture library {piece.library}"
-    return {"source": source, "license": piece.license, "author": piece.author, "model": piece.name}
-
-
-def prop_of(model: Model, name: str, role: str, credit: dict[str, str]) -> Prop:
+def prop_of(model: Model, name: str, role: str, *, credit: dict[str, str]) -> Prop:
     """A slim, indexed copy that stands at the origin."""
     mesh = slim(model.mesh, TRIANGLES)
     low, high = mesh.positions.min(0), mesh.positions.max(0)
