@@ -6,6 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
+from fewview.detail.backdrop import with_backdrop
+from fewview.detail.losses import BLACK
 from fewview.detail.prior import SOLID
 from fewview.detail.stage import sized
 from fewview.errors import InputError
@@ -15,7 +17,7 @@ from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
-from fewview.stereo import Stereo, stereo
+from fewview.stereo import stereo
 from fewview.views import Render, Views, at_places
 
 THICKNESS = 0.3  # of a lifted splat, in its width
@@ -28,7 +30,6 @@ NEAREST, FARTHEST = 0.3, 4.0  # depths that are tried without masks, in distance
 OUTLIERS, CLOSER, DEEPER = 0.02, 0.7, 2.0  # ... or in the depths of points, of which so many count at neither end
 FEWEST, POINTS = 50, 0.25  # points that are a start, or tell depths; share of the first splats that lie on points
 UNSURE = 0.3  # weight of pixels whose depth no other photo confirms
-BEYOND, MOST = 1.5, 0.9  # without masks they lie behind the scene: so many times the quantile of depths that are sure
 
 
 @torch.no_grad()
@@ -112,14 +113,15 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
 
     Up to a quarter of them lie on the points, of the photos' world. Depths are tried around the object, where masks
     tell it; else around the points, or around what the cameras look at. There, what no other photo confirms is taken
-    for background.
+    for background, or for nothing where it is black.
     """
     taken = sorted({round(i) for i in torch.linspace(0, len(photos) - 1, min(STEREO_VIEWS, len(photos))).tolist()})
     views = photos[taken]
     if views.masks is None:
         small = sized(views, STEREO_SIZE)
         found = stereo(small, *(_bounds_of(points, views.cameras) or _ahead(views.cameras)))
-        alpha, depths = torch.ones_like(small.images[:, :1]), _with_background(found)
+        alpha = (found.sure | (small.images.amax(1) > BLACK)).to(small.images)[:, None]
+        depths = with_backdrop(found, small.cameras)
     else:
         small = crop_to_object(views, STEREO_SIZE).on_black()
         assert small.masks is not None
@@ -161,15 +163,6 @@ def _bounds_of(points: Float[Tensor, "n 3"] | None, cameras: Cameras) -> tuple[f
     if len(depth) < FEWEST:
         return None
     return CLOSER * float(depth.quantile(OUTLIERS)), DEEPER * float(depth.quantile(1 - OUTLIERS))
-
-
-def _with_background(found: Stereo) -> Float[Tensor, "n h w"]:
-    """Depths, of which those that are not sure lie behind those that are."""
-    depths = found.depth.clone()
-    for depth, sure in zip(depths, found.sure, strict=True):
-        if bool(sure.any()):
-            depth[~sure] = BEYOND * depth[sure].quantile(MOST)
-    return depths
 
 
 def _depths_of(point: Float[Tensor, "3"], cameras: Cameras) -> Float[Tensor, "n 1"]:
