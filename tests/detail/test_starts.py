@@ -109,6 +109,14 @@ def test_where_optical_axes_part_stereo_looks_in_front_of_the_cameras(generator)
 
 def test_what_is_black_beside_an_object_without_a_mask_gets_no_splats(generator):
     photos = photographed(around(8, 60))
-    seen = start(replace(photos.on_black(), masks=None), None, 2000, generator=generator).means
+    seen = start(photos.on_black().whole(), None, 2000, generator=generator).means
     away = (seen - CENTRE).norm(dim=-1) / RADIUS
     assert float((away < 1.5).float().mean()) > 0.9
+
+
+def test_what_stands_on_black_is_masked_by_it(generator):
+    masked = photographed(around(6, 60))
+    away = lambda photos: (start(photos, None, 1000, generator=generator).means - CENTRE).norm(dim=-1) / RADIUS
+    assert float((away(masked.on_black().whole()) < 1.4).float().mean()) > 0.97
+    lit = replace(masked, images=masked.images * masked.masks + 0.5 * (1 - masked.masks)).whole()
+    assert float((away(lit) > 1.4).float().mean()) > 0.2

@@ -1,5 +1,7 @@
 """Splats to start from: lifted from depth maps of an asset or of stereo, and on the points that an input has."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -29,6 +31,7 @@ OBJECT = 2.5  # half the depth that is tried around an object, in deviations of 
 NEAREST, FARTHEST = 0.3, 4.0  # depths that are tried without masks, in distances to what the cameras look at, ...
 OUTLIERS, CLOSER, DEEPER = 0.02, 0.7, 2.0  # ... or in the depths of points, of which so many count at neither end
 FEWEST, POINTS = 50, 0.25  # points that are a start, or tell depths; share of the first splats that lie on points
+FRAMED = 0.25  # of the pixels of the border, at most, that are not black around what stands on black
 UNSURE = 0.3  # weight of pixels whose depth no other photo confirms
 
 
@@ -116,7 +119,7 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
     for background, or for nothing where it is black.
     """
     taken = sorted({round(i) for i in torch.linspace(0, len(photos) - 1, min(STEREO_VIEWS, len(photos))).tolist()})
-    views = photos[taken]
+    views = _masked_by_black(photos[taken])
     if views.masks is None:
         small = sized(views, STEREO_SIZE)
         found = stereo(small, *(_bounds_of(points, views.cameras) or _ahead(views.cameras)))
@@ -125,7 +128,7 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
     else:
         small = crop_to_object(views, STEREO_SIZE).on_black()
         assert small.masks is not None
-        found = stereo(small, *_around_object(photos))
+        found = stereo(small, *_around_object(views))
         alpha, depths = small.masks, found.depth
     weights = torch.where(found.sure, 1.0, UNSURE)[:, None]
     seen = Render(small.images, alpha, depths[:, None])
@@ -137,6 +140,19 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
         return Gaussians.cat([splats, on_points(points[drawn].to(photos.images), photos)])
     except InputError:  # they lie beside the object
         return splats
+
+
+def _masked_by_black(views: Views) -> Views:
+    """With masks of what is not black, small gaps closed, where black frames photos without masks."""
+    if views.masks is not None:
+        return views
+    bright = (views.images.amax(1, keepdim=True) > BLACK).float()
+    rim = torch.cat([bright[..., 0, :], bright[..., -1, :], bright[..., 0], bright[..., -1]], dim=-1)
+    if float(rim.mean()) > FRAMED:
+        return views
+    side = 2 * (max(bright.shape[-2:]) // 100) + 1
+    closed = -F.max_pool2d(-F.max_pool2d(bright, side, 1, side // 2), side, 1, side // 2)
+    return replace(views, masks=closed)
 
 
 def _ahead(cameras: Cameras) -> tuple[float, float]:
