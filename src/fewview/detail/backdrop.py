@@ -25,13 +25,13 @@ def with_backdrop(found: Stereo, cameras: Cameras) -> Float[Tensor, "n height wi
     for i, sure in enumerate(found.sure):
         if bool(sure.any()):
             tried = BEYOND * depths[i][sure].quantile(MOST) * APART ** torch.arange(TRIED).to(depths)
-            costs = torch.stack([_hidden(found, cameras, i, depth) for depth in tried])
+            costs = torch.stack([_hidden(found, cameras, i, depth=depth) for depth in tried])
             costs = box_means(costs, SMOOTH) + FARTHER * torch.arange(TRIED).to(costs)[:, None, None]
             depths[i] = torch.where(sure, depths[i], tried[costs.argmin(0)])
     return depths
 
 
-def _hidden(found: Stereo, cameras: Cameras, i: int, depth: Float[Tensor, ""]) -> Float[Tensor, "height width"]:
+def _hidden(found: Stereo, cameras: Cameras, i: int, *, depth: Float[Tensor, ""]) -> Float[Tensor, "height width"]:
     """In which share of the other photos that show it a pixel's point at a depth is before a surface that is sure."""
     points = cameras[i].unproject(depth.expand(found.depth.shape[-2:])).reshape(1, -1, 3)
     hides, shown = torch.zeros(2, points.shape[1]).to(depth)
