@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fewview.cameras import Cameras
-from fewview.stereo import box_means, _path, stereo
+from fewview.stereo import _path, box_means, stereo
 from fewview.views import Views
 
 NEAR, FAR, HALF = 4.0, 8.0, 0.7  # z of a square and of the wall behind it; half the side of the square
