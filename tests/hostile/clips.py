@@ -27,9 +27,10 @@ from hostile.posed import ODD_NAMES, OUTSIDE, SIZE, inspect, lines, word
 
 from fewview.data.realestate10k import write_clip
 
-# CO3Dv2
-
 NOWHERE = str(Path(__file__).parent)  # a folder of no weights, which stops a command once its input is read
+
+
+# CO3Dv2
 
 
 def annotation(change: Callable[[dict[str, Any]], object]) -> Damage:
