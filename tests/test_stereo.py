@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fewview.cameras import Cameras
-from fewview.stereo import _box, _path, stereo
+from fewview.stereo import _path, box_means, stereo
 from fewview.views import Views
 
 NEAR, FAR, HALF = 4.0, 8.0, 0.7  # z of a square and of the wall behind it; half the side of the square
@@ -76,7 +76,7 @@ def test_path_costs_are_the_least_of_all_ways(generator):
 
 def test_box_means_are_those_of_windows(generator):
     x = torch.rand(2, 9, 11, generator=generator)
-    torch.testing.assert_close(_box(x, 5)[:, 2:-2, 2:-2], x.unfold(1, 5, 1).unfold(2, 5, 1).mean((-1, -2)))
+    torch.testing.assert_close(box_means(x, 5)[:, 2:-2, 2:-2], x.unfold(1, 5, 1).unfold(2, 5, 1).mean((-1, -2)))
 
 
 def test_a_plain_ball_lies_inside_the_hull_of_its_masks():

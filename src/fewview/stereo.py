@@ -91,7 +91,7 @@ class _Sweep:
 
     def costs(self, i: int, partners: list[int], inverse: Float[Tensor, " k"]) -> Float[Tensor, "k h w"]:
         """1 - correlation of patches on some planes; the mean of the better half of partners: others are occluded."""
-        mean = lambda x: _box(x, self.config.patch)
+        mean = lambda x: box_means(x, self.config.patch)
         own = self.luma[i]
         centre = mean(own)
         spread = (mean(own * own) - centre * centre).clamp(min=0) + NOISE
@@ -133,7 +133,7 @@ class _Sweep:
         return (count >= (2 if len(partners) > 2 else 1)).reshape(height, width)
 
 
-def _box(x: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n h w"]:
+def box_means(x: Float[Tensor, "n h w"], size: int) -> Float[Tensor, "n h w"]:
     """Means over squares of so many pixels a side, of what is repeated beyond the border."""
     for axis in (1, 2):
         beyond = (0, 0, size // 2, size // 2) if axis == 1 else (size // 2, size // 2)

@@ -59,7 +59,7 @@ def world(tmp_path_factory) -> Path:
 
 
 def run(said: tuple[str, ...], world: Path, folder: Path) -> int:
-    known = {name: str(world / name) for name in ("photos", "weights", "scene.ply")}
+    known = {path.name: str(path) for path in world.iterdir()}
     return fewview(*(known.get(word, word.replace("OUT", str(folder / "out"))) for word in said))
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import worlds
 from PIL import Image
 
 from fewview.cameras import Cameras
-from fewview.data.co3d import Co3dScene, camera_from_pytorch3d, open_co3d, read_jgz
+from fewview.data.co3d import Co3dScene, camera_from_pytorch3d, open_co3d, open_part, read_jgz
 from fewview.data.co3d_writer import viewpoint as viewpoint_of
 from fewview.errors import InputError
 
@@ -287,3 +288,11 @@ def test_the_cameras_are_in_the_opencv_frame():
     torch.testing.assert_close(camera.up, torch.tensor([0.0, 1, 0]))
     pixels, _ = camera.project(torch.tensor([[0.5, 0.5, 1.0]]))
     assert pixels[0].tolist() == pytest.approx([2.5, 2.5])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_part_without_long_sequences_is_refused(tmp_path, split):
+    """Training on it ended in a traceback."""
+    root = worlds.write_co3d(tmp_path, sequences=2, frames=3, size=16)
+    with pytest.raises(InputError, match=rf"no sequence of 11 or more frames with masks in '{split}'"):
+        open_part(root, split, size=16)

@@ -1,14 +1,19 @@
 """Kinds of pixels: deep grey, floats, labels as masks, and the orientation of TIFF."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from data.test_colmap_folders import model, photos, posed
 from PIL import Image, ImageOps
 
+from fewview.data import open_scene
 from fewview.data.images import image_size, read_image, read_mask, upright_size
+from fewview.data.photos import PhotoScene
+from fewview.data.unposed import UnposedPhotos
 from fewview.errors import InputError
 
 HEIGHT, WIDTH = 6, 8
@@ -171,3 +176,39 @@ def test_orientation_is_undone_once_in_every_format(tmp_path, orientation, suffi
     torch.testing.assert_close(read_image(path, upright=True)[0], seen, atol=0.02, rtol=0)
     torch.testing.assert_close(read_image(path, (32, 48))[0], stored, atol=0.02, rtol=0)
     torch.testing.assert_close(read_image(path, upright_size(path), upright=True)[0], seen, atol=0.02, rtol=0)
+
+
+def rgba(root: Path, alphas: list[int]) -> PhotoScene:
+    """Photos of an even alpha in a folder with cameras."""
+    photos(root / "images", len(alphas))
+    model(root / "sparse" / "0", len(alphas))
+    for i, alpha in enumerate(alphas):
+        path = root / "images" / f"{i}.png"
+        picture = Image.open(path).convert("RGBA")
+        picture.putalpha(alpha)
+        picture.save(path)
+    return posed(root)
+
+
+def test_opaque_alpha_is_no_mask(tmp_path):
+    """Phones and Blender save RGBA of photos without any object cut out: the whole photo was taken for the object."""
+    scene = rgba(tmp_path, [255, 255, 255])
+    assert scene.read([0, 1, 2]).masks is None and scene.photos[0].read().masks is None
+    shutil.rmtree(tmp_path / "sparse")
+    found = open_scene(tmp_path)
+    assert isinstance(found, UnposedPhotos) and found.image(0)[1] is None
+
+
+def test_opaque_alpha_beside_alpha_that_varies_is_a_mask(tmp_path):
+    masks = rgba(tmp_path, [255, 128, 0]).read([0, 1, 2]).masks
+    assert masks is not None and masks.mean((1, 2, 3)).tolist() == pytest.approx([1, 128 / 255, 0])
+
+
+def test_a_mask_file_that_is_all_object_stays_a_mask(tmp_path):
+    photos(tmp_path / "images", 2)
+    model(tmp_path / "sparse" / "0", 2)
+    for i in range(2):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "masks" / f"{i}.png")
+    masks = posed(tmp_path).read([0, 1]).masks
+    assert masks is not None and bool((masks == 1).all())

@@ -95,12 +95,14 @@ def test_masks_are_files_or_alpha(root):
     Image.new("L", (WIDTH, HEIGHT), 100).save(root / "a.png")
     (root / "masks").mkdir()
     (root / "a.png").rename(root / "masks" / "IMG_9.png")
-    picture().convert("RGBA").save(root / "images" / "b.png")
+    clear = picture().convert("RGBA")
+    clear.putalpha(51)
+    clear.save(root / "images" / "b.png")
     scene = open_photos(root)
     assert scene.describe() == "photos without cameras, 4 photos, 1 with mask files"
     masks = dict(zip(scene.names, (scene.image(i)[1] for i in range(4))))
     assert masks["a.png"] is None and masks["IMG_10.JPG"] is None
-    assert masks["IMG_9.jpg"].mean() == pytest.approx(100 / 255) and masks["b.png"].mean() == 1
+    assert masks["IMG_9.jpg"].mean() == pytest.approx(100 / 255) and masks["b.png"].mean() == pytest.approx(0.2)
 
 
 def test_posed_photos_are_a_scene(root):

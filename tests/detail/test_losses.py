@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from fewview.detail.losses import dissimilarity, dissimilarity_torch
+from fewview.detail.losses import dissimilarity, dissimilarity_torch, photo_loss
+from fewview.views import Render
 
 
 @pytest.mark.parametrize("size", [(37, 45), (5, 3), (16, 64)])
@@ -27,3 +28,16 @@ def test_gradients_of_both_images_are_there_where_both_are_asked_for(generator):
     a, b = (image.requires_grad_() for image in torch.rand(2, 3, 20, 20, generator=generator))
     first, second = torch.autograd.grad(dissimilarity(a, b), [a, b])
     assert first.any() and second.any()
+
+
+def test_a_photo_without_a_mask_is_opaque_where_it_is_not_black():
+    nothing = Render(torch.zeros(3, 12, 12), torch.zeros(1, 12, 12), torch.zeros(1, 12, 12))
+    lit = torch.zeros(3, 12, 12)
+    lit[:, :, :6] = 0.8
+    bare = lambda image, mask: (
+        photo_loss(nothing, image, mask, similarity=0.2, alpha=1.0)
+        - photo_loss(nothing, image, mask, similarity=0.2, alpha=0.0)
+    )
+    torch.testing.assert_close(bare(lit, None), torch.tensor(0.5))
+    assert bare(torch.zeros(3, 12, 12), None) == 0
+    torch.testing.assert_close(bare(lit, torch.ones(1, 12, 12)), torch.tensor(1.0))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from striped_ball import CENTRE, RADIUS, around, ball, known, photographed
@@ -103,3 +105,18 @@ def test_where_optical_axes_part_stereo_looks_in_front_of_the_cameras(generator)
     splats = start(Views(images.movedim(-1, -3), cameras), None, 400, generator=generator)
     assert bool((splats.means[:, 2] > 0).all())
     assert ((splats.means[:, 2] / wall - 1).abs() < 0.1).float().mean() > 0.6
+
+
+def test_what_is_black_beside_an_object_without_a_mask_gets_no_splats(generator):
+    photos = photographed(around(8, 60))
+    seen = start(photos.on_black().whole(), None, 2000, generator=generator).means
+    away = (seen - CENTRE).norm(dim=-1) / RADIUS
+    assert float((away < 1.5).float().mean()) > 0.9
+
+
+def test_what_stands_on_black_is_masked_by_it(generator):
+    masked = photographed(around(6, 60))
+    away = lambda photos: (start(photos, None, 1000, generator=generator).means - CENTRE).norm(dim=-1) / RADIUS
+    assert float((away(masked.on_black().whole()) < 1.4).float().mean()) > 0.97
+    lit = replace(masked, images=masked.images * masked.masks + 0.5 * (1 - masked.masks)).whole()
+    assert float((away(lit) > 1.4).float().mean()) > 0.2

@@ -144,3 +144,19 @@ def test_scales_may_be_whole_numbers(tmp_path):
 
     found = read_gltf_splats(changed(tmp_path / "x.gltf", ball(4), change)).gaussians
     assert found.scales.tolist() == [[1, 2, 3]] * 4
+
+
+def test_what_else_a_file_holds_is_named(tmp_path):
+    """A triangle beside the splats, and an animation, which splats have no place for."""
+    path = tmp_path / "x.gltf"
+    write_splat_glb(path, ball(20), torch.tensor([0.0, -1, 0]))
+    assert not any("left out" in note for note in read_gltf_splats(path).notes)
+    tree = json.loads(path.read_text())
+    tree["meshes"].append({"primitives": [{"attributes": {"POSITION": 0}}]})
+    tree["nodes"].append({"mesh": len(tree["meshes"]) - 1})
+    tree["scenes"][0]["nodes"].append(len(tree["nodes"]) - 1)
+    tree["animations"] = [{"channels": [], "samplers": []}]
+    path.write_text(json.dumps(tree))
+    scene = read_gltf_splats(path)
+    assert len(scene.gaussians) == 20
+    assert "beside the splats, 1 animations, 1 parts of meshes are left out" in scene.notes

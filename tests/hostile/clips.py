@@ -27,6 +27,9 @@ from hostile.posed import ODD_NAMES, OUTSIDE, SIZE, inspect, lines, word
 
 from fewview.data.realestate10k import write_clip
 
+NOWHERE = str(Path(__file__).parent)  # a folder of no weights, which stops a command once its input is read
+
+
 # CO3Dv2
 
 
@@ -118,7 +121,7 @@ CLIP_TEXT = {
 
 
 def of_clip(folder: Path, out: Path) -> list[object]:
-    return ["reconstruct", folder / "walk.txt", "-o", out, "--mask", "none", "--weights", "nothing-of-this-name"]
+    return ["reconstruct", folder / "walk.txt", "-o", out, "--mask", "none", "--weights", NOWHERE]
 
 
 CLIP_FRAMES = Reader(
@@ -131,7 +134,7 @@ CLIP_FRAMES = Reader(
         "negative time": word("walk.txt", 0, -1, line=2),
         "missing frame": lambda root: (root / "walk" / "1.png").unlink(),
     },
-    valid="nothing-of-this-name",
+    valid=NOWHERE,
     names="walk",
 )
 CLIP_FILM = Reader(
@@ -145,6 +148,6 @@ CLIP_FILM = Reader(
         "film that names another": replaced("walk.mp4", b"#EXTM3U\n#EXTINF:9,\n/etc/hostname\n#EXT-X-ENDLIST\n"),
         "missing film": lambda root: (root / "walk.mp4").unlink(),
     },
-    valid="nothing-of-this-name",
+    valid=NOWHERE,
     names="walk",
 )

@@ -10,7 +10,7 @@ import torch
 import worlds
 from data.test_co3d import write_set
 from data.test_video import COUNT, frame, patched
-from hostile.clips import clip
+from hostile.clips import NOWHERE, clip
 from hostile.colmap import IMAGES
 from hostile.kit import (
     Damage,
@@ -43,7 +43,6 @@ from fewview.poses.cache import write_cache
 from fewview.poses.estimate import Estimated
 
 NO_FILE = ("folder", "pipe", "circle of links")
-NOWHERE = "nothing-of-this-name"  # weights that stop a command once its input is read
 
 
 # Photos

@@ -64,7 +64,7 @@ def test_photos_are_found_by_the_name_that_was_written(tmp_path, case):
 
 
 @pytest.mark.parametrize(
-    "name", ["C:\\Users\\x\\images\\a.png", "/home/x/a.png", "..\\a.png", "\\\\host\\share\\a.png"]
+    "name", ["C:\\Users\\x\\pictures\\a.png", "/home/x/a.png", "..\\a.png", "\\\\host\\share\\a.png"]
 )
 def test_paths_of_one_computer_are_refused_in_one_sentence(tmp_path, name):
     put(tmp_path, "images/a.png", "images/b.png")

@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from fewview.commands.console import Stages, check_device, effort, say, stages, tell_threads
 from fewview.commands.generate import check_options, generation
+from fewview.commands.given import check_given
 from fewview.commands.methods import Preset, sparsefusion
 from fewview.commands.photo_methods import single
 from fewview.commands.preview import Preview, check_preview, standpoint
@@ -88,13 +89,19 @@ class Reconstruct:
     overwrite: bool = False
     """Replace results that OUT holds already."""
 
-    interrupted: ClassVar[str] = "the same command with --resume goes on from the last saved step"
+    @property
+    def interrupted(self) -> str:
+        """What a user can do after Ctrl-C."""
+        if self.method in ("splats", "wildfusion"):
+            return "run it again to start over"
+        return "the same command with --resume goes on from the last saved step"
 
     def run(self) -> None:
         start = time.monotonic()
         check_device(self.device)
         check_target(self.out, overwrite=self.overwrite)
         check_options(self)
+        check_given(self)
         if self.preview_file is not None:
             check_preview(self.preview_file)
         if self.profile:

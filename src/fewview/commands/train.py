@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -76,6 +76,8 @@ class Train:
     for networks of paper size."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train."""
+
+    interrupted: ClassVar[str] = "the same command goes on from the last checkpoint"
 
     def run(self) -> None:
         from fewview.processes import joined

@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from fewview.data.images import PHOTO_SUFFIXES, is_file
-from fewview.data.instead import ARCHIVES, instead_of_photos, missing
+from fewview.data.instead import ARCHIVES, instead_of_photos, missing, unread_cameras
 from fewview.data.photos import PhotoScene, check_reconstructable
 from fewview.data.unposed import VIDEO_SUFFIXES, UnposedPhotos
 from fewview.errors import InputError
 
 __all__ = ["PhotoScene", "UnposedPhotos", "check_reconstructable", "open_scene"]
 
+ONE_PHOTO = "name a folder of two or more of one object, or let --method wildfusion make one side of it"
+PHOTO_FOLDERS = ("images", "images_2", "images_4", "images_8", "input", "train", "rgb", "color")
+SCENES = (".ply", ".spz", ".sog", ".splat", ".ksplat", ".glb", ".gltf", ".obj", ".fbx", ".stl", ".usdz", ".blend")
 COLMAP_FILES = tuple(f"{name}.{suffix}" for name in ("cameras", "images", "points3D") for suffix in ("bin", "txt"))
 
 
@@ -122,11 +125,18 @@ def _of_file(path: Path) -> PhotoScene | UnposedPhotos:
         from fewview.data.video import open_video
 
         return open_video(path)
+    raise InputError(f"{path} {_instead_of_input(suffix)}.")
+
+
+def _instead_of_input(suffix: str) -> str:
+    """What a file of this suffix is instead of photos or cameras, and the mend."""
     if suffix in PHOTO_SUFFIXES:
-        raise InputError(f"{path} is a single photo; name the folder that holds two or more of one object.")
+        return f"is a single photo; {ONE_PHOTO}"
     if suffix in ARCHIVES:
-        raise InputError(f"{path} is an archive; unpack it and name the folder.")
-    raise InputError(f"{path} is no video and no file with cameras; name a folder of photos.")
+        return "is an archive; unpack it and name the folder"
+    if suffix in SCENES:
+        return "holds 3D already, not photos of it; `fewview view` and `export` take splats"
+    return "is no video and no file with cameras; name a folder of photos"
 
 
 def _without_cameras(folder: Path) -> UnposedPhotos:
@@ -138,11 +148,21 @@ def _without_cameras(folder: Path) -> UnposedPhotos:
     if any(folder.glob("*/frame_annotations.jgz")):
         raise InputError(f"{folder} has CO3D categories; name the folder of one sequence, <category>/<sequence>.")
     if find_photos(folder):
-        return open_photos(folder)
+        photos, unused = open_photos(folder), _cameras_above(folder) or unread_cameras(folder)
+        return photos if unused is None else replace(photos, kind=f"{photos.kind} ({unused})")
     videos = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
     if videos:
         raise InputError(f"{folder} has videos; name one of them, such as {folder / videos[0]}.")
     raise InputError(f"{folder} {instead_of_photos(folder)}.")
+
+
+def _cameras_above(folder: Path) -> str | None:
+    """Words for cameras that lie beside a folder named as those of photos are; None without."""
+    outer = folder.resolve().parent
+    if folder.resolve().name not in PHOTO_FOLDERS:
+        return None
+    name = next((name for name, there, _ in _kinds(outer) if there()), None)
+    return None if name is None else f"but {name} lies beside this folder: name {outer} to use its cameras"
 
 
 def is_clip(file: Path) -> bool:

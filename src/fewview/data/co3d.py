@@ -38,6 +38,9 @@ class Co3dPhoto(Photo):
     depth_scale: float = 1.0
 
 
+LEAST_FRAMES = 11  # the release of SparseFusion drops sequences with fewer
+
+
 @dataclass(frozen=True, eq=False)
 class Co3dScene(PhotoScene):
     """One sequence, its frames in order of time. `cameras` are those of the full photos, before cropping."""
@@ -81,7 +84,7 @@ def open_co3d(
     split: str = "train",
     size: int = 256,
     crop: bool = True,
-    min_frames: int = 11,
+    min_frames: int = LEAST_FRAMES,
 ) -> list[Co3dScene]:
     """Sequences of one category, or of all below `root`, sorted by name.
 
@@ -95,6 +98,16 @@ def open_co3d(
             if len(photos) >= min_frames:
                 scenes.append(_scene(name, sequence, photos, size=size, crop=crop))
     return sorted(scenes, key=lambda scene: scene.name)
+
+
+def open_part(root: Path, split: str, *, size: int, crop: bool = True) -> list[Co3dScene]:
+    """The sequences that are learned from ("train") or held out ("test"); InputError where there are none."""
+    subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
+    scenes = open_co3d(root, None, subset, split=lists, size=size, crop=crop)
+    if not scenes:
+        what = f"no sequence of {LEAST_FRAMES} or more frames with masks in '{lists}' of its set lists {subset}"
+        raise InputError(f"{root} has {what}; name a set with some, as `fewview data build` makes it.")
+    return scenes
 
 
 def open_sequence(folder: Path, *, size: int = 256, crop: bool = True) -> Co3dScene:

@@ -192,7 +192,7 @@ def _photo(
         raise InputError(f"{who} has the camera {image.camera}, which the model lacks; export the model again.")
     lens = _lens(camera, f"{where}: camera {image.camera}")
     if not all(map(math.isfinite, image.pose)) or abs(math.hypot(*image.pose[:4]) - 1) > 1e-2:
-        raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); run COLMAP's mapper again.")
+        raise InputError(f"{who} has no rigid pose (its quaternion has not length 1); write QW QX QY QZ TX TY TZ.")
     cam_from_world = rigid(np.column_stack([turn, image.pose[4:]]), where=who)
     world_from_cam = np.eye(4)
     world_from_cam[:3, :3] = cam_from_world[:3, :3].T

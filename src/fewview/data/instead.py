@@ -15,6 +15,14 @@ OTHER_PICTURES = (  # which are not read: animations, newer codecs, what cameras
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw", ".insp"),
 )
 CAMERAS = ("transforms.json", "transforms_train.json", "poses_bounds.npy", "images.bin", "images.txt")
+UNREAD_CAMERAS = (  # how files begin that hold cameras in formats that are not read: whose they are
+    (".xml", rb"(?s).{0,200}<document\b.*<chunk\b", "Metashape's"),
+    (".csv", rb"#name,x,y,(alt|z),", "RealityCapture's"),
+    (".out", rb"# Bundle file v", "Bundler's"),
+    (".nvm", rb"NVM_V", "VisualSFM's"),
+    (".json", rb'\s*\[\s*\{\s*"id": \d+, "img_name"', "3D Gaussian Splatting's"),
+)
+HEAD = 2048  # bytes of a file by which it is known
 DEEPEST, MOST_ENTRIES = 3, 2000  # levels of folders below the named one, and files in them, that are looked at
 
 
@@ -42,6 +50,20 @@ def instead_of_photos(folder: Path) -> str:
     if not files and not any(folder.iterdir()):
         return "has no photos, for it is empty; put them there, or name another folder"
     return "has no photos, no transforms.json and no COLMAP model; name a folder of photos"
+
+
+def unread_cameras(folder: Path) -> str | None:
+    """Words for a file beside photos whose cameras are not read; None without one."""
+    for path in sorted(islice(folder.iterdir(), MOST_ENTRIES)):
+        kinds = [(start, whose) for suffix, start, whose in UNREAD_CAMERAS if path.suffix.lower() == suffix]
+        if not kinds or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        for start, whose in kinds:
+            if re.match(start, head):
+                return f"but {shown(path.name)} has {whose} cameras, which are not read: export a COLMAP model of them"
+    return None
 
 
 def scene_mend(folder: Path) -> str:

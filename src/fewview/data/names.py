@@ -22,8 +22,11 @@ class Finder:
     def find(self, name: str, *, where: str) -> Path:
         """The file of this name: as it stands, else with / for \\, any case, any Unicode form, any photo's suffix.
 
+        Of a whole path, which is that of the computer where it was written, the longest end that is here counts.
         InputError for a name that leads out of the folder; MissingFile where there is none.
         """
+        if PureWindowsPath(name).anchor and (found := self._end_of(name)) is not None:
+            return path_inside(self.root, found, where=where)
         try:
             return path_inside(self.root, name, where=where)
         except MissingFile:
@@ -39,6 +42,12 @@ class Finder:
     def has(self, name: str) -> str | None:
         """The name as it stands on the disk, None where `find` would find nothing."""
         return name if is_file(self.root / name) else self._alike(name)
+
+    def _end_of(self, name: str) -> str | None:
+        """The longest end of a whole path that is a file here."""
+        parts = name.replace("\\", "/").split("/")[1:]
+        ends = ("/".join(parts[i:]) for i in range(len(parts)) if parts[i])
+        return next((found for end in ends if (found := self._alike(end)) is not None), None)
 
     def _alike(self, name: str) -> str | None:
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "."]
@@ -84,5 +93,8 @@ def check_enough(found: int, missing: Sequence[InputError]) -> tuple[str, ...]:
     if not missing:
         return ()
     if found < max(LEAST_LEFT, len(missing)):
-        raise missing[0]
+        if len(missing) == 1:
+            raise missing[0]
+        total = found + len(missing)
+        raise InputError(f"{str(missing[0]).rstrip('.')} ({len(missing)} of {total} listed photos are not there).")
     return (f"{len(missing)} listed photo{' is' if len(missing) == 1 else 's are'} not there and left out",)

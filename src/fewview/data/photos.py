@@ -25,12 +25,13 @@ RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - 1; printed poses keep 5 digit
 FARTHEST = 1e9  # world units from the origin; squares of larger ones leave no digits of float32
 LONGEST = 1e4  # focal length, its inverse, and distance of the principal point, in longer sides of the picture
 SMALLEST = 1e-6  # factor of a pose's axes
+OPAQUE = 0.999  # alpha from here on says nothing
 SAME_PHOTO = 0.05  # mean absolute difference
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image file with its camera (batch shape ()) and perhaps a mask file; without one, alpha is the mask.
+    """One image file with its camera (batch shape ()) and perhaps a mask file; else alpha that varies is the mask.
 
     `camera` is the pinhole camera that is left once `lens` is undone. `upright` photos are turned by their EXIF tag.
     `scaled`: the file is a smaller or larger copy of the calibrated photo, and the camera has been scaled to it.
@@ -47,9 +48,14 @@ class Photo:
     def name(self) -> str:
         return self.image.name
 
-    def read(self) -> Views:
-        """The photo at its own size without lens distortion, with batch shape ()."""
+    def read(self, *, opaque: bool = False) -> Views:
+        """The photo at its own size without lens distortion, with batch shape ().
+
+        Alpha that is 1 throughout is no mask, unless `opaque` says to keep it, for beside others it may be one.
+        """
         image, mask = self.stored()
+        if mask is not None and self.mask is None and not opaque and bool(mask.min() >= OPAQUE):
+            mask = None
         if self.lens is not None:
             image = self.lens.undone(image, self.camera)
             mask = None if mask is None else self.lens.undone(mask, self.camera)
@@ -104,9 +110,10 @@ class PhotoScene:
         split = f", of them {len(self.inputs)} inputs and {len(self.targets)} targets" if self.inputs else ""
         return "; ".join([f"{self.kind}, {counted(len(self), 'photo')}{split}", *self.notes])
 
-    def common_size(self) -> tuple[int, int]:
-        """The smallest height and the smallest width of all photos: the size that reads have unless told."""
-        return min(c.height for c in self.cameras), min(c.width for c in self.cameras)
+    def common_size(self, indices: Sequence[int] | None = None) -> tuple[int, int]:
+        """The smallest height and the smallest width of these photos, or all: the size that reads have unless told."""
+        cameras = self.cameras if indices is None else [self.photos[i].camera for i in indices]
+        return min(camera.height for camera in cameras), min(camera.width for camera in cameras)
 
     def read(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Views:
         """Photos scaled to cover (height, width), or a square, and cut about their centre; the cameras follow.
@@ -114,7 +121,10 @@ class PhotoScene:
         Masks are kept where every photo has one.
         """
         height, width = (size, size) if isinstance(size, int) else size or self.common_size()
-        return Views.stack([cover(self.photos[i].read(), height, width) for i in indices])
+        views = Views.stack([cover(self.photos[i].read(opaque=True), height, width) for i in indices])
+        if views.masks is None or any(self.photos[i].mask is not None for i in indices):
+            return views
+        return views.whole() if bool(views.masks.min() >= OPAQUE) else views
 
 
 def counted(number: int, noun: str) -> str:

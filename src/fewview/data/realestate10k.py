@@ -69,7 +69,7 @@ class VideoFrame(Photo):
     video: Video | None = None
     number: int = 0
 
-    def read(self) -> Views:
+    def read(self, *, opaque: bool = False) -> Views:
         assert self.video is not None
         picture = torch.from_numpy(np.ascontiguousarray(self.video.frames[self.number]))
         return Views(picture.permute(2, 0, 1).float() / 255, self.camera)

@@ -14,7 +14,7 @@ from fewview.cameras import Cameras
 from fewview.data.fields import shown
 from fewview.data.images import PHOTO_SUFFIXES, exif_focal, is_file, path_inside, read_image, read_mask, upright_size
 from fewview.data.lens import Lens
-from fewview.data.photos import Photo, PhotoScene, counted, find_mask
+from fewview.data.photos import OPAQUE, Photo, PhotoScene, counted, find_mask
 from fewview.errors import InputError
 from fewview.views import Views
 
@@ -49,10 +49,12 @@ class UnposedPhotos:
         return f"{self.kind}, {counted(len(self), 'photo')}" + (f", {masked} with mask files" if masked else "")
 
     def image(self, index: int) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
-        """One upright photo in [0, 1] and its mask: the mask file, or an alpha channel, or None."""
+        """One upright photo in [0, 1] and its mask: the mask file, or alpha that varies, or None."""
         image, alpha = read_image(self.paths[index], upright=True)
         mask = self.masks[index]
-        return image, alpha if mask is None else read_mask(mask, self.sizes[index])
+        if mask is None:
+            return image, None if alpha is None or bool(alpha.min() >= OPAQUE) else alpha
+        return image, read_mask(mask, self.sizes[index])
 
     def read(self, indices: Sequence[int], size: tuple[int, int] | int | None = None) -> Views:
         """InputError: posed views need cameras."""

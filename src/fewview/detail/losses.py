@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from fewview.views import Render
 
 WINDOW, DEVIATION = 11, 1.5  # pixels, of a Gaussian; Wang et al. 2004, section III.C
+BLACK = 0.1
+BLACK = 0.1  # the largest channel of pixels that look as where nothing is: they need no splats
 C1, C2 = 0.01**2, 0.03**2  # same, for values in [0, 1]
 
 
@@ -50,12 +52,14 @@ def dissimilarity_torch(a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"]) ->
 def photo_loss(
     seen: Render, image: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"] | None, *, similarity: float, alpha: float
 ) -> Float[Tensor, ""]:
-    """(1 - s) L1 + s (1 - SSIM), Eq. 7 of arXiv 2308.04079, and L1 of coverage and mask: a photo without is opaque.
+    """(1 - s) L1 + s (1 - SSIM), Eq. 7 of arXiv 2308.04079, and L1 of coverage and mask.
 
-    `image` is black outside of the mask.
+    `image` is black outside of the mask; a photo without one is opaque wherever it is not black.
     """
     loss = (1 - similarity) * (seen.image - image).abs().mean() + similarity * dissimilarity(seen.image, image)
-    return loss + alpha * (seen.alpha - (1 if mask is None else mask)).abs().mean()
+    if mask is None:
+        return loss + alpha * ((1 - seen.alpha) * (image.amax(0, keepdim=True) > BLACK)).mean()
+    return loss + alpha * (seen.alpha - mask).abs().mean()
 
 
 def prior_loss(seen: Render, wanted: Render, weights: Float[Tensor, "1 h w"], *, alpha: float) -> Float[Tensor, ""]:

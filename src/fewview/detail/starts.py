@@ -1,11 +1,15 @@
 """Splats to start from: lifted from depth maps of an asset or of stereo, and on the points that an input has."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
+from fewview.detail.backdrop import with_backdrop
+from fewview.detail.losses import BLACK
 from fewview.detail.prior import SOLID
 from fewview.detail.stage import sized
 from fewview.errors import InputError
@@ -15,7 +19,7 @@ from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import apply, normalise, scale_of
 from fewview.paths import look_at_point
 from fewview.render.gaussians import Gaussians
-from fewview.stereo import Stereo, stereo
+from fewview.stereo import stereo
 from fewview.views import Render, Views, at_places
 
 THICKNESS = 0.3  # of a lifted splat, in its width
@@ -27,8 +31,8 @@ OBJECT = 2.5  # half the depth that is tried around an object, in deviations of 
 NEAREST, FARTHEST = 0.3, 4.0  # depths that are tried without masks, in distances to what the cameras look at, ...
 OUTLIERS, CLOSER, DEEPER = 0.02, 0.7, 2.0  # ... or in the depths of points, of which so many count at neither end
 FEWEST, POINTS = 50, 0.25  # points that are a start, or tell depths; share of the first splats that lie on points
+FRAMED = 0.25  # of the pixels of the border, at most, that are not black around what stands on black
 UNSURE = 0.3  # weight of pixels whose depth no other photo confirms
-BEYOND, MOST = 1.5, 0.9  # without masks they lie behind the scene: so many times the quantile of depths that are sure
 
 
 @torch.no_grad()
@@ -112,18 +116,19 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
 
     Up to a quarter of them lie on the points, of the photos' world. Depths are tried around the object, where masks
     tell it; else around the points, or around what the cameras look at. There, what no other photo confirms is taken
-    for background.
+    for background, or for nothing where it is black.
     """
     taken = sorted({round(i) for i in torch.linspace(0, len(photos) - 1, min(STEREO_VIEWS, len(photos))).tolist()})
-    views = photos[taken]
+    views = _masked_by_black(photos[taken])
     if views.masks is None:
         small = sized(views, STEREO_SIZE)
         found = stereo(small, *(_bounds_of(points, views.cameras) or _ahead(views.cameras)))
-        alpha, depths = torch.ones_like(small.images[:, :1]), _with_background(found)
+        alpha = (found.sure | (small.images.amax(1) > BLACK)).to(small.images)[:, None]
+        depths = with_backdrop(found, small.cameras)
     else:
         small = crop_to_object(views, STEREO_SIZE).on_black()
         assert small.masks is not None
-        found = stereo(small, *_around_object(photos))
+        found = stereo(small, *_around_object(views))
         alpha, depths = small.masks, found.depth
     weights = torch.where(found.sure, 1.0, UNSURE)[:, None]
     seen = Render(small.images, alpha, depths[:, None])
@@ -135,6 +140,19 @@ def start(photos: Views, points: Float[Tensor, "n 3"] | None, count: int, *, gen
         return Gaussians.cat([splats, on_points(points[drawn].to(photos.images), photos)])
     except InputError:  # they lie beside the object
         return splats
+
+
+def _masked_by_black(views: Views) -> Views:
+    """With masks of what is not black, small gaps closed, where black frames photos without masks."""
+    if views.masks is not None:
+        return views
+    bright = (views.images.amax(1, keepdim=True) > BLACK).float()
+    rim = torch.cat([bright[..., 0, :], bright[..., -1, :], bright[..., 0], bright[..., -1]], dim=-1)
+    if float(rim.mean()) > FRAMED:
+        return views
+    side = 2 * (max(bright.shape[-2:]) // 100) + 1
+    closed = -F.max_pool2d(-F.max_pool2d(bright, side, 1, side // 2), side, 1, side // 2)
+    return replace(views, masks=closed)
 
 
 def _ahead(cameras: Cameras) -> tuple[float, float]:
@@ -161,15 +179,6 @@ def _bounds_of(points: Float[Tensor, "n 3"] | None, cameras: Cameras) -> tuple[f
     if len(depth) < FEWEST:
         return None
     return CLOSER * float(depth.quantile(OUTLIERS)), DEEPER * float(depth.quantile(1 - OUTLIERS))
-
-
-def _with_background(found: Stereo) -> Float[Tensor, "n h w"]:
-    """Depths, of which those that are not sure lie behind those that are."""
-    depths = found.depth.clone()
-    for depth, sure in zip(depths, found.sure, strict=True):
-        if bool(sure.any()):
-            depth[~sure] = BEYOND * depth[sure].quantile(MOST)
-    return depths
 
 
 def _depths_of(point: Float[Tensor, "3"], cameras: Cameras) -> Float[Tensor, "n 1"]:

@@ -6,6 +6,7 @@ away, as that of a world in map coordinates does, becomes the origin.
 
 import base64
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
@@ -61,7 +62,9 @@ def read_gltf_splats(path: Path) -> GaussianAsset:
     kept, notes = without_bad(Gaussians.cat(moved), path)
     if any(origin):
         notes = (*notes, f"coordinates count from {written(origin)} of the input's world")
-    return GaussianAsset(kept, notes=(*notes, *dict.fromkeys(file.notes)), origin=origin)
+    unread = ", ".join(f"{number} {kind}" for kind, number in file.unread.items() if number)
+    others = (f"beside the splats, {unread} are left out",) if unread else ()
+    return GaussianAsset(kept, notes=(*notes, *dict.fromkeys(file.notes), *others), origin=origin)
 
 
 def _moved(part: Gaussians, matrix: Float64[Tensor, "4 4"], origin: Origin) -> Gaussians:
@@ -126,6 +129,7 @@ class GltfFile:
         self.path, self.tree, self.binary = path, tree, binary
         self.buffers: dict[int, bytes] = {}
         self.notes: tuple[str, ...] = ()
+        self.unread = Counter({key: len(self.perhaps(tree, key, [])) for key in ("animations", "cameras", "skins")})
 
     @staticmethod
     def open(path: Path) -> "GltfFile":
@@ -166,6 +170,8 @@ class GltfFile:
             for primitive in self.perhaps(mesh, "primitives", []):
                 if SPLATTING in self.perhaps(primitive, "extensions", {}):
                     yield primitive, matrix
+                else:
+                    self.unread["parts of meshes"] += 1
         raise InputError(f"{self.path} has more than {MOST_NODES} nodes, or a circle of them; export it again.")
 
     def matrix(self, node: dict[str, Any]) -> Float64[Tensor, "4 4"]:

@@ -7,7 +7,7 @@ from fewview.export.compressed_ply import is_compressed, read_compressed_ply
 from fewview.export.gltf_splats import read_gltf_splats
 from fewview.export.ksplat import read_ksplat
 from fewview.export.ply import read_ply
-from fewview.export.sog import read_sog
+from fewview.export.sog import META, read_sog
 from fewview.export.splat import read_splat
 from fewview.export.spz import read_spz
 from fewview.render.asset import GaussianAsset
@@ -24,12 +24,14 @@ READERS = {
     ".glb": read_gltf_splats,
     ".gltf": read_gltf_splats,
 }
-UNREAD = (".lcc", ".lcc2", ".rad", ".meta.json")  # that another tool converts
+UNREAD = (".lcc", ".lcc2", ".rad")  # that another tool converts
 
 
 def load_scene(path: Path, spz_axes: str | None = None) -> GaussianAsset:
     """The splats of a file; InputError if it is none, damaged, or empty. `spz_axes` are those of .spz, if it errs."""
     suffix = path.suffix.lower()
+    if path.name.lower() == META:
+        return read_sog(path)
     if suffix in UNREAD:
         raise InputError(
             f"{path} ends in '{path.suffix}', which is not read; `splat-transform {path} OUT.ply` converts it."

@@ -1,10 +1,10 @@
-"""SOG files, version 2 (developer.playcanvas.com, "The SOG Format"): a ZIP of meta.json and lossless WebP pictures.
+"""SOG files, version 2 (developer.playcanvas.com, "The SOG Format"): meta.json and lossless WebP pictures, in a ZIP.
 
-A pixel is a splat, row after row. Means have 16 bits in two pictures, of sign(x) log(1 + |x|) between bounds. Log
-scales and the 0th harmonic are bytes that count into codebooks of 256 numbers. Rotations leave out the largest of
-(w, x, y, z), whose number is alpha less 252. Opacity is the alpha of the colours. Further harmonics are in a palette of
-up to 65,536 entries, 64 to a row of a picture of bytes that count into a third codebook. Axes are those of a PLY, as
-splat-transform and GaussForge have them, though the page says right, up, back.
+They may lie unpacked in a folder, too. A pixel is a splat, row after row. Means have 16 bits in two pictures, of
+sign(x) log(1 + |x|) between bounds. Log scales and the 0th harmonic are bytes that count into codebooks of 256 numbers.
+Rotations leave out the largest of (w, x, y, z), whose number is alpha less 252. Opacity is the alpha of the colours.
+Further harmonics are in a palette of up to 65,536 entries, 64 to a row of a picture of bytes that count into a third
+codebook. Axes are those of a PLY, as splat-transform and GaussForge have them, though the page says right, up, back.
 """
 
 import io
@@ -43,6 +43,8 @@ PALETTE, ROW = 65536, 64  # entries of harmonics, and of one row
 REST = ("shN_centroids.webp", "shN_labels.webp")
 BLOCK = 4  # pixels that sides are multiples of
 MAX_SPLATS = 10_000_000
+Bundle = zipfile.Path | Path
+"""Where the pictures are: in a ZIP, or in a folder."""
 MOST_BYTES = 2**26  # of one packed file; 10 million splats take some 30 MiB each
 
 
@@ -80,18 +82,23 @@ def write_sog(path: Path, gaussians: Gaussians, *, antialiased: bool = False) ->
 
 
 def read_sog(path: Path) -> GaussianAsset:
-    """Splats of a file. InputError if it is damaged, of another version, or larger than it can be."""
+    """Splats of a .sog file, or of a meta.json and the pictures beside it.
+
+    InputError if it is damaged, of another version, or larger than it can be.
+    """
     check_is_file(path)
     try:
+        if path.name.lower() == META:
+            return _read(path, path.parent)
         with zipfile.ZipFile(path) as bundle:
-            return _read(path, bundle)
+            return _read(path, zipfile.Path(bundle))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *DECODING_ERRORS) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not a whole SOG file ({error}); export it again.") from None
 
 
-def _read(path: Path, bundle: zipfile.ZipFile) -> GaussianAsset:
+def _read(path: Path, bundle: Bundle) -> GaussianAsset:
     meta = parse_json(_member(path, bundle, META), path)
     if not isinstance(meta, dict) or meta.get("version") != 2:
         raise InputError(f"{path} is SOG of another version than 2; `splat-transform IN OUT.ply` converts it.")
@@ -122,7 +129,7 @@ def _read(path: Path, bundle: zipfile.ZipFile) -> GaussianAsset:
 
 
 def _harmonics(
-    path: Path, bundle: zipfile.ZipFile, meta: dict[str, Any], *, count: int
+    path: Path, bundle: Bundle, meta: dict[str, Any], *, count: int
 ) -> tuple[Float[np.ndarray, "n coefficients 3"]]:
     """The entry of the palette that each splat has."""
     part = field(meta, "shN", dict, where=str(path))
@@ -183,7 +190,7 @@ def _picture(rows: UInt8[np.ndarray, "n channels"], width: int | None = None) ->
 
 
 def _pictures(
-    path: Path, bundle: zipfile.ZipFile, part: Mapping[str, Any], *, name: str, count: int
+    path: Path, bundle: Bundle, part: Mapping[str, Any], *, name: str, count: int
 ) -> list[UInt8[np.ndarray, "n channels"]]:
     """The first `count` pixels of each of a part's pictures."""
     names, channels = field(dict(part), "files", list, where=f"{path}: '{name}'"), FILES[name][1]
@@ -192,7 +199,7 @@ def _pictures(
     return [_pixels(path, bundle, each, count=count)[:, :channels] for each in names]
 
 
-def _pixels(path: Path, bundle: zipfile.ZipFile, name: object, *, count: int) -> UInt8[np.ndarray, "n 4"]:
+def _pixels(path: Path, bundle: Bundle, name: object, *, count: int) -> UInt8[np.ndarray, "n 4"]:
     """The first `count` pixels of a picture, which is not much larger."""
     data = _member(path, bundle, name)
     with warnings.catch_warnings():
@@ -205,14 +212,15 @@ def _pixels(path: Path, bundle: zipfile.ZipFile, name: object, *, count: int) ->
         return np.asarray(picture.convert("RGBA")).reshape(-1, 4)[:count]
 
 
-def _member(path: Path, bundle: zipfile.ZipFile, name: object) -> bytes:
+def _member(path: Path, bundle: Bundle, name: object) -> bytes:
     """A file of the bundle, no larger than it may be."""
-    listed = {each.filename: each for each in bundle.infolist()}
-    if not isinstance(name, str) or name not in listed:
+    if not isinstance(name, str) or Path(name).name != name or not (bundle / name).is_file():
         raise InputError(f"{path} has no {name} in it, which SOG of version 2 has; export it again.")
-    if listed[name].file_size > MOST_BYTES:
+    with (bundle / name).open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
         raise InputError(f"{path}: {name} is larger than {MOST_BYTES >> 20} MiB; export it again.")
-    return bundle.read(name)
+    return data
 
 
 def _codes(part: Mapping[str, Any], path: Path) -> Float[np.ndarray, " codes"]:

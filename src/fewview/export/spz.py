@@ -148,8 +148,10 @@ def _read(path: Path, stream: BufferedIOBase, given: str | None) -> GaussianAsse
     if len(head) < HEADER.size or head[:4] != NAME:
         raise InputError(f"{path} is not an SPZ file (it does not begin with NGSP); export it again.")
     _, version, count, degree, bits, flags, streams = HEADER.unpack(head)
-    if version not in (1, 2, 3, 4) or (version == 4) == isinstance(stream, gzip.GzipFile) or degree > 4 or bits > 24:
+    if version not in (1, 2, 3, 4) or (version == 4) == isinstance(stream, gzip.GzipFile) or degree > 4:
         raise InputError(f"{path} is SPZ of version {version} and degree {degree}, which is not known; save it as 3.")
+    if bits > 24:
+        raise InputError(f"{path} states {bits} bits behind the point of its 24; its writer erred, so export it again.")
     widths = (6 if version == 1 else 9, 1, 3, 3, 4 if version > 2 else 3, 3 * ((degree + 1) ** 2 - 1))
     if not 0 < count <= MAX_SPLATS or count * sum(widths) > SLACK + RATIO * path.stat().st_size:
         raise InputError(f"{path} claims to hold {count} splats, which it cannot; export it again.")

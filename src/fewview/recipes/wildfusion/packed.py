@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, read_json, save_tensors, write_json
-from fewview.data.co3d import Co3dScene, open_co3d
+from fewview.data.co3d import Co3dScene, open_co3d, open_part
 from fewview.framing import nearest_point
 from fewview.geometry.transforms import apply, axis_angle, normalise
 from fewview.wildfusion.frame import FRONT, canonical
@@ -53,9 +53,8 @@ def packed_photos(
     """
     path = keep / f"{split}-{size}.safetensors"
     if not path.exists():
-        subset, lists = ("fewview_train", "train") if split == "train" else ("fewview_dev", "test")
         classes = list(class_names(root))
-        scenes = open_co3d(root, None, subset, split=lists, size=size)
+        scenes = open_part(root, split, size=size)
         parts = []
         for i, scene in enumerate(scenes):
             parts.append(_packed(scene, classes.index(scene.category), i))

@@ -1,0 +1,41 @@
+import torch
+from striped_ball import around, ball
+
+from fewview.cameras import Cameras
+from fewview.detail.backdrop import with_backdrop
+from fewview.stereo import Stereo
+
+
+def found_on_the_ball(count: int, size: int):
+    cameras = around(count, size)
+    seen = ball(cameras)
+    sure = seen.alpha[:, 0] > 0.9
+    return cameras, Stereo(torch.where(sure, seen.depth[:, 0], seen.depth[:, 0].max()), sure)
+
+
+def hiding(depths: torch.Tensor, found: Stereo, cameras: Cameras) -> list[int]:
+    """How many unsure pixels of each view, at such depths, stand before what another view is sure of."""
+    counts = []
+    for i in range(len(cameras)):
+        points = cameras[i].unproject(depths[i])[~found.sure[i]]
+        hides = torch.zeros(len(points), dtype=torch.bool)
+        for j in range(len(cameras)):
+            places, z, inside = (x[0] for x in cameras[j : j + 1].locate(points[None]))
+            column, row = ((places + 1) * cameras.width / 2).long().clamp(0, cameras.width - 1).T
+            hides |= inside & found.sure[j][row, column] & (z < 0.9 * found.depth[j][row, column])
+        counts.append(int(hides.sum()))
+    return counts
+
+
+def test_a_backdrop_stands_before_nothing_that_another_photo_surely_shows():
+    cameras, found = found_on_the_ball(24, 40)
+    depths = with_backdrop(found, cameras)
+    assert torch.equal(depths[found.sure], found.depth[found.sure])
+    assert sum(hiding(1.5 * found.depth, found, cameras)) > 500
+    assert max(hiding(depths, found, cameras)) <= 5
+
+
+def test_a_photo_of_which_nothing_is_sure_keeps_its_depths():
+    cameras, found = found_on_the_ball(3, 20)
+    unsure = Stereo(found.depth, found.sure & torch.tensor([False, True, True])[:, None, None])
+    assert torch.equal(with_backdrop(unsure, cameras)[0], found.depth[0])
