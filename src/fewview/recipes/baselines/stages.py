@@ -28,15 +28,24 @@ Stage = Literal["pixelnerf", "nerformer", "viewformer-codebook", "viewformer", "
 STAGES: tuple[Stage, ...] = get_args(Stage)
 CODEBOOK: Stage = "viewformer-codebook"
 CLASSES: dict[str, tuple[type[nn.Module], type]] = {**NETWORKS, CODEBOOK: (Codebook, CodebookConfig)}
+TINY_STEPS: dict[Stage, int] = {  # by seconds a step beside EFT's (docs/training-log.md)
+    "pixelnerf": 4_900,
+    "nerformer": 3_700,
+    "viewformer-codebook": 2_100,  # this half of the time, and the transformer the other
+    "viewformer": 3_700,
+    "ibrnet": 7_600,
+    "gpnr": 7_100,
+    "lfn": 190_000,
+    "srt": 14_000,
+}
 PAPER_STEPS = 300_000  # thesis 5.1, of PixelNeRF
 
 
 def schedule(stage: Stage, size: Size) -> TrainConfig:
-    """How long a stage is trained, and how fast; at `tiny` as EFT is (docs/training-log.md)."""
+    """How long a stage is trained, and how fast; at `tiny` for as long as 8,000 steps of EFT take."""
     if size == "paper":
         return TrainConfig(steps=PAPER_STEPS, learning_rate=1e-4, ema=0.0, clip=None)
-    steps, rate = {"viewformer-codebook": (6_000, 1e-3), "viewformer": (12_000, 1e-3)}.get(stage, (8_000, 1e-3))
-    return TrainConfig(steps, rate, warmup=100, decay=True)
+    return TrainConfig(TINY_STEPS[stage], 1e-3, warmup=100, decay=True)
 
 
 def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | None = None) -> Path:
