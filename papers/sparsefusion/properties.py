@@ -26,7 +26,7 @@ from fewview.cameras import Cameras
 from fewview.commands.evaluate import spread
 from fewview.commands.methods import reconstructors
 from fewview.data import open_scene
-from fewview.data.co3d import open_co3d
+from fewview.data.co3d import open_part
 from fewview.errors import InputError
 from fewview.evaluation.metrics import psnr
 from fewview.evaluation.objects.protocol import square
@@ -97,7 +97,7 @@ def measured(name: str, method: Reconstructor, scene: str, views: Views) -> Prop
 def scenes_of(data: Path, size: int, count: int | None) -> Sequence[Scene]:
     """Held-out scenes of a set, or one scene."""
     if any(data.glob("*/frame_annotations.jgz")):
-        return spread(open_co3d(data, None, "fewview_dev", "test", size=size), count)
+        return spread(open_part(data, "test", size=size), count)
     return [open_scene(data)]
 
 

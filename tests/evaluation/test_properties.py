@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from worlds import Balls, photograph, ring, write_transforms
+from worlds import Balls, photograph, ring, write_co3d, write_transforms
 
 FILE = Path(__file__).parents[2] / "papers" / "sparsefusion" / "properties.py"
 
@@ -64,3 +64,5 @@ def test_rows_are_kept_and_tabled(script, tmp_path, monkeypatch):
     assert "| a |" in script.run(tmp_path / "photos", out, ["a"], **how)
     text = script.run(tmp_path / "photos", out, ["a", "b"], **how)
     assert "| b |" in text and len(out.read_text().splitlines()) == 2
+    write_co3d(tmp_path / "set", sequences=3, size=16)
+    assert "| 1 |" in script.run(tmp_path / "set", tmp_path / "set.jsonl", ["a"], **how)
