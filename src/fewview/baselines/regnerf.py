@@ -24,10 +24,14 @@ class RegNeRFConfig:
     """Weights and annealing are the release's; the number of steps is the field's own."""
 
     fit: FieldFitConfig = field(
-        default_factory=lambda: FieldFitConfig(asset=replace(CPU_ASSET, occupancy=None), rays=1024)
+        default_factory=lambda: FieldFitConfig(
+            steps=400,
+            rays=768,
+            asset=replace(CPU_ASSET, volume=VolumeConfig(samples=32, importance=32), occupancy=None),
+        )
     )
     size: int = 128  # pixels a side of the photos
-    patches: int = 8  # of unseen views, a step
+    patches: int = 4  # of unseen views, a step
     patch: int = 8  # pixels a side (section 4.1)
     patch_size: int = 64  # pixels a side of the views that patches are cut from
     depth_weight: float = 0.1

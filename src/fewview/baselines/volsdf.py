@@ -51,7 +51,7 @@ TINY = VolSDFConfig(
     search=24,
     rounds=2,
     rays=256,
-    steps=400,
+    steps=200,
     rate=2e-3,
 )
 
