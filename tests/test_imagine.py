@@ -125,10 +125,14 @@ def test_a_photo_whose_mask_is_empty_is_refused(world, capsys):
     assert "no object" in refused(capsys, *words, "--weights", world / "weights")
 
 
-def test_the_shipped_weights_show_the_photo_and_generate_nothing(tmp_path, capsys):
+def test_the_shipped_weights_show_the_photo_and_generate_solid_cups(tmp_path):
     photo = in_view_space(read_single(Path("examples/demo_input"), number=0))
     method = wildfusion.WildFusionMethod.from_pretrained()
     seen = method.scene(method.encode(photo)).render(input_cameras(1, method.size)).image
     small = photo.resized(method.size, method.size).on_black().images
     assert psnr(seen, small) > 22
-    assert "no latent diffusion" in refused(capsys, "generate", "--count", "1", "-o", tmp_path / "out")
+    out = tmp_path / "out"
+    assert fewview("generate", "--count", "1", "--class", "cup", "-o", out) == 0
+    splats = read_ply(out / "00.ply").gaussians
+    solid = splats.means[splats.opacities > 0.5]
+    assert len(solid) > 100 and float(solid.std(dim=0).amin()) > 0.05

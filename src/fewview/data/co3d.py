@@ -120,10 +120,10 @@ def open_sequence(folder: Path, *, size: int = 256, crop: bool = True) -> Co3dSc
 
 
 def read_jgz(path: Path) -> Any:
-    """Gzipped JSON. A file that unpacks to over a hundred times its size is refused: annotations shrink tenfold."""
+    """Gzipped JSON. A file that unpacks to over fifty times its size is refused: annotations shrink tenfold."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; download the category's annotations.")
-    limit = min(MAX_JSON_BYTES, 2**24 + 100 * path.stat().st_size)
+    limit = min(MAX_JSON_BYTES, 2**24 + 50 * path.stat().st_size)
     try:
         with gzip.open(path) as stream:
             text = stream.read(limit + 1)
