@@ -1,7 +1,6 @@
-"""EfficientNet-Lite0 up to its fifth stage, as a feature pyramid (Tan and Le, 1905.11946; Lite: no squeeze-excitation,
-ReLU6 instead of swish, a stem that is never widened).
+"""EfficientNet-Lite0 up to its fifth stage, as a feature pyramid (Tan and Le, 1905.11946).
 
-Its published weights were trained on ImageNet in TensorFlow, so padding is TensorFlow's "SAME" and colours are scaled
+Lite has no squeeze-excitation, ReLU6 instead of swish, and a stem that is never widened. Its published weights were trained on ImageNet in TensorFlow, so padding is TensorFlow's "SAME" and colours are scaled
 to [-1, 1].
 """
 
