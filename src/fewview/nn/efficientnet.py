@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 up to its fifth stage, as a feature pyramid (Tan and Le, 1905.11946).
 
-Lite has no squeeze-excitation, ReLU6 instead of swish, and a stem that is never widened. Its published weights were trained on ImageNet in TensorFlow, so padding is TensorFlow's "SAME" and colours are scaled
-to [-1, 1].
+Lite has no squeeze-excitation, ReLU6 instead of swish, and a stem that is never widened. Its published weights were
+trained on ImageNet in TensorFlow, so padding is TensorFlow's "SAME" and colours are scaled to [-1, 1].
 """
 
 from typing import NamedTuple

@@ -295,7 +295,7 @@ def sample_view(
     guidance: float = 1.0,
     start: float = 1.0,
 ) -> Float[Tensor, "3 height width"]:
-    """One draw of p(image | camera, context) by deterministic DDIM, whose steps are 1 / `steps` of the time, from noise.
+    """One draw of p(image | camera, context) by deterministic DDIM from noise, `steps` of them for all of time.
 
     With a time `start` below 1 from EFT's image under that much noise (as in SDEdit, 2108.01073): what is known of the
     image stays, and what is drawn is its detail.
