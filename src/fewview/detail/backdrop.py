@@ -29,8 +29,8 @@ def with_backdrop(found: Stereo, cameras: Cameras) -> Float[Tensor, "n height wi
         if bool(sure.any()):
             beyond = BEYOND * depths[i][sure].quantile(MOST) * APART ** torch.arange(TRIED).to(depths)
             tried = torch.cat([spanned(depths[i], sure)[None], beyond[:, None, None].expand(-1, *sure.shape)])
-            costs = torch.stack([_hidden(found, cameras, i, depth=depth) for depth in tried])
-            costs = box_means(costs, SMOOTH) + FARTHER * torch.arange(len(tried)).to(costs)[:, None, None]
+            costs = box_means(_hidden(found, cameras, i, depths=tried), SMOOTH)
+            costs += FARTHER * torch.arange(len(tried)).to(costs)[:, None, None]
             depths[i] = torch.where(sure, depths[i], tried.gather(0, costs.argmin(0)[None])[0])
     return depths
 
@@ -57,18 +57,16 @@ def _pushed(values: Float[Tensor, "1 1 h w"], weights: Float[Tensor, "1 1 h w"])
     return torch.where(weights > 0, values, F.interpolate(coarse, shape, mode="bilinear"))
 
 
-def _hidden(
-    found: Stereo, cameras: Cameras, i: int, *, depth: Float[Tensor, "height width"]
-) -> Float[Tensor, "height width"]:
+def _hidden(found: Stereo, cameras: Cameras, i: int, *, depths: Float[Tensor, "k h w"]) -> Float[Tensor, "k h w"]:
     """In which share of the other photos that show it a pixel's point at a depth is before a surface that is sure."""
-    points = cameras[i].unproject(depth).reshape(1, -1, 3)
-    hides, shown = torch.zeros(2, points.shape[1]).to(depth)
+    points = torch.stack([cameras[i].unproject(depth) for depth in depths]).reshape(1, -1, 3)
+    hides, shown = torch.zeros(2, points.shape[1]).to(depths)
     for j in range(len(cameras)):
         if j != i:
             places, z, inside = (x[0] for x in cameras[j : j + 1].locate(points))
-            maps = torch.stack([found.depth[j], found.sure[j].to(depth)])
+            maps = torch.stack([found.depth[j], found.sure[j].to(depths)])
             surface, sure = at_places(maps[None], places[None], "nearest")[0]
             behind = (sure > 0) & (z > surface * (1 + TOLERANCE))
             hides += inside & (sure > 0) & (z < surface * (1 - TOLERANCE))
             shown += inside & ~behind
-    return (hides / shown.clamp(min=1)).reshape(found.depth.shape[-2:])
+    return (hides / shown.clamp(min=1)).reshape(depths.shape)
