@@ -9,11 +9,10 @@ import plyfile
 import pytest
 import torch
 from data.test_colmap_folders import HEIGHT, WIDTH, model, photos, posed
-from data.test_far_worlds import centres, write_json
 from export.test_foreign_splats import COUNT, ply, table
 from PIL import Image
 from variants.test_ply_kinds import same, vertices, written
-from variants.test_reported import NEAR, listed
+from variants.test_reported import listed
 from viewer.scenes import ball
 
 from fewview.data import open_scene
@@ -93,7 +92,7 @@ def test_zip_archives_of_splats_are_called_so(tmp_path):
 
     with zipfile.ZipFile(tmp_path / "capture.zip", "w") as bundle:
         bundle.write(ply(tmp_path / "point_cloud.ply", table()), "point_cloud.ply")
-    with pytest.raises(InputError, match="archive|unpack"):
+    with pytest.raises(InputError, match=r"archive|unpack"):
         load_scene(tmp_path / "capture.zip")
 
 
@@ -207,7 +206,8 @@ def test_numbers_as_realityscan_writes_them(tmp_path):
         (tmp_path / "images" / f"{i}.png").rename(tmp_path / "images" / f"A-DJI_{i} wp-2 (402).png")
     path = model(tmp_path / "sparse" / "0", 3) / "images.txt"
     rows = [
-        f"{i} 1 0.0e+000 {i}.5e-002 0 1.0e+001 -2.0e-001 3 1 A-DJI_{i} wp-2 (402).png\n775.26 1029.3 8574 11.5 9.7e+001 8770 \n"
+        f"{i} 1 0.0e+000 {i}.5e-002 0 1.0e+001 -2.0e-001 3 1 A-DJI_{i} wp-2 (402).png\n"
+        "775.26 1029.3 8574 11.5 9.7e+001 8770 \n"
         for i in range(3)
     ]
     path.write_text("# Image list\r\n" + "".join(rows).replace("\n", "\r\n"))
@@ -265,7 +265,7 @@ def test_an_image_without_a_pose_is_left_out_with_a_count(tmp_path, named):
 
 
 def test_polycams_raw_data_are_named_before_cameras_are_estimated(tmp_path):
-    """nerfstudio pull requests 3294 and 3725, polyform issue 12: a file of numbers for each photo, in a folder beside."""
+    """nerfstudio pull requests 3294 and 3725, polyform issue 12: a file for each photo, in a folder beside."""
     pictures, cameras = tmp_path / "keyframes" / "images", tmp_path / "keyframes" / "cameras"
     photos(pictures, 3)
     cameras.mkdir()
