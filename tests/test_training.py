@@ -69,7 +69,7 @@ def test_returned_weights_are_the_moving_average(tmp_path):
     original = task.loss
 
     def spy(generator):
-        seen.append(float(task.model.weight))
+        seen.append(task.model.weight.item())
         return original(generator)
 
     task.loss = spy

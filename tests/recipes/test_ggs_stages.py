@@ -171,7 +171,7 @@ def test_frames_of_a_wide_batch_are_not_squares():
 
 def test_a_pretrained_video_model_is_for_the_denoiser(data, tmp_path, capsys):
     said = refused(capsys, "train", "decoder", "--data", data, "-o", tmp_path, "--init", tmp_path)
-    assert "--init belongs to eft, unet, joint and GGS's denoiser" in said
+    assert "--init belongs to eft, unet, joint, GGS's denoiser and baselines" in said
 
 
 def test_the_command_trains_a_stage(data, runs):

@@ -113,6 +113,7 @@ class CodebookTask:
             loss = loss + self.perceptual_weight * self.perceptual(decoded[::2], images[::2]).mean()
         return {"loss": loss, "pixels": pixels.detach(), "codes": chosen.detach()}
 
+    @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
         assert isinstance(model, Codebook)
         numbers = model.encode(self.held_out)
