@@ -152,7 +152,7 @@ class GGSMethod:
     def sharpened(self, scene: GaussianAsset, room: RoomInput, seed: int, progress: Progress) -> GaussianAsset:
         """The scene, in the photos' world, fitted to them at their own size and shape, where the config says how."""
         config = self.config.detail
-        if config is None:
+        if config is None or not len(scene.gaussians):
             return scene
         generator = torch.Generator().manual_seed(seed)
         photos, tell = room.photos.to(room.given.images.device), steps_of(progress, "fitting splats", config.steps)
