@@ -1,5 +1,6 @@
 """Growth, compaction, lifting and paths: what each part promises on its own."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,17 @@ from fewview.ggs.grow import GGSMethodConfig, GrowthPlan, grow, sample
 from fewview.ggs.lift import lift
 from fewview.ggs.model import GGS
 from fewview.ggs.scene_maps import splats_of_depth
-from fewview.ggs.walks import automatic_path, checked_path, chosen_references, framed, framed_cameras, pace_of
+from fewview.ggs.walks import (
+    SQUEEZE,
+    automatic_path,
+    checked_path,
+    chosen_references,
+    framed,
+    framed_cameras,
+    pace_of,
+    size_for,
+    window,
+)
 from fewview.progress import silent, steps_of
 from fewview.render.asset import GaussianAsset
 from fewview.render.gaussians import Gaussians
@@ -167,6 +178,32 @@ def test_whole_photos_are_cut_to_shape_and_rays_stay():
     views = framed(painted(wide), 16, 16)
     assert views.images.shape == (2, 3, 16, 16)
     torch.testing.assert_close(views.images, painted(framed_cameras(wide, 16, 16)).images, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "photo, size",
+    [
+        ((1000, 1000), (64, 64)),
+        ((683, 1024), (64, 96)),
+        ((1024, 683), (96, 64)),
+        ((480, 640), (64, 84)),
+        ((1080, 1920), (64, 112)),
+        ((100, 1000), (64, 160)),
+        ((64, 65), (64, 64)),
+    ],
+)
+def test_photos_are_shown_in_their_own_shape(photo, size):
+    cameras = walk(1, 2)[0].resized(*photo)
+    assert size_for(cameras, 64, 64, step=4) == size
+    h, w, top, left = window(cameras, *size)
+    assert (h, w) == photo or photo == (100, 1000)
+    assert abs(math.log(w / h * size[0] / size[1])) < SQUEEZE
+    assert (2 * top + h, 2 * left + w) == photo
+
+
+def test_a_model_that_is_not_square_keeps_its_size_for_photos_of_its_shape():
+    assert size_for(walk(1, 2)[0].resized(1080, 1920), 320, 576, step=8) == (320, 576)
+    assert size_for(walk(1, 2)[0].resized(1920, 1080), 320, 576, step=8) == (568, 320)
 
 
 def test_a_path_needs_cameras_of_the_photos_kind():

@@ -14,11 +14,26 @@ from fewview.paths import interpolate
 from fewview.views import Views
 
 ZOOM = 1.25  # a path's field of view may differ from the photos' by this factor
+WIDEST = 2.5  # the longer side of photos that a model is shown, in their shorter one, at most
+SQUEEZE = 0.04  # two shapes that differ by less count as one: nothing is cut, pixels are not quite square
 STROLL, GLANCE = 0.5, 0.35  # radius of the walk from one photo, in the world's unit; turn of the head, radians
 
 
+def size_for(photos: Cameras, height: int, width: int, *, step: int) -> tuple[int, int]:
+    """Height and width at which a model of `height` x `width` is shown photos: of their shape, with its shorter side.
+
+    Sides are multiples of `step`, as the model's are. Of photos that are longer than WIDEST, the middle.
+    """
+    if _alike(photos.width / photos.height, width / height):
+        return height, width
+    short = min(height, width)
+    aspect = min(WIDEST, max(photos.height, photos.width) / min(photos.height, photos.width))
+    long = max(short, step * round(short * aspect / step))
+    return (short, long) if photos.width > photos.height else (long, short)
+
+
 def framed(views: Views, height: int, width: int) -> Views:
-    """Whole photos, without masks, cut about their middle to the shape of height x width, and resampled to it."""
+    """Photos without masks at height x width: whole, or of another shape, cut about their middle to this one."""
     h, w, top, left = window(views.cameras, height, width)
     return views.whole().cropped(left, top, h, w).resized(height, width)
 
@@ -31,9 +46,15 @@ def framed_cameras(cameras: Cameras, height: int, width: int) -> Cameras:
 
 def window(cameras: Cameras, height: int, width: int) -> tuple[int, int, int, int]:
     """Height, width, top and left, in pixels of the cameras, of the largest window of the shape of height x width."""
+    if _alike(cameras.width / cameras.height, width / height):
+        return cameras.height, cameras.width, 0, 0
     scale = min(cameras.height / height, cameras.width / width)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     return h, w, (cameras.height - h) // 2, (cameras.width - w) // 2
+
+
+def _alike(aspect: float, other: float) -> bool:
+    return abs(math.log(aspect / other)) < SQUEEZE
 
 
 def checked_path(path: Cameras, given: Cameras) -> Cameras:
