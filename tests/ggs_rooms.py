@@ -61,6 +61,14 @@ def walk(batch: int, count: int, *, size: int = 16, seed: int = 0) -> Cameras:
     )
 
 
+def along(places: list[float], *, turn: float = 0.0, size: int = 16) -> Cameras:
+    """Cameras on the x axis that look along z."""
+    centers = torch.tensor([[x, 0.0, 0.0] for x in places])
+    ahead = torch.tensor([torch.tensor(turn).sin(), 0.0, torch.tensor(turn).cos()])
+    up = torch.tensor([0.0, -1, 0])
+    return Cameras.look_at(centers, centers + ahead, up, focal=1.2 * size, height=size, width=size)
+
+
 def room(batch: int = 2, k: int = 2, l: int = 3, j: int = 2, *, size: int = 16) -> Clip:  # noqa: E741
     cameras = walk(batch, k + l + j, size=size)
     views, depths = painted(cameras), plane_depth(cameras)

@@ -37,7 +37,6 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "benchmarks.splatting": "viewer/test_packed_splats.py",
     "commands.batch": "batch/test_batch.py",
     "commands.console": "test_cli.py",
-    "commands.data": "test_cli.py",
     "commands.evaluate": "test_commands.py",
     "commands.imagine": "test_imagine.py",
     "commands.importing": "recipes/test_published.py",
