@@ -41,7 +41,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "commands.imagine": "test_imagine.py",
     "commands.importing": "recipes/test_published.py",
     "commands.look": "test_commands.py",
-    "commands.photo_methods": "test_imagine.py",
+    "commands.reconstruct_wildfusion": "test_imagine.py",
     "commands.profile": "test_commands.py",
     "commands.room_methods": "test_evaluate_rooms.py",
     "commands.train": "test_cli.py",

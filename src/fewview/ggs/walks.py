@@ -1,11 +1,9 @@
-"""Where scenes grow: cameras as the networks take them, paths that are made where none is given, and their length."""
+"""Paths that scenes grow along, given or made, and what a chunk covers of them; photos cut to the networks' shape."""
 
 import math
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
@@ -88,12 +86,3 @@ def pace_of(given: Cameras, path: Cameras, chunks: int) -> float:
         start = (given.centers - path.centers[0]).norm(dim=-1).min()
         length = float(start + path.centers.diff(dim=0).norm(dim=-1).sum()) / max(chunks, 1)
     return length if length > least else spread if spread > least else 1.0
-
-
-def growth_frame(given: Cameras, unit: float) -> Float[Tensor, "4 4"]:
-    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's.
-
-    Its unit is a pace, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
-    do not depend on the world's scale.
-    """
-    return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])
