@@ -1,13 +1,20 @@
-"""What is said of a set before it is made; the fields are the options of `fewview data`. Without PyTorch."""
+"""What is said of a set before it is made, which are the options of `fewview data`; and its parts made in processes.
 
+Without PyTorch, for commands import it to be asked what they can.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from tyro.conf import arg
 
 from fewview.errors import InputError
 
+T = TypeVar("T")
 Count = Annotated[int, arg(metavar="N")]
 Pixels = Annotated[int, arg(metavar="PIXELS")]
 Folder = Annotated[Path | None, arg(metavar="FOLDER")]
@@ -69,3 +76,14 @@ class RoomsConfig:
         """InputError where no set can be made."""
         if min(self.train + self.test, self.clips, self.size, self.pieces, self.workers) < 1 or self.frames < 2:
             raise InputError("--frames must be at least 2, --clips, --size, --pieces and --workers at least 1.")
+
+
+def in_processes(render: Callable[[list[T]], int], missing: list[T], workers: int) -> Iterator[int]:
+    """Renders 16 at a time, in so many processes or in this one; how many became complete, time and again."""
+    chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
+    if workers <= 1:
+        yield from map(render, chunks)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(render, chunk) for chunk in chunks]):
+            yield future.result()

@@ -7,16 +7,13 @@ libraries.
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,11 +26,10 @@ from fewview.synthetic.objects.capture import hand_held, random_backdrop, random
 from fewview.synthetic.objects.categories import CATEGORIES, HELD_OUT_CATEGORIES
 from fewview.synthetic.objects.furniture import Piece, catalogue, load_piece, recoloured
 from fewview.synthetic.opengl.rasterise import Rasteriser
-from fewview.synthetic.sets import ObjectsConfig
+from fewview.synthetic.sets import ObjectsConfig, in_processes
 from fewview.synthetic.shapes.primitives import primitives
 from fewview.synthetic.shapes.solids import sample_surface
 
-T = TypeVar("T")
 GENERATORS = {**CATEGORIES, **HELD_OUT_CATEGORIES, "primitives": primitives}
 OURS = {"source": "procedural (fewview.data)", "license": "CC0-1.0", "author": "the fewview authors"}
 
@@ -115,17 +111,6 @@ def index_entry(sequence: Sequence, seed: int) -> dict[str, str | int]:
         return {**entry, **OURS, "base": sequence.name}
     base = f"{piece.library}/{piece.number}"
     return {**entry, **piece.credit, "base": base, "model": piece.name, "variant": sequence.variant}
-
-
-def in_processes(render: Callable[[list[T]], int], missing: list[T], workers: int) -> Iterator[int]:
-    """Renders 16 at a time, in so many processes or in this one; how many became complete, time and again."""
-    chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
-    if workers <= 1:
-        yield from map(render, chunks)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(render, chunk) for chunk in chunks]):
-            yield future.result()
 
 
 def render_sequences(root: Path, config: BuildConfig, sequences: list[Sequence]) -> int:

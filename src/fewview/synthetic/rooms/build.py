@@ -22,14 +22,13 @@ from fewview.data.meshes import rotation
 from fewview.data.packed_rooms import pack_rooms, save_rooms
 from fewview.data.realestate10k import list_clips, open_clip, write_clip
 from fewview.errors import InputError
-from fewview.synthetic.objects.build import in_processes
 from fewview.synthetic.opengl.room_renderer import Interior, Part, RoomRasteriser, developed
 from fewview.synthetic.rooms.floorplans import Plan, random_plan, shell
 from fewview.synthetic.rooms.illumination import illuminate
 from fewview.synthetic.rooms.interiors import FURNISHERS, Layout, Placed, furnish
 from fewview.synthetic.rooms.inventory import Stock
 from fewview.synthetic.rooms.walks import room_walk
-from fewview.synthetic.sets import RoomsConfig
+from fewview.synthetic.sets import RoomsConfig, in_processes
 
 FRAME_SECONDS = 1 / 3  # RealEstate10K at 30 Hz, every tenth frame
 NEAREST, TRIES = 0.3, 12  # metres to the next surface in any frame; walks and rooms tried
