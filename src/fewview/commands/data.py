@@ -29,7 +29,7 @@ class Build:
         from fewview.synthetic.objects.build import BuildConfig, build, planned
 
         config = BuildConfig(**vars(self.set))
-        _made(self.root, "objects", len(planned(config)), lambda tell: build(self.root, config, tell))
+        _made(self.root, "objects", len(planned(config)), make=lambda tell: build(self.root, config, tell))
         say(f"The set is in {self.root}.")
 
 
@@ -51,13 +51,13 @@ class Rooms:
         from fewview.synthetic.rooms.build import build_rooms, pack_splits, planned_rooms
 
         total = len(planned_rooms(self.set))
-        _made(self.root, "rooms", total, lambda tell: build_rooms(self.root, self.set, tell))
+        _made(self.root, "rooms", total, make=lambda tell: build_rooms(self.root, self.set, tell))
         for path in pack_splits(self.root, self.set.size) if self.pack else ():
             say(f"Packed {path}")
         say(f"The set is in {self.root}.")
 
 
-def _made(root: Path, things: str, total: int, make: Callable[[Callable[[int, int], None]], None]) -> None:
+def _made(root: Path, things: str, total: int, *, make: Callable[[Callable[[int, int], None]], None]) -> None:
     say(f"Building {total} {things} in {root}")
     with counted(things, total) as tell:
         make(lambda done, _: tell(done, ""))

@@ -39,6 +39,7 @@ class Block(nn.Module):
     """Branches side by side, and a pool: chains of convolutions that are called `<name>`, or `<name>_1`, `<name>_2`."""
 
     branches: tuple[str, ...]
+    branch_pool: Conv
 
     def pooled(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
         """The last branch, by default at the same size."""
