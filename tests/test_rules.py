@@ -38,6 +38,7 @@ TESTED_BY = {  # modules that no test of their folder imports: the test that run
     "commands.batch": "batch/test_batch.py",
     "commands.console": "test_cli.py",
     "commands.evaluate": "test_commands.py",
+    "commands.data": "synthetic/test_sets.py",
     "commands.imagine": "test_imagine.py",
     "commands.importing": "recipes/test_published.py",
     "commands.look": "test_commands.py",
