@@ -52,6 +52,11 @@ def painted(cameras: Cameras, z: float = 4.0) -> Views:
     return Views(torch.stack([0.5 + 0.2 * x.sin(), 0.5 + 0.2 * y.cos(), 0.5 + 0.1 * (x + y).sin()], dim=-3), cameras)
 
 
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """dB, of values in [0, 1]."""
+    return -10 * torch.log10((a - b).square().mean()).item()
+
+
 def walk(batch: int, count: int, *, size: int = 16, seed: int = 0) -> Cameras:
     """Cameras about the origin that look at the plane at z = 4, y down."""
     generator = torch.Generator().manual_seed(seed)

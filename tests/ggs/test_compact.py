@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from ggs_rooms import painted, plane_depth, walk
+from ggs_rooms import painted, plane_depth, psnr, walk
 
 from fewview.ggs.compact import areas, compact, merged
 from fewview.ggs.scene_maps import splats_of_depth

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ggs_rooms import MICRO, along, lively, painted, plane_depth, walk
+from ggs_rooms import MICRO, along, lively, painted, plane_depth, psnr, walk
 
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_tensors, save_tensors
@@ -25,10 +25,6 @@ QUICK = GGSMethodConfig(steps=2, chunk=3)
 def model_of(config=MICRO) -> GGS:
     torch.manual_seed(0)
     return lively(GGS(config))
-
-
-def psnr(a, b) -> float:
-    return -10 * torch.log10((a - b).square().mean()).item()
 
 
 def task_of(count: int = 7, seed: int = 3) -> GrowthPlan:

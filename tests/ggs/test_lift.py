@@ -1,17 +1,13 @@
 """Images to splats: depth by stereo, lifted."""
 
 import torch
-from ggs_rooms import painted, plane_depth, walk
+from ggs_rooms import painted, plane_depth, psnr, walk
 
 from fewview.fitting import GaussianFitConfig
 from fewview.ggs.lift import lift
 from fewview.progress import steps_of
 from fewview.stereo import stereo
 from fewview.views import Views
-
-
-def psnr(a, b) -> float:
-    return -10 * torch.log10((a - b).square().mean()).item()
 
 
 def test_stereo_finds_the_wall():
