@@ -5,8 +5,8 @@ import torch
 from test_cli import fewview, refused
 from worlds import ring, save_image
 
-from fewview.commands.generate import tell_window
 from fewview.commands.listing import HOME
+from fewview.commands.reconstruct_ggs import tell_window
 from fewview.commands.words import check_words
 from fewview.errors import InputError
 from fewview.ggs.walks import size_for

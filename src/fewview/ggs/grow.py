@@ -18,7 +18,7 @@ from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import compact
 from fewview.ggs.filling import COVERED, empty_scene, filled
 from fewview.ggs.model import GGS
-from fewview.ggs.walks import chosen_references
+from fewview.ggs.references import chosen_references
 from fewview.progress import Progress, show
 from fewview.render.asset import GaussianAsset, gaussians_of
 from fewview.render.gaussians import Gaussians

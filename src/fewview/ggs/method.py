@@ -10,10 +10,11 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_model, save_model
 from fewview.errors import InputError
+from fewview.ggs.frame import growth_frame
 from fewview.ggs.grow import GGSMethodConfig, Grown, GrowthPlan, add_unshown, empty_latents, grow
 from fewview.ggs.lift import lift, refine, sharpened
 from fewview.ggs.model import GGS, GGSConfig
-from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, pace_of, size_for
+from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, pace_of, size_for
 from fewview.progress import Progress, silent, steps_of, through
 from fewview.render.asset import GaussianAsset
 from fewview.states import Keeper

@@ -1,11 +1,9 @@
-"""Where scenes grow: cameras as the networks take them, paths that are made where none is given, and their length."""
+"""Paths that scenes grow along, given or made, and what a chunk covers of them; photos cut to the networks' shape."""
 
 import math
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
@@ -109,34 +107,3 @@ def pace_of(given: Cameras, path: Cameras, chunks: int) -> float:
         start = (given.centers - path.centers[0]).norm(dim=-1).min()
         length = float(start + path.centers.diff(dim=0).norm(dim=-1).sum()) / max(chunks, 1)
     return length if length > least else spread if spread > least else 1.0
-
-
-def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, pace: float, reach: float) -> list[int]:
-    """Numbers of at most `count` candidates that leave targets least far from the nearest of them, best first.
-
-    Far means paces between the places plus radians between the axes. Of candidates that bring nothing more
-    the earliest is taken, so that a photo goes before a generated view; those more than `reach` paces from any of the
-    targets are not taken, because the frame's unit is the widest distance, unless there is no other.
-    """
-    apart = (targets.centers[:, None] - candidates.centers).norm(dim=-1) / pace
-    angle = (targets.forward @ candidates.forward.mT).clamp(-1, 1).acos()
-    far = apart + angle
-    within = apart.amax(0) <= reach
-    within[far.mean(0).argmin()] = True
-    nearest = torch.full_like(far[:, :1], math.inf)
-    chosen: list[int] = []
-    for _ in range(min(count, int(within.sum()))):
-        cost = torch.minimum(nearest, far).mean(0).masked_fill(~within, math.inf)
-        cost[chosen] = math.inf
-        chosen.append(int(cost.argmin()))
-        nearest = torch.minimum(nearest, far[:, chosen[-1:]])
-    return chosen
-
-
-def growth_frame(given: Cameras, unit: float) -> Float[Tensor, "4 4"]:
-    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's.
-
-    Its unit is a pace, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
-    do not depend on the world's scale.
-    """
-    return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])
