@@ -124,3 +124,24 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 def test_minutes_stop_a_run_with_a_checkpoint(tmp_path):
     train(Line(), dataclasses.replace(CONFIG, minutes=0.0), tmp_path)
     assert last_checkpoint(tmp_path).name == "00000001"
+
+
+def test_parameters_with_a_share_learn_at_that_share_of_the_rate(tmp_path):
+    """Adam's first step is the rate itself, whatever the gradient."""
+    line = Line()
+    before = {name: p.detach().clone() for name, p in line.model.named_parameters()}
+    config = TrainConfig(steps=1, learning_rate=0.1, ema=0.0, clip=None, shares=(("wei", 0.25),))
+    after = dict(train(line, config, tmp_path).named_parameters())
+    assert float((after["weight"] - before["weight"]).abs()) == pytest.approx(0.025, rel=1e-4)
+    assert float((after["bias"] - before["bias"]).abs()) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_run_with_shares_resumes_to_the_same_weights(tmp_path):
+    config = dataclasses.replace(CONFIG, shares=(("bias", 0.5),))
+    expected = train(Line(), config, tmp_path / "whole").state_dict()
+    broken = Line()
+    broken.die_at = 10
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, config, tmp_path / "broken")
+    again = train(Line(), config, tmp_path / "broken").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in expected.items())

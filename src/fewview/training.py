@@ -26,6 +26,7 @@ class TrainConfig:
 
     steps: int
     learning_rate: float = 5e-5  # thesis A.2
+    shares: tuple[tuple[str, float], ...] = ()  # of the rate, for parameters whose names begin with the given words
     warmup: int = 0
     decay: bool = False  # cosine to zero over `steps`; the thesis keeps the rate
     ema: float = 0.999
@@ -65,7 +66,7 @@ def train(task: Task, config: TrainConfig, directory: Path, *, progress: Steps |
     """
     inside = spread(task.model, shard=config.shard)
     trainable = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
-    optimiser = torch.optim.Adam(trainable.values(), lr=config.learning_rate, betas=config.betas, fused=True)
+    optimiser = torch.optim.Adam(_groups(trainable, config), lr=config.learning_rate, betas=config.betas, fused=True)
     ema = {name: tensor.detach().clone() for name, tensor in task.model.state_dict().items()}
     state = _State(directory, task.model, ema, optimiser, trainable)
     step = state.resume()
@@ -103,6 +104,15 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return rate * (0.5 + 0.5 * math.cos(math.pi * step / config.steps)) if config.decay else rate
 
 
+def _groups(trainable: dict[str, nn.Parameter], config: TrainConfig) -> list[dict[str, Any]]:
+    """The optimiser's groups: parameters with the same share of the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in trainable.items():
+        share = next((share for start, share in config.shares if name.startswith(start)), 1.0)
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
+
+
 def _one_step(
     task: Task, inside: Spread, optimiser: torch.optim.Optimizer, *, config: TrainConfig, step: int
 ) -> dict[str, Tensor]:
@@ -111,7 +121,7 @@ def _one_step(
     generator = generator_of(here(), seed)
     torch.manual_seed(seed + (here().rank << 40))  # dropout has no generator argument
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate(config, step)
+        group["lr"] = group["share"] * learning_rate(config, step)
     with torch.autocast(parameters[0].device.type, torch.bfloat16, enabled=config.bfloat16):
         losses = inside(lambda: task.loss(generator))
     if not losses["loss"].isfinite():

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from fewview.cameras import Cameras
+from fewview.config import from_json, to_json
 from fewview.geometry.transforms import axis_angle
 from fewview.recipes import sparsefusion
 from fewview.sparsefusion.eft import EFT, EFTConfig, linear_of_concatenation
@@ -165,3 +166,22 @@ def test_recipes_agree_on_feature_width(recipe):
         config.unet.cond_images_channels == config.eft.dim + 4 * config.see_colours
         and config.unet.channels == config.autoencoder.total_channels
     )
+
+
+def test_another_image_encoder_leaves_the_rest_as_it_is(generator):
+    context, target, pixels = scene(generator)
+    lite, thesis = (EFT(dataclasses.replace(SMALL, backbone=name)).eval() for name in ("lite0", "resnet18"))
+    shapes = [
+        {n: p.shape for n, p in m.named_parameters() if not n.startswith(("backbone", "across_views.embed"))}
+        for m in (lite, thesis)
+    ]
+    assert shapes[0] == shapes[1]
+    fewer = thesis.across_views.embed.in_features - lite.across_views.embed.in_features
+    assert fewer == 512 - 192
+    assert lite(lite.encode(context), target, pixels)[0].shape == (1, 1, 20, 3)
+
+
+def test_a_config_that_names_no_encoder_has_the_thesis_own():
+    saved = to_json(EFTConfig())
+    del saved["backbone"]
+    assert from_json(EFTConfig, saved).backbone == "resnet18"

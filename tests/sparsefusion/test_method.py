@@ -13,6 +13,7 @@ from fewview.sparsefusion.method import (
     SparseFusionConfig,
     SparseFusionMethod,
     VLDMSamples,
+    eft_image,
     prepare,
     sample_view,
 )
@@ -81,6 +82,23 @@ def test_samples_depend_on_the_generator_and_on_nothing_else(model):
         model, prepared.context, camera, steps=4, generator=torch.Generator().manual_seed(seed)
     )
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+
+
+def test_samples_from_a_known_image_keep_it_the_more_the_less_noise_they_start_with(model):
+    """At a time of almost 0 a sample is EFT's image through the autoencoder; from noise it is something else."""
+    torch.nn.init.normal_(model.unet.out.weight)
+    prepared = prepare(photos(), MICRO)
+    camera = prepared.context.cameras[0]
+    with torch.no_grad():
+        known = eft_image(model, prepared.context, camera, size=MICRO.size)[None, :3]
+        decoded = model.codec.decode(model.codec.encode(known)).clamp(0, 1)[0]
+
+    def error(start: float) -> float:
+        generator = torch.Generator().manual_seed(1)
+        sample = sample_view(model, prepared.context, camera, steps=8, generator=generator, start=start)
+        return float((sample - decoded).abs().mean())
+
+    assert error(1e-4) < 0.05 < error(1.0) and error(1e-4) < error(0.5)
 
 
 def test_prepared_photos_see_the_object_in_the_middle_of_the_frame():

@@ -32,11 +32,12 @@ class Evaluate:
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Folder for the results (JSONL), tables.md and pictures; results that are there are kept, and not made again."""
     methods: Annotated[str | None, arg(metavar="A,B")] = None
-    """Which to compare. Objects: sparsefusion, eft, vldm, no-prior (these by default), and the fields fitted to images,
-    eft-field and vldm-field; sparsefusion-no-lpips, eft-field-lpips and vldm-field-lpips swap the perceptual loss;
-    the rows of Table 5.5, such as pixel-single-step-perceptual;
-    baselines are NAME, or NAME=FOLDER where they are trained (docs/evaluation.md). Rooms: [LABEL:]KIND[=WEIGHTS] with
-    the kinds ggs, ggs-d3d (by default), ggs-lifted, no3d, regressor, regressor-d3d and ggs-distill."""
+    """Which to compare. Objects: sparsefusion, eft, vldm, no-prior (these by default), vldm-from-eft, whose samples
+    begin with EFT's image, and the fields fitted to images, eft-field and vldm-field; sparsefusion-no-lpips,
+    eft-field-lpips and vldm-field-lpips swap the perceptual loss; the rows of Table 5.5, such as
+    pixel-single-step-perceptual; baselines are NAME, or NAME=FOLDER where they are trained (docs/evaluation.md). Rooms:
+    [LABEL:]KIND[=WEIGHTS] with the kinds ggs, ggs-d3d (by default), ggs-lifted, no3d, regressor, regressor-d3d and
+    ggs-distill."""
     scenes: Annotated[int | None, arg(metavar="N")] = None
     """Take N scenes, spread evenly over the set."""
     views: Annotated[int, arg(metavar="N")] = 2

@@ -31,7 +31,9 @@ SETUPS = {  # the rows of Table 5.5: where the loss is taken, how targets are de
     for steps, denoising in (("single-step", "single"), ("multiple-steps", "multiple"))
     for perceptual in (False, True)
 }
-METHODS = (*SEEKING, *PERCEPTUAL, *SETUPS, "eft", "vldm")
+FEEDFORWARD = ("eft", "vldm", "vldm-from-eft")
+METHODS = (*SEEKING, *PERCEPTUAL, *SETUPS, *FEEDFORWARD)
+KNOWN = 0.3  # of time: noise on EFT's image that VLDM's samples begin with (docs/training-log.md, Substitution)
 
 
 def sparsefusion(name: str, weights: str, preset: Preset) -> "SparseFusion":
@@ -75,9 +77,10 @@ def reconstructors(names: Sequence[str], weights: str, preset: Preset) -> dict[s
     fields = [name for name in names if name in SEEKING or name in PERCEPTUAL or name in SETUPS]
     made: dict[str, Reconstructor] = {name: sparsefusion(name, weights, preset) for name in fields}
     made |= {name: baseline(name, Path(given[name]) if given[name] else None) for name in names if name in BASELINES}
-    if "eft" in names or "vldm" in names:
+    if set(names) & set(FEEDFORWARD):
         model = sparsefusion("no-prior", weights, preset).model
         made |= {"eft": EFTImages(model), "vldm": VLDMSamples(model)}
+        made |= {"vldm-from-eft": VLDMSamples(model, start=KNOWN)}
     return {name: made[name] for name in names}
 
 

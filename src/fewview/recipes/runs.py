@@ -13,6 +13,7 @@ from fewview.config import to_json
 from fewview.errors import InputError
 from fewview.processes import here
 from fewview.progress import Steps
+from fewview.sparsefusion.eft import Backbone
 from fewview.training import Task, TrainConfig, train
 
 Size = Literal["tiny", "small", "paper"]
@@ -27,6 +28,7 @@ class StageOptions:
     training: TrainConfig | None = None  # the stage's own schedule unless given
     autoencoder: Path | None = None
     init: Path | None = None
+    backbone: Backbone = "resnet18"  # of SparseFusion's EFT, where no model is given to begin with
     device: torch.device | str = "cpu"
     progress: Steps | None = None
 

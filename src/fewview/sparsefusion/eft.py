@@ -16,9 +16,12 @@ from torch.nn import functional as F
 from fewview.cameras import Cameras
 from fewview.geometry.epipolar import sample_epipolar
 from fewview.geometry.transforms import apply, normalise
+from fewview.nn import efficientnet, resnet
 from fewview.nn.layers import TransformerLayer, harmonic, key_bias
-from fewview.nn.resnet import WIDTHS, ResNet18Pyramid, upsampled
+from fewview.nn.resnet import ResNet18Pyramid, upsampled
 from fewview.views import Views
+
+Backbone = Literal["resnet18", "lite0"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class EFTConfig:
     batch_statistics: bool = False  # release: batch norm uses the context's own statistics at inference too
     unit_lengths: bool = False  # ours: encode depths over [-1, 1] and moments in units of s, against aliasing
     alpha: bool = False  # ours: a fourth output, coverage, tells black objects from the black background
+    backbone: Backbone = "resnet18"  # of the photos (thesis), or EfficientNet-Lite0 (ours), whose ImageNet weights
+    # a package carries
     copy: bool = False  # ours: colours may be copied from the photos, averaged as the features are
 
 
@@ -95,10 +100,13 @@ class EFT(nn.Module):
         super().__init__()
         self.config = config
         ray, depth = 6 * (2 * config.octaves + 1), 2 * config.octaves + 1
-        self.backbone = ResNet18Pyramid(batch_statistics=config.batch_statistics)
+        if config.backbone == "lite0":
+            self.backbone, widths = efficientnet.Lite0Pyramid(), efficientnet.WIDTHS
+        else:
+            self.backbone, widths = ResNet18Pyramid(batch_statistics=config.batch_statistics), resnet.WIDTHS
         self.geometry_size = ray * (2 if config.query_ray_first else 1) + depth
         first, second, third = config.layers
-        self.across_views = Group(self.geometry_size + sum(WIDTHS) + 3, first, config)  # "Init Transformer"
+        self.across_views = Group(self.geometry_size + sum(widths) + 3, first, config)  # "Init Transformer"
         self.along_ray = Group(2 * ray + depth + config.dim, second, config)  # "Depth Aggregator"
         self.ray_weights = WeightedAverage(config.dim)
         self.over_views = Group(2 * ray + config.dim, third, config)  # "View Aggregator"
@@ -110,15 +118,18 @@ class EFT(nn.Module):
 
     def encode(self, context: Views, scene: Cameras | None = None) -> Context:
         """Image features, once per context. As the embedding is linear, it is applied before sampling: the same
-        numbers as sampling 512 channels first, for a fraction of the work.
+        numbers as sampling all channels first, for a fraction of the work.
 
         `scene` "b n" are the cameras that depths are centred by at `depth_centre="scene"`; the context's unless given.
         """
         b, m, _, height, width = context.images.shape
         maps = self.backbone(context.images.flatten(0, 1))
         weight = self.across_views.embed.weight[:, self.geometry_size : -3]
-        corners = self.config.sampling == "corners"
-        pyramid = upsampled(maps, height // 2, width // 2, align_corners=corners)
+        if self.config.backbone == "lite0":
+            pyramid = efficientnet.centred(maps, height // 2, width // 2)
+        else:
+            corners = self.config.sampling == "corners"
+            pyramid = upsampled(maps, height // 2, width // 2, align_corners=corners)
         projected = F.conv2d(pyramid, weight[:, :, None, None])
         distance = (scene or context.cameras).centers.norm(dim=-1).mean(-1)
         return Context(projected.float().unflatten(0, (b, m)), context, distance)

@@ -267,10 +267,10 @@ class EFTImages:
 
 
 class VLDMSamples:
-    """The baseline "VLDM": one sample of the diffusion model for each camera."""
+    """The baseline "VLDM": one sample of the diffusion model for each camera, from noise or (ours) from EFT's image."""
 
-    def __init__(self, model: VLDM, *, steps: int = 50, guidance: float = 1.0):
-        self.model, self.steps, self.guidance = model.eval(), steps, guidance
+    def __init__(self, model: VLDM, *, steps: int = 50, guidance: float = 1.0, start: float = 1.0):
+        self.model, self.how = model.eval(), {"steps": steps, "guidance": guidance, "start": start}
 
     def reconstruct(
         self, views: Views, *, path: Cameras | None = None, generator: torch.Generator | None = None
@@ -279,19 +279,34 @@ class VLDMSamples:
         prepared = prepare(views, self.model.config)
 
         def picture(camera: Cameras) -> Tensor:
-            return sample_view(self.model, prepared.context, camera, steps=self.steps, generator=generator)
+            return sample_view(self.model, prepared.context, camera, generator=generator, **self.how)
 
         return ImageAsset(self.model.config.size, prepared, picture)
 
 
 @torch.no_grad()
 def sample_view(
-    model: VLDM, context: Views, camera: Cameras, *, steps: int, generator: torch.Generator, guidance: float = 1.0
+    model: VLDM,
+    context: Views,
+    camera: Cameras,
+    *,
+    steps: int,
+    generator: torch.Generator,
+    guidance: float = 1.0,
+    start: float = 1.0,
 ) -> Float[Tensor, "3 height width"]:
-    """One draw of p(image | camera, context) by deterministic DDIM from noise."""
+    """One draw of p(image | camera, context) by deterministic DDIM from noise, `steps` of them for all of time.
+
+    With a time `start` below 1 from EFT's image under that much noise (as in SDEdit, 2108.01073): what is known of the
+    image stays, and what is drawn is its detail.
+    """
     denoise = model.condition(context, camera.reshape(1), guidance=guidance)
-    sigmas = COSINE.sigmas(torch.linspace(1, 0, steps + 1))
+    sigmas = COSINE.sigmas(torch.linspace(start, 0, max(2, round(start * steps)) + 1))
     cells = model.config.cells
     noise = torch.randn(1, model.config.autoencoder.total_channels, cells, cells, generator=generator)
-    latent = euler(denoise, noise.to(context.images) * sigmas[0], sigmas)
+    latent = noise.to(context.images) * sigmas[0]
+    if start < 1:
+        known = eft_image(model, context, camera, size=model.config.size)
+        latent = latent + model.codec.encode(known[None, :3])
+    latent = euler(denoise, latent, sigmas)
     return model.codec.decode(latent).clamp(0, 1)[0]

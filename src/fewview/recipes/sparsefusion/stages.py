@@ -16,6 +16,7 @@ from fewview.errors import InputError
 from fewview.nn.autoencoder import Autoencoder, AutoencoderConfig, load_stable_diffusion
 from fewview.recipes import sparsefusion
 from fewview.recipes.runs import Size, StageOptions, describe, fast_bfloat16
+from fewview.recipes.sparsefusion.backbones import load_lite0
 from fewview.recipes.sparsefusion.training import (
     Batching,
     SceneSetting,
@@ -37,6 +38,8 @@ SIZES: dict[Size, Callable[[], VLDMConfig]] = {
     "small": sparsefusion.small,
     "paper": sparsefusion.thesis,
 }
+
+PRETRAINED_SHARE = 0.1  # of the rate, for an image encoder that has learned from photographs
 
 
 def schedule(stage: Stage, size: Size) -> TrainConfig:
@@ -61,10 +64,13 @@ def run_stage(stage: Stage, data: Path, out: Path, *, options: StageOptions | No
     options = options or StageOptions()
     size, training = options.size, options.training or schedule(stage, options.size)
     config, directory = SIZES[size](), out / stage
+    config = replace(config, eft=replace(config.eft, backbone=options.backbone))
     if stage == "autoencoder":
         model = None
     else:
         model = start(stage, config, out, seed=training.seed, autoencoder=options.autoencoder, init=options.init)
+        if model.config.eft.backbone == "lite0":
+            training = replace(training, shares=(("eft.backbone.", PRETRAINED_SHARE),))
     recipe = f"sparsefusion/{stage}"
     describe(directory, recipe, size, model=config.autoencoder if model is None else model.config, training=training)
     sets = packed_set(data, config.size, "train"), packed_set(data, config.size, "test")
@@ -104,6 +110,8 @@ def start(
         torch.manual_seed(seed)
         model = VLDM(replace(config, autoencoder=codec.config))
         model.codec.load_state_dict(codec.state_dict())
+        if config.eft.backbone == "lite0" and (stage == "eft" or last_checkpoint(out / "eft") is None):
+            load_lite0(model.eft.backbone)
     else:
         given = load_model(init, VLDM, VLDMConfig)
         model = VLDM(replace(given.config, size=config.size))
