@@ -29,8 +29,8 @@ def sharpened(
     scene: GaussianAsset,
     photos: Views,
     path: Cameras,
-    config: DetailConfig,
     *,
+    config: DetailConfig,
     generator: torch.Generator,
     progress: Steps,
 ) -> GaussianAsset:

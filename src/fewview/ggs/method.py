@@ -98,7 +98,7 @@ class GGSMethod:
             scene = self.finished(model, plan, grown=grown, report=report)
         images = given.images[:0] if grown is None else grown.images
         made = Views(images, cameras[: len(images)])
-        scene = self.sharpened(scene.transformed(frame), room, seed, progress or silent)
+        scene = self.sharpened(scene.transformed(frame), room, seed=seed, progress=progress or silent)
         return Generated(scene, made, given, () if grown is None else grown.counts)
 
     def path(self, views: Views) -> Cameras:
@@ -149,14 +149,14 @@ class GGSMethod:
         none = empty_latents(model, plan.given)
         return model.scene(plan.given, plan.given.cameras[:0], none, fine=self.config.decoder)
 
-    def sharpened(self, scene: GaussianAsset, room: RoomInput, seed: int, progress: Progress) -> GaussianAsset:
+    def sharpened(self, scene: GaussianAsset, room: RoomInput, *, seed: int, progress: Progress) -> GaussianAsset:
         """The scene, in the photos' world, fitted to them at their own size and shape, where the config says how."""
         config = self.config.detail
         if config is None or not len(scene.gaussians):
             return scene
         generator = torch.Generator().manual_seed(seed)
         photos, tell = room.photos.to(room.given.images.device), steps_of(progress, "fitting splats", config.steps)
-        return sharpened(scene, photos, room.path, config, generator=generator, progress=tell)
+        return sharpened(scene, photos, room.path, config=config, generator=generator, progress=tell)
 
     def finished(self, model: GGS, plan: GrowthPlan, *, grown: Grown, report: Progress) -> GaussianAsset:
         """All photos' splats in the scene and, where asked for, all views fitted; lifted, where there are no splats."""
