@@ -36,7 +36,7 @@ from fewview.weights import model_folder
 
 JUDGED = 20  # scenes of the tables, which are left out
 STEPS = 50  # of a sampler from noise, as the tables' VLDM
-TIMES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+TIMES = (0.2, 0.3, 0.4, 0.5, 0.6)
 WHOLE = (("codec", 0.0), ("eft", 0.0), ("eft, codec", 0.0), ("sample", 1.0), ("sample, query seen", 1.0))
 PARTS = tuple((what, time) for time in TIMES for what in ("x0", "from truth", "from eft"))
 

@@ -16,6 +16,8 @@ from fewview.commands.reconstruct import Reconstruct
         (("--mask", "nope.onnx"), "--mask: nope.onnx does not exist"),
         (("--mask", "magic"), "--mask magic is not known"),
         (("--method", "ggs", "--path", "nope.json"), "--path: nope.json does not exist"),
+        (("--method", "no-prior", "--adapt", "9"), "--adapt 9: give a number of steps to --method sparsefusion"),
+        (("--adapt", "-9"), "--adapt -9: give a number of steps to --method sparsefusion"),
     ],
 )
 def test_what_is_not_there_is_told_before_the_photos_are_read(tmp_path, capsys, words, sentence):

@@ -14,9 +14,12 @@ MADE = ("auto", "grabcut", "none")  # masks that need no file
 
 
 def check_given(command: "Reconstruct") -> None:
-    """InputError where the weights, the mask model or the path of `fewview reconstruct` are not there."""
+    """InputError where the weights, the mask model or the path of `fewview reconstruct` are not there, and for steps
+    that no method of this name takes."""
     from fewview.weights import model_folder
 
+    if command.adapt and (command.method != "sparsefusion" or command.adapt < 0):
+        raise InputError(f"--adapt {command.adapt}: give a number of steps to --method sparsefusion, or leave it out.")
     family = FAMILIES.get(command.method, "sparsefusion")
     if family is not None:
         model_folder(command.weights, family)

@@ -70,6 +70,9 @@ class Reconstruct:
     """Pixels of the longer side of the photos that splats are fitted to, at most."""
     refine_poses: bool = False
     """Let the cameras of the photos move a little while the scene is fitted (slower)."""
+    adapt: Annotated[int, arg(metavar="N")] = 0
+    """For sparsefusion with three or more photos: N steps in which EFT learns each photo from the others before it
+    imagines views (docs/photos.md); 48 take some 15 seconds."""
     preview: bool = False
     """Keep a small picture of the scene as it comes about, in OUT.preview.png beside OUT."""
     preview_file: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -164,6 +167,10 @@ class Reconstruct:
         """What makes a field of the photos, and writes the results."""
         import torch
 
+        from fewview.sparsefusion.adapt import FEWEST
+
+        if self.adapt and len(photos.views) < FEWEST:
+            raise InputError(f"--adapt wants {FEWEST} photos or more; there are {len(photos.views)}, so leave it out.")
         method = self.prepared()
 
         def make(report: Stages, folder: Path) -> None:
@@ -214,6 +221,7 @@ class Reconstruct:
         method.config = replace(method.config, distill=replace(method.config.distill, save_every=SAVE_EVERY))
         if self.refine_poses:
             method.config = replace(method.config, distill=replace(method.config.distill, pose_rate=POSE_RATE))
+        method.config = replace(method.config, adapt=replace(method.config.adapt, steps=self.adapt))
         method.model.to(self.device)
         return method
 
@@ -260,7 +268,7 @@ class _RunFolder:
 
     def __init__(self, command: Reconstruct, chosen: Sequence[int]):
         self.path = command.out.absolute().with_name(f".{command.out.absolute().name}.run")
-        kept = "method weights preset seed device mask photo_size refine_poses path frames refine metres matcher"
+        kept = "method weights preset seed device mask photo_size refine_poses adapt path frames refine metres matcher"
         self.settings = {name: asdict(command)[name] for name in kept.split()}
         self.settings |= {"input": str(command.input.resolve()), "views": list(chosen)}
         self.resume = command.resume

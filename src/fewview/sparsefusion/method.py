@@ -22,6 +22,7 @@ from fewview.render.field import FieldConfig
 from fewview.render.hashgrid import HashGridConfig
 from fewview.render.occupancy import OccupancyConfig
 from fewview.render.volume import VolumeConfig
+from fewview.sparsefusion.adapt import FEWEST, AdaptConfig, adapted
 from fewview.sparsefusion.context import suited
 from fewview.sparsefusion.distill import DistillConfig, Evidence, Perceptual, distill
 from fewview.sparsefusion.vldm import VLDM, VLDMConfig
@@ -41,6 +42,7 @@ class SparseFusionConfig:
     first_size: int = 32  # pixels a side of EFT's images for the bootstrap (release: 32, of 256)
     circle: Literal["axis", "mean"] = "axis"  # centre of the pseudo cameras' circle: on the axis through the object
     # (ours), or the mean of the input cameras (thesis A.3)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)  # ours: EFT learns the photos first
 
     @staticmethod
     def preset(name: str) -> "SparseFusionConfig":
@@ -175,17 +177,18 @@ class SparseFusionMethod:
         if self.config.seeking != "photos":
             show(report, eft_asset(self.model, prepared).render)
         queries = self.pseudo_cameras(prepared, generator)
-        config, steps = self.config.distill, self.config.distill.steps
+        config, steps, fitted = self.config.distill, self.config.distill.steps, self
         if self.config.seeking == "photos":
             config, first = replace(config, pseudo_weight=0.0), Views(torch.zeros(0, 3, 1, 1), queries[:0])
         else:
-            first = self.first_images(prepared, queries, report)
+            fitted = self.fitted(prepared, generator, report)
+            first = fitted.first_images(prepared, queries, report)
         if self.config.seeking == "vldm-mean":
-            first = Views(self.samples(prepared, queries, generator), queries, first.masks)
+            first = Views(fitted.samples(prepared, queries, generator), queries, first.masks)
         if self.config.seeking.endswith("mean"):
             config = replace(config, bootstrap_steps=steps)
         asset = distill(
-            self.model,
+            fitted.model,
             Evidence(prepared.photos, prepared.context, queries, first),
             config,
             generator=generator,
@@ -195,6 +198,15 @@ class SparseFusionMethod:
         )
         asset.norm_from_world.copy_(prepared.norm_from_world)
         return asset
+
+    def fitted(self, prepared: Prepared, generator: torch.Generator, report: Progress) -> "SparseFusionMethod":
+        """The same with an EFT that has learned the photos, where it is told to (`adapt`)."""
+        config, photos = self.config.adapt, prepared.context
+        if config.steps < 1 or len(photos) < FEWEST:
+            return self
+        tell = steps_of(report, "learning the photos", config.steps)
+        model = adapted(self.model, photos, config, generator=generator, progress=tell)
+        return SparseFusionMethod(model, self.config, self.perceptual)
 
     def pseudo_cameras(self, prepared: Prepared, generator: torch.Generator) -> Cameras:
         """Cameras of the distribution that the input cameras alone define (A.3; the release used held-out ones too)."""
