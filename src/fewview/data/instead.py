@@ -23,7 +23,7 @@ UNREAD_CAMERAS = (  # how files begin that hold cameras in formats that are not 
     (".json", rb'\s*\[\s*\{\s*"id": \d+, "img_name"', "3D Gaussian Splatting's"),
 )
 FRAMES = (b'"frames"', b'"file_path"', b'"transform_matrix"')  # words of a transforms.json, whatever its name
-SPLITS = tuple(f"transforms_{split}" for split in ("train", "val", "test"))  # Blender's, which are read together
+BLENDER = "transforms_train.json"  # what a Blender scene cannot do without
 HEAD = 2048  # bytes of a file by which it is known
 DEEPEST, MOST_ENTRIES = 3, 2000  # levels of folders below the named one, and files in them, that are looked at
 
@@ -78,9 +78,10 @@ def polycam_cameras(folder: Path) -> str | None:
 
 
 def other_transforms(folder: Path) -> list[Path]:
-    """Files beside photos that hold cameras as transforms.json does, under names that no reader of a format knows."""
-    entries = (path for path in sorted(islice(folder.iterdir(), MOST_ENTRIES)) if path.suffix.lower() == ".json")
-    files = (path for path in entries if path.stem.lower() not in SPLITS)
+    """Files beside photos that hold cameras as transforms.json does, under other names; none beside Blender's split."""
+    if (folder / BLENDER).exists():
+        return []
+    files = (path for path in sorted(islice(folder.iterdir(), MOST_ENTRIES)) if path.suffix.lower() == ".json")
     return [path for path in files if path.is_file() and all(word in _start(path) for word in FRAMES)]
 
 
