@@ -60,7 +60,7 @@ gpu-kit: install
 
 docs: install
 	@$(PIP) -e ".[docs]"
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site is site/index.html."
 
 check: install-dev

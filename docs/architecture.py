@@ -57,7 +57,7 @@ def wrapped(line: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    stack = "\n".join(f"{i + 1}. {line}" for i, line in enumerate(layers()))
+    stack = "\n".join(f"{i + 1}. `{line}`" for i, line in enumerate(layers()))
     listing = "\n".join(wrapped(line) for line in tree(ROOT / "src" / "fewview"))
     return f"{HEAD}{stack}\n\n## Tree\n\n{listing}\n"
 

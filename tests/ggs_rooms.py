@@ -52,6 +52,11 @@ def painted(cameras: Cameras, z: float = 4.0) -> Views:
     return Views(torch.stack([0.5 + 0.2 * x.sin(), 0.5 + 0.2 * y.cos(), 0.5 + 0.1 * (x + y).sin()], dim=-3), cameras)
 
 
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """dB, of values in [0, 1]."""
+    return -10 * torch.log10((a - b).square().mean()).item()
+
+
 def walk(batch: int, count: int, *, size: int = 16, seed: int = 0) -> Cameras:
     """Cameras about the origin that look at the plane at z = 4, y down."""
     generator = torch.Generator().manual_seed(seed)
@@ -59,6 +64,14 @@ def walk(batch: int, count: int, *, size: int = 16, seed: int = 0) -> Cameras:
     return Cameras.look_at(
         centers, torch.tensor([0.0, 0, 4]), torch.tensor([0.0, -1, 0]), focal=1.2 * size, height=size, width=size
     )
+
+
+def along(places: list[float], *, turn: float = 0.0, size: int = 16) -> Cameras:
+    """Cameras on the x axis that look along z."""
+    centers = torch.tensor([[x, 0.0, 0.0] for x in places])
+    ahead = torch.tensor([torch.tensor(turn).sin(), 0.0, torch.tensor(turn).cos()])
+    up = torch.tensor([0.0, -1, 0])
+    return Cameras.look_at(centers, centers + ahead, up, focal=1.2 * size, height=size, width=size)
 
 
 def room(batch: int = 2, k: int = 2, l: int = 3, j: int = 2, *, size: int = 16) -> Clip:  # noqa: E741

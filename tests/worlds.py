@@ -177,6 +177,14 @@ def quick_exports(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(stage, "STEPS", dict.fromkeys(stage.STEPS, 2))
     patch.setattr(products, "MESH", replace(products.MESH, resolution=12))
     patch.setattr(formats, "FRAMES", 3)
-    small = {"FILM_SIZE": 16, "FILM_FRAMES": 4, "AROUND": 6, "FIT_SIZE": 16, "FIELD_SIZE": 16, "SPLAT_SIZE": 32}
+    small = {
+        "FILM_SIZE": 16,
+        "WALK_SIZE": 16,
+        "FILM_FRAMES": 4,
+        "AROUND": 6,
+        "FIT_SIZE": 16,
+        "FIELD_SIZE": 16,
+        "SPLAT_SIZE": 32,
+    }
     for name, value in {**small, "TEXTURE": 32}.items():
         patch.setattr(reconstruction, name, value)

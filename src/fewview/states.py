@@ -42,37 +42,8 @@ class Keeper(Protocol):
 
 
 @dataclass(frozen=True)
-class StepFolder:
-    """A Keeper of numbered steps: <folder>/<step>.safetensors, and state.json that names it. Asks for a `step`."""
-
-    folder: Path
-
-    @property
-    def where(self) -> str:
-        return str(self.folder)
-
-    def keep(self, tensors: dict[str, Tensor], **numbers: int) -> None:
-        """state.json is written last, and then older steps go: there is a whole state at any time."""
-        path = self.folder / f"{numbers['step']:06d}.safetensors"
-        save_tensors(path, {name: tensor.detach() for name, tensor in tensors.items()})
-        write_json(self.folder / "state.json", numbers)
-        for old in sorted(self.folder.glob("*.safetensors"))[:-1]:
-            old.unlink()
-
-    @contextmanager
-    def kept(self) -> Iterator[State | None]:
-        path = self.folder / "state.json"
-        if not path.exists():
-            yield None
-            return
-        with kept_state(self.folder):
-            numbers = read_json(path)
-            yield State(load_tensors(self.folder / f"{numbers['step']:06d}.safetensors"), numbers)
-
-
-@dataclass(frozen=True)
-class StateFile:
-    """A Keeper in one .safetensors file, which is replaced at once; of tensors alone."""
+class _OnDisk:
+    """A Keeper whose state is at a path: there once `newest` is a file, which is then read."""
 
     path: Path
 
@@ -80,17 +51,48 @@ class StateFile:
     def where(self) -> str:
         return str(self.path)
 
-    def keep(self, tensors: dict[str, Tensor], **numbers: int) -> None:
-        assert not numbers, "a file of tensors has no place for numbers"
-        save_tensors(self.path, {name: tensor.detach().cpu() for name, tensor in tensors.items()})
+    @property
+    def newest(self) -> Path:
+        return self.path
+
+    def read(self) -> State:
+        return State(load_tensors(self.path), {})
 
     @contextmanager
     def kept(self) -> Iterator[State | None]:
-        if not self.path.exists():
+        if not self.newest.exists():
             yield None
             return
         with kept_state(self.path):
-            yield State(load_tensors(self.path), {})
+            yield self.read()
+
+
+class StepFolder(_OnDisk):
+    """A Keeper of numbered steps: <path>/<step>.safetensors, and state.json that names it. Asks for a `step`."""
+
+    @property
+    def newest(self) -> Path:
+        return self.path / "state.json"
+
+    def keep(self, tensors: dict[str, Tensor], **numbers: int) -> None:
+        """state.json is written last, and then older steps go: there is a whole state at any time."""
+        path = self.path / f"{numbers['step']:06d}.safetensors"
+        save_tensors(path, {name: tensor.detach() for name, tensor in tensors.items()})
+        write_json(self.newest, numbers)
+        for old in sorted(self.path.glob("*.safetensors"))[:-1]:
+            old.unlink()
+
+    def read(self) -> State:
+        numbers = read_json(self.newest)
+        return State(load_tensors(self.path / f"{numbers['step']:06d}.safetensors"), numbers)
+
+
+class StateFile(_OnDisk):
+    """A Keeper in one .safetensors file, which is replaced at once; of tensors alone."""
+
+    def keep(self, tensors: dict[str, Tensor], **numbers: int) -> None:
+        assert not numbers, "a file of tensors has no place for numbers"
+        save_tensors(self.path, {name: tensor.detach().cpu() for name, tensor in tensors.items()})
 
 
 def settings_tensor(settings: dict[str, Any]) -> Int64[Tensor, " bytes"]:

@@ -6,6 +6,8 @@ There are ten moments of each with `-m slow`; without, one of what is quick.
 from pathlib import Path
 
 import pytest
+import torch
+import wild_balls
 import worlds
 from batch.test_batch import captures
 from batch.test_batch import stub as stub  # a fixture
@@ -15,6 +17,7 @@ from ggs_rooms import MICRO, lively
 
 from fewview.checkpoint import save_model
 from fewview.errors import InputError
+from fewview.export.images import write_png
 from fewview.ggs.model import GGS
 from fewview.recipes.sparsefusion.stages import SIZES
 
@@ -23,6 +26,12 @@ WHOLE = {  # what a user sees of the result is all there, or not at all
     "no prior": (*METHOD, "no-prior", "--weights", "weights"),
     "splats": (*METHOD, "splats"),
     "ggs": (*METHOD, "ggs", "--weights", "room", "--frames", "3", "--metres", "1"),
+}
+ONE_PHOTO = ("reconstruct", "ball.png", "-o", "OUT", "--method", "wildfusion", "--weights", "wild", "--depth", "none")
+WILD = {  # the same of WildFusion
+    "generate": ("generate", "-o", "OUT", "--weights", "wild", "--count", "2", "--steps", "2"),
+    "interpolate": ("interpolate", "ball.png", "ball.png", "-o", "OUT", "--weights", "wild", "--count", "2"),
+    "wildfusion": ONE_PHOTO,
 }
 GROWING = {  # what is there stays, and each thing in it is whole
     "evaluate": ("evaluate", "set", "-o", "OUT", "--weights", "weights", "--methods", "eft", "--frames", "3"),
@@ -39,10 +48,15 @@ HOW = pytest.mark.parametrize("full", [True, False], ids=["full disk", "Ctrl-C"]
 
 @pytest.fixture(scope="module")
 def larger(world: Path) -> Path:  # noqa: F811
-    """The same with a set to train on, captures and a model of rooms."""
+    """The same with a set to train on, captures, a model of rooms, and a photo with WildFusion's networks."""
     worlds.write_co3d(world / "set", sequences=2, frames=11, size=32)
     captures(world / "captures", ["2", "3"])
     save_model(world / "room", lively(GGS(MICRO)), MICRO)
+    ball, wild = wild_balls.photos(1, 32), wild_balls.whole()
+    write_png(world / "ball.png", torch.cat([ball.images[0], ball.masks[0]]))
+    with torch.no_grad():
+        wild.autoencoder.field.second.bias[0] = 3.0  # solid
+    save_model(world / "wild", wild, wild.config)
     return world
 
 
@@ -52,6 +66,8 @@ def small(monkeypatch):
     monkeypatch.setattr("fewview.recipes.sparsefusion.training.find_lpips", lambda *_, **__: None)
     monkeypatch.setattr("fewview.recipes.sparsefusion.training.CACHED", 4)
     monkeypatch.setattr("fewview.evaluation.perceptual.find_lpips", lambda *_, **__: None)
+    monkeypatch.setattr("fewview.pipeline.wildfusion.FILM", 4)
+    monkeypatch.setattr("fewview.pipeline.wildfusion.PATH", 4)
 
 
 @HOW
@@ -59,6 +75,15 @@ def small(monkeypatch):
 @pytest.mark.parametrize("command", WHOLE)
 def test_results_are_whole_or_not_there_by_every_method(command, full, larger, tmp_path, capsys):
     check(WHOLE[command], larger, tmp_path, capsys, full=full, most=MOMENTS)
+
+
+@HOW
+@ONE
+@pytest.mark.parametrize(
+    "command", ["generate", *(pytest.param(name, marks=pytest.mark.slow) for name in WILD if name != "generate")]
+)
+def test_objects_of_wildfusion_are_whole_or_not_there(command, most, full, larger, tmp_path, capsys):
+    check(WILD[command], larger, tmp_path, capsys, full=full, most=most)
 
 
 @HOW

@@ -5,10 +5,11 @@ import torch
 from test_cli import fewview, refused
 from worlds import ring, save_image
 
-from fewview.commands.generate import tell_window
 from fewview.commands.listing import HOME
+from fewview.commands.reconstruct_ggs import tell_window
 from fewview.commands.words import check_words
 from fewview.errors import InputError
+from fewview.ggs.walks import size_for
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,9 @@ def test_to_view_what_is_missing_says_that_it_is_missing(name, more, tmp_path, m
 
 
 def test_what_a_room_is_cropped_to_is_told(capsys):
-    wide = ring(2, size=90).resized(90, 160)
-    tell_window(wide, ring(2, size=64))
-    assert "160 x 90, the middle 90 x 90 are used (56 %)" in capsys.readouterr().out
-    tell_window(ring(2, size=90), ring(2, size=64))
+    tell_window(ring(2, size=90).resized(90, 300), ring(2, size=64).resized(64, 160))
+    assert "300 x 90, the middle 225 x 90 are used (75 %)" in capsys.readouterr().out
+    for height, width in [(90, 90), (90, 135), (135, 90), (90, 160), (64, 85)]:
+        photos = ring(2, size=90).resized(height, width)
+        tell_window(photos, photos.resized(*size_for(photos, 64, 64, step=4)))
     assert capsys.readouterr().out == ""

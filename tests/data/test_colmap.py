@@ -216,7 +216,7 @@ HOSTILE = {
     "link outside": (link_outside, "not inside"),
     "NaN pose": (image("1 nan 0 0 0 0 0 0 1 a.png"), "no rigid pose"),
     "infinite place": (image("1 1 0 0 0 inf 0 0 1 a.png"), "no rigid pose"),
-    "zero quaternion": (image("1 0 0 0 0 0 0 0 1 a.png"), "no rigid pose"),
+    "zero quaternion": (image("1 0 0 0 0 0 0 0 1 a.png"), "no registered images"),
     "text as number": (image("1 one 0 0 0 0 0 0 1 a.png"), "where numbers belong"),
     "short line": (image("1 1 0 0 0"), "is no image"),
     "unknown camera": (image("1 1 0 0 0 0 0 0 7 a.png"), "which the model lacks"),

@@ -61,7 +61,7 @@ def test_fid_of_two_gaussians_is_the_closed_form():
     q = torch.linalg.qr(_normal(5, 5, seed=0).double()).Q
     a, b = torch.tensor([4.0, 1, 0.25, 0, 9]).double(), torch.tensor([1.0, 1, 4, 2, 0]).double()
     shift = torch.tensor([1.0, 0, 0, 2, 0]).double()
-    found = frechet(torch.zeros(5).double(), q * a @ q.T, shift, q * b @ q.T)
+    found = frechet((torch.zeros(5).double(), q * a @ q.T), (shift, q * b @ q.T))
     assert found == pytest.approx(5 + float((a.sqrt() - b.sqrt()).square().sum()), abs=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_fid_of_covariances_that_do_not_commute_is_scipys():
     a, b = (moments(_normal(40, 6, seed=s) @ _normal(6, 6, seed=s + 10)) for s in (0, 1))
     root = linalg.sqrtm(a[1].numpy() @ b[1].numpy()).real
     expected = float((a[0] - b[0]).square().sum() + a[1].trace() + b[1].trace()) - 2 * root.trace()
-    assert frechet(*a, *b) == pytest.approx(expected, rel=1e-6)
+    assert frechet(a, b) == pytest.approx(expected, rel=1e-6)
 
 
 def test_fid_of_a_set_with_itself_is_zero_even_with_fewer_images_than_features():

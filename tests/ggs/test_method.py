@@ -7,6 +7,7 @@ import torch
 from ggs_rooms import MICRO, lively, painted, similarity_of, walk
 
 import fewview
+from fewview.detail.stage import DetailConfig
 from fewview.errors import InputError
 from fewview.ggs.grow import GGSMethodConfig
 from fewview.ggs.method import GGSMethod
@@ -142,6 +143,35 @@ def test_photos_may_have_any_size_and_masks_are_not_used():
     a = method().generate(small[:2], small.cameras[2:]).images.images
     b = method().generate(masked[:2], cameras[2:]).images.images
     torch.testing.assert_close(a, b, atol=1e-3, rtol=0)
+
+
+def wide(cameras):
+    """Of twice the field of view across."""
+    return cameras.cropped(-cameras.width // 2, 0, cameras.height, 2 * cameras.width)
+
+
+@pytest.mark.parametrize("changes", [{}, {"regressor": True}, {"decoder": False}, {"refine": 2}])
+def test_photos_that_are_not_square_are_in_the_scene_to_their_edges(changes):
+    cameras = wide(walk(1, 5)[0])
+    made = method(**changes).generate(painted(cameras)[:2], cameras[2:])
+    assert made.given.images.shape[-2:] == (16, 32) and made.images.images.shape[-2:] == (16, 32)
+    seen = made.scene.render(cameras[:1]).alpha[0, 0]
+    assert seen[:, :8].mean() > 0.5 and seen[:, 24:].mean() > 0.5
+
+
+def test_a_scene_becomes_as_sharp_as_its_photos_and_keeps_what_none_of_them_shows():
+    cameras = wide(walk(1, 5, size=32)[0])
+    photos = painted(cameras[:1])
+    stripes = 0.5 + 0.4 * torch.sin(1.5 * torch.arange(64.0))  # too fine for the 16 pixels that the network sees
+    photos = replace(photos, images=stripes.expand_as(photos.images))
+    sharp = DetailConfig(steps=40, coarsest=32)
+    plain, fitted = (method(detail=how).generate(photos, cameras[2:]).scene for how in (None, sharp))
+    error = lambda scene: (scene.render(photos.cameras).image - photos.images).square().mean()
+    assert fitted.antialiased and error(fitted) < 0.8 * error(plain)
+    away = replace(
+        cameras[2:3], world_from_cam=cameras[2:3].world_from_cam @ torch.diag(torch.tensor([-1.0, 1, -1, 1]))
+    )
+    assert float((fitted.render(away).image - plain.render(away).image).abs().mean()) < 0.1
 
 
 def test_a_stopped_run_goes_on_to_the_same_scene(tmp_path):

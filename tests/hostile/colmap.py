@@ -101,7 +101,6 @@ COLMAP_BINARY = Reader(
         "zero focal length": number(CAMERAS + ".bin", 32, "d", 0),
         "NaN focal length": number(CAMERAS + ".bin", 32, "d", math.nan),
         "endless focal length": number(CAMERAS + ".bin", 32, "d", 1e300),
-        "zero quaternion": number(IMAGES + ".bin", 12, "4d", 0, 0, 0, 0),
         "far pose": number(IMAGES + ".bin", 12 + 32, "d", 1e300),
         "NaN pose": number(IMAGES + ".bin", 12 + 32, "d", math.nan),
         "camera of nobody": number(IMAGES + ".bin", 12 + 56, "I", 2**32 - 1),

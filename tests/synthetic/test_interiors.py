@@ -64,7 +64,7 @@ def test_no_two_pieces_touch_and_none_leaves_the_room_or_blocks_a_door():
             assert low[1] >= -1e-6 and high[1] <= layout.plan.height
             for o in layout.plan.openings:
                 if o.v0 == 0 and high[1] > 0.05:
-                    front = layout.plan.point(o.wall, (o.u0 + o.u1) / 2, 0.05, 0.4)
+                    front = layout.plan.point(o.wall, (o.u0 + o.u1) / 2, 0.05, away=0.4)
                     assert not ((front > low) & (front < high)).all()
     assert pieces > 12 * 10
 
@@ -104,7 +104,7 @@ def test_an_l_shaped_room_is_its_box_less_its_notch():
         share = plan.inside(grid).mean()
         assert share * np.prod(plan.high - plan.low) == pytest.approx(plan.area, rel=0.03)
         middle = plan.walls.reshape(-1, 2, 2).mean(1)
-        step = np.array([plan.point(w, 0, 0, 0.05) - plan.point(w, 0) for w in range(6)])[:, [0, 2]]
+        step = np.array([plan.point(w, 0, away=0.05) - plan.point(w, 0) for w in range(6)])[:, [0, 2]]
         assert plan.inside(middle + step).all() and not plan.inside(middle - step).any()
 
 

@@ -28,7 +28,7 @@ def root(tmp_path_factory):
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("set")
     furniture = write_library(folder / "furniture")
-    build(folder / "set", replace(tiny_build(), furniture=str(furniture), variants=1, library_frames=2))
+    build(folder / "set", replace(tiny_build(), furniture=furniture, variants=1, library_frames=2))
     return folder / "set"
 
 

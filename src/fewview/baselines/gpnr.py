@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fewview.baselines.features import pixel_aligned
-from fewview.baselines.marching import rays_of
 from fewview.baselines.rays import RayNetwork
 from fewview.cameras import Cameras, Rays
 from fewview.geometry.transforms import normalise
@@ -83,17 +82,11 @@ class GPNR(RayNetwork):
         patches = self.patches(context.images.flatten(0, 1)).unflatten(0, context.images.shape[:2])
         return context, torch.cat([patches, context.images], dim=2)
 
-    def forward(
-        self,
-        encoded: tuple[Views, Tensor],
-        targets: Cameras,
-        pixels: Float[Tensor, "b q n 2"],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> list[Float[Tensor, "b q n 3"]]:
+    def colours(
+        self, encoded: tuple[Views, Tensor], rays: Rays, generator: torch.Generator | None
+    ) -> list[Float[Tensor, "b r 3"]]:
         """Colours as the weights of lines and views blend the photos' (the auxiliary loss), and the network's own."""
         context, maps = encoded
-        rays = rays_of(targets, pixels)
         distance = rays.origins.norm(dim=-1, keepdim=True)
         steps = torch.linspace(-1, 1, self.config.depth_samples).to(distance)
         depths = torch.maximum(distance + self.config.reach * steps, 0.1 * distance)
@@ -113,8 +106,7 @@ class GPNR(RayNetwork):
         x, lines = self.along_line(x, seen.flatten(0, 2))
         x, views = self.last(x.unflatten(0, (b * r, m)), seen.amax(-1).flatten(0, 1))
         blend = (views.unflatten(0, (b, r))[..., None] * lines.unflatten(0, (b, r, m)))[..., None] * photographed
-        shape = pixels.shape[1:3]
-        return [blend.sum((2, 3)).unflatten(1, shape), self.colour(x).sigmoid().unflatten(0, (b, *shape))]
+        return [blend.sum((2, 3)), self.colour(x).sigmoid().unflatten(0, (b, r))]
 
 
 def in_ray_frame(rays: Rays, cameras: Cameras, points: Float[Tensor, "b r d 3"]) -> Float[Tensor, "b r m d 7"]:

@@ -13,9 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewview.baselines.marching import rays_of
 from fewview.baselines.rays import RayNetwork
-from fewview.cameras import Cameras
+from fewview.cameras import Rays
 from fewview.sparsefusion.vldm import point_samples
 from fewview.views import Views
 
@@ -58,15 +57,10 @@ class LFN(RayNetwork):
                 x = F.relu(F.layer_norm(x, x.shape[-1:]))
         return x.sigmoid()
 
-    def forward(
-        self,
-        encoded: Float[Tensor, "b z"],
-        targets: Cameras,
-        pixels: Float[Tensor, "b q n 2"],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> list[Float[Tensor, "b q n 3"]]:
-        return [self.field(encoded, rays_of(targets, pixels).pluecker()).unflatten(1, pixels.shape[1:3])]
+    def colours(
+        self, encoded: Float[Tensor, "b z"], rays: Rays, generator: torch.Generator | None
+    ) -> list[Float[Tensor, "b r 3"]]:
+        return [self.field(encoded, rays.pluecker())]
 
     def encode(self, context: Views) -> Float[Tensor, "b z"]:
         """Latents that explain the context, from the mean of the known ones (auto-decoding, section 4.1)."""

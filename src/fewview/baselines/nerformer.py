@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewview.baselines.features import STAGES, Pyramid, at_size, encoded, pixel_aligned
-from fewview.baselines.marching import Sampling, passes, rays_of
+from fewview.baselines.marching import Sampling, passes
 from fewview.baselines.rays import RayNetwork
-from fewview.cameras import Cameras
+from fewview.cameras import Rays
 from fewview.nn.layers import TransformerLayer, harmonic, key_bias
 from fewview.views import Views
 
@@ -60,17 +60,11 @@ class NerFormer(RayNetwork):
         known = [context.images, torch.ones_like(context.images[:, :, :1])]
         return context, at_size([*(x.unflatten(0, (b, m)) for x in flat), *known], height, width)
 
-    def forward(
-        self,
-        encoded: tuple[Views, Tensor],
-        targets: Cameras,
-        pixels: Float[Tensor, "b q n 2"],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> list[Float[Tensor, "b q n 4"]]:
+    def colours(
+        self, encoded: tuple[Views, Tensor], rays: Rays, generator: torch.Generator | None
+    ) -> list[Float[Tensor, "b r 4"]]:
         field = lambda points, directions: self.field(*encoded, points=points, directions=directions)
-        seen = passes([field, field], rays_of(targets, pixels), self.config.sampling, generator=generator)
-        return [x.unflatten(1, pixels.shape[1:3]) for x in seen]
+        return passes([field, field], rays, self.config.sampling, generator=generator)
 
     def field(
         self, context: Views, maps: Tensor, *, points: Float[Tensor, "b r d 3"], directions: Float[Tensor, "b r 3"]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fewview.baselines.pictures import seen_by
+from fewview.baselines.pictures import seen_by, starting
 from fewview.cameras import Cameras
 from fewview.geometry.quaternions import quaternions_of
 from fewview.geometry.transforms import normalise
@@ -124,8 +124,7 @@ class NeRS:
         """One closed surface in the world of the views, fitted to them alone."""
         generator = generator or torch.Generator().manual_seed(0)
         prepared = seen_by(views, self.config.size)
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        with starting(generator):
             surface = Surface(self.config)
         fit(surface, prepared.context, generator)
         points = surface.requires_grad_(False).points()

@@ -1,5 +1,7 @@
 """A trained network as a method of the evaluation: it draws each camera on its own."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -40,6 +42,14 @@ class NetworkImages:
         chance = generator if self.draws else None
         seen = self.network.look(prepared.context)
         return ImageAsset(self.network.size, prepared, lambda camera: self.network.picture(seen, camera, chance))
+
+
+@contextmanager
+def starting(generator: torch.Generator) -> Iterator[None]:
+    """A block in which networks start from a draw of the generator; chance outside of it stays as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        yield
 
 
 def seen_by(views: Views, size: int) -> Prepared:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewview.baselines.features import Pyramid, at_size, encoded, pixel_aligned
-from fewview.baselines.marching import Sampling, passes, rays_of
+from fewview.baselines.marching import Sampling, passes
 from fewview.baselines.rays import RayNetwork
-from fewview.cameras import Cameras
+from fewview.cameras import Cameras, Rays
 from fewview.geometry.transforms import apply
 from fewview.nn.layers import harmonic
 from fewview.views import Views
@@ -88,18 +88,12 @@ class PixelNeRF(RayNetwork):
         embed = lambda mlp: F.conv2d(maps.flatten(0, 1), mlp.inject.weight[:, :, None, None])
         return context, [embed(mlp).unflatten(0, maps.shape[:2]) for mlp in (self.coarse, self.fine)]
 
-    def forward(
-        self,
-        encoded: tuple[Views, list[Tensor]],
-        targets: Cameras,
-        pixels: Float[Tensor, "b q n 2"],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> list[Float[Tensor, "b q n 3"]]:
+    def colours(
+        self, encoded: tuple[Views, list[Tensor]], rays: Rays, generator: torch.Generator | None
+    ) -> list[Float[Tensor, "b r 3"]]:
         context, maps = encoded
         fields = [self._field(mlp, context, own) for mlp, own in zip((self.coarse, self.fine), maps)]
-        seen = passes(fields, rays_of(targets, pixels), self.config.sampling, generator=generator)
-        return [x[..., :3].unflatten(1, pixels.shape[1:3]) for x in seen]
+        return [x[..., :3] for x in passes(fields, rays, self.config.sampling, generator=generator)]
 
     def _field(self, mlp: ViewMLP, context: Views, maps: Tensor):
         def field(points: Float[Tensor, "b r d 3"], directions: Float[Tensor, "b r 3"]):

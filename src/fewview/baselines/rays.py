@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewview.cameras import Cameras, pixel_centres
+from fewview.baselines.marching import rays_of
+from fewview.cameras import Cameras, Rays, pixel_centres
 from fewview.processes import own, whole
 from fewview.sparsefusion.vldm import point_samples
 from fewview.views import Views
@@ -38,6 +39,13 @@ class RayNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> list[Float[Tensor, "b q n channels"]]:
         """RGB in [0, 1] and perhaps coverage; the last is the answer, earlier ones (of a coarse pass) learn too."""
+        rays = rays_of(targets, pixels)
+        return [x.unflatten(1, pixels.shape[1:3]) for x in self.colours(encoded, rays, generator)]
+
+    def colours(
+        self, encoded: Any, rays: Rays, generator: torch.Generator | None
+    ) -> list[Float[Tensor, "b r channels"]]:
+        """The same of rays (b, q n)."""
         raise NotImplementedError
 
     @torch.no_grad()

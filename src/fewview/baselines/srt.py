@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewview.baselines.marching import rays_of
 from fewview.baselines.rays import RayNetwork
-from fewview.cameras import Cameras
-from fewview.geometry.transforms import inverse_rigid
+from fewview.cameras import Rays
+from fewview.geometry.transforms import apply, inverse_rigid
 from fewview.nn.layers import TransformerLayer, harmonic
 from fewview.views import Views
 
@@ -86,20 +85,14 @@ class SRT(RayNetwork):
             x = layer(x, bias)
         return x, frame
 
-    def forward(
-        self,
-        encoded: tuple[Tensor, Tensor],
-        targets: Cameras,
-        pixels: Float[Tensor, "b q n 2"],
-        *,
-        generator: torch.Generator | None = None,
-    ) -> list[Float[Tensor, "b q n 3"]]:
+    def colours(
+        self, encoded: tuple[Tensor, Tensor], rays: Rays, generator: torch.Generator | None
+    ) -> list[Float[Tensor, "b r 3"]]:
         tokens, frame = encoded
-        rays = rays_of(targets.transformed(frame[:, None]), pixels)
-        x = self.ask(self.told(rays.origins, rays.directions))
+        x = self.ask(self.told(apply(frame, rays.origins), rays.directions @ frame[:, :3, :3].mT))
         for layer in self.decoder:
             x = layer(x, tokens)
-        return [self.colour(x).sigmoid().unflatten(1, pixels.shape[1:3])]
+        return [self.colour(x).sigmoid()]
 
     def told(self, origins: Float[Tensor, "*batch 3"], directions: Float[Tensor, "*batch 3"]) -> Tensor:
         """Sines and cosines of origin and direction (appendix A.1)."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fewview.baselines.bounded import bounded_edges
-from fewview.baselines.pictures import seen_by
+from fewview.baselines.pictures import seen_by, starting
 from fewview.cameras import Cameras, Rays
 from fewview.nn.layers import harmonic
 from fewview.render.sampling import near_far, pack
@@ -126,8 +126,7 @@ class VolSDF:
         """A surface in the world of the views, fitted to them alone."""
         c, generator = self.config, generator or torch.Generator().manual_seed(0)
         prepared = seen_by(views, c.size)
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        with starting(generator):
             sdf = SDF(c)
         fit(sdf, prepared.context, generator)
         sdf.requires_grad_(False)

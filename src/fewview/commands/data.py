@@ -1,6 +1,7 @@
 """`fewview data`: make a set to learn from, and look at what a folder holds."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -9,7 +10,7 @@ from tyro.conf import Positional, arg, subcommand
 from fewview.commands.console import counted, say
 from fewview.commands.inspect import Inspect
 from fewview.commands.targets import check_folder
-from fewview.errors import InputError
+from fewview.synthetic.sets import ObjectsConfig, RoomsConfig
 
 
 @dataclass(frozen=True)
@@ -18,41 +19,18 @@ class Build:
 
     root: Annotated[Positional[Path], arg(metavar="ROOT")]
     """Folder for the set; objects that are there already are kept."""
-    train: Annotated[int, arg(metavar="N")] = 130
-    """Instances of each training category."""
-    test: Annotated[int, arg(metavar="N")] = 14
-    """Held-out instances of each category."""
-    frames: Annotated[int, arg(metavar="N")] = 16
-    """Pictures of each instance."""
-    size: Annotated[int, arg(metavar="PIXELS")] = 128
-    """Side of the pictures."""
-    furniture: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Unpacked Sweet Home 3D furniture libraries (.sh3f; Debian's sweethome3d-furniture), as further objects."""
-    variants: Annotated[int, arg(metavar="N")] = 2
-    """Recoloured and reshaped variants of each library model for training, at most 10; 0 leaves the held-out models."""
-    seed: int = 0
-    """The same seed gives the same set."""
-    workers: Annotated[int, arg(metavar="N")] = 2
-    """Processes."""
+    set: ObjectsConfig = field(default_factory=ObjectsConfig)
 
     interrupted: ClassVar[str] = "the same command goes on with the objects that are missing"
 
     def run(self) -> None:
-        options = asdict(self)
-        root = options.pop("root")
-        if min(self.train, self.test, self.frames, self.size, self.workers) < 1:
-            raise InputError("--train, --test, --frames, --size and --workers must be at least 1.")
-        if not 0 <= self.variants <= 10:
-            raise InputError("--variants must be between 0 and 10.")
-        check_folder(root)
+        self.set.check()
+        check_folder(self.root)
         from fewview.synthetic.objects.build import BuildConfig, build, planned
 
-        config = BuildConfig(**{**options, "furniture": str(self.furniture or "")})
-        total = len(planned(config))
-        say(f"Building {total} objects in {root}")
-        with counted("objects", total) as tell:
-            build(root, config, progress=lambda done, _: tell(done, ""))
-        say(f"The set is in {root}.")
+        config = BuildConfig(**vars(self.set))
+        _made(self.root, "objects", len(planned(config)), make=lambda tell: build(self.root, config, tell))
+        say(f"The set is in {self.root}.")
 
 
 @dataclass(frozen=True)
@@ -61,46 +39,28 @@ class Rooms:
 
     root: Annotated[Positional[Path], arg(metavar="ROOT")]
     """Folder for the set; rooms that are there already are kept."""
-    train: Annotated[int, arg(metavar="N")] = 400
-    """Training rooms."""
-    test: Annotated[int, arg(metavar="N")] = 40
-    """Held-out rooms, furnished with held-out pieces alone."""
-    clips: Annotated[int, arg(metavar="N")] = 1
-    """Walks through each room."""
-    frames: Annotated[int, arg(metavar="N")] = 24
-    """Pictures of each walk."""
-    size: Annotated[int, arg(metavar="PIXELS")] = 64
-    """Side of the pictures."""
-    furniture: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Sweet Home 3D libraries (*.sh3f, Debian's sweethome3d-furniture); procedural furniture alone without."""
-    pieces: Annotated[int, arg(metavar="N")] = 32
-    """Procedural training instances of each kind of furniture."""
-    seed: int = 0
-    """The same seed gives the same rooms."""
-    workers: Annotated[int, arg(metavar="N")] = 1
-    """Processes."""
+    set: RoomsConfig = field(default_factory=RoomsConfig)
     pack: bool = False
     """Also write train.safetensors and test.safetensors, for training."""
 
     interrupted: ClassVar[str] = "the same command goes on with the rooms that are missing"
 
     def run(self) -> None:
-        options = asdict(self)
-        root, packed = options.pop("root"), options.pop("pack")
-        if min(self.train + self.test, self.clips, self.size, self.pieces, self.workers) < 1 or self.frames < 2:
-            raise InputError("--frames must be at least 2, --clips, --size, --pieces and --workers at least 1.")
-        check_folder(root)
-        from fewview.synthetic.rooms.build import RoomsConfig, build_rooms, pack_splits, planned_rooms
+        self.set.check()
+        check_folder(self.root)
+        from fewview.synthetic.rooms.build import build_rooms, pack_splits, planned_rooms
 
-        config = RoomsConfig(**{**options, "furniture": str(self.furniture or "")})
-        total = len(planned_rooms(config))
-        say(f"Building {total} rooms in {root}")
-        with counted("rooms", total) as tell:
-            build_rooms(root, config, progress=lambda done, _: tell(done, ""))
-        if packed:
-            for path in pack_splits(root, config.size):
-                say(f"Packed {path}")
-        say(f"The set is in {root}.")
+        total = len(planned_rooms(self.set))
+        _made(self.root, "rooms", total, make=lambda tell: build_rooms(self.root, self.set, tell))
+        for path in pack_splits(self.root, self.set.size) if self.pack else ():
+            say(f"Packed {path}")
+        say(f"The set is in {self.root}.")
+
+
+def _made(root: Path, things: str, total: int, *, make: Callable[[Callable[[int, int], None]], None]) -> None:
+    say(f"Building {total} {things} in {root}")
+    with counted(things, total) as tell:
+        make(lambda done, _: tell(done, ""))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import check_device, counted, effort, say
-from fewview.commands.photo_methods import loaded
+from fewview.commands.reconstruct_wildfusion import loaded
 from fewview.commands.targets import check_empty
 from fewview.errors import InputError
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tyro.conf import Positional, arg
 
 from fewview.commands.console import Stages, check_device, effort, say, stages, tell_threads
-from fewview.commands.generate import check_options, generation
 from fewview.commands.given import check_given
 from fewview.commands.methods import Preset, sparsefusion
-from fewview.commands.photo_methods import single
 from fewview.commands.preview import Preview, check_preview, standpoint
+from fewview.commands.reconstruct_ggs import check_options, generation
+from fewview.commands.reconstruct_wildfusion import single
 from fewview.commands.targets import check_place
 from fewview.errors import InputError
 

@@ -5,8 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from fewview.data.fields import shown
 from fewview.data.images import PHOTO_SUFFIXES, is_file
-from fewview.data.instead import ARCHIVES, instead_of_photos, missing, unread_cameras
+from fewview.data.instead import (
+    ARCHIVES,
+    instead_of_photos,
+    missing,
+    other_transforms,
+    polycam_cameras,
+    unread_cameras,
+)
 from fewview.data.photos import PhotoScene, check_reconstructable
 from fewview.data.unposed import VIDEO_SUFFIXES, UnposedPhotos
 from fewview.errors import InputError
@@ -67,7 +75,15 @@ def _posed(folder: Path) -> PhotoScene | None:
         return replace(scene, notes=(*scene.notes, *notes))
     if refused:
         raise refused[0][1]
-    return _clip_of(folder)
+    return _lone_transforms(folder) or _clip_of(folder)
+
+
+def _lone_transforms(folder: Path) -> PhotoScene | None:
+    """The photos of the only file that is a transforms.json but for its name, which programs choose freely."""
+    from fewview.data.nerfstudio import open_transforms
+
+    files = other_transforms(folder)
+    return open_transforms(files[0]) if len(files) == 1 else None
 
 
 def _kinds(folder: Path) -> Iterator[tuple[str, Callable[[], bool], Callable[[Path], PhotoScene]]]:
@@ -148,12 +164,19 @@ def _without_cameras(folder: Path) -> UnposedPhotos:
     if any(folder.glob("*/frame_annotations.jgz")):
         raise InputError(f"{folder} has CO3D categories; name the folder of one sequence, <category>/<sequence>.")
     if find_photos(folder):
-        photos, unused = open_photos(folder), _cameras_above(folder) or unread_cameras(folder)
+        photos = open_photos(folder)
+        unused = _cameras_above(folder) or unread_cameras(folder) or polycam_cameras(folder) or _several(folder)
         return photos if unused is None else replace(photos, kind=f"{photos.kind} ({unused})")
     videos = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
     if videos:
         raise InputError(f"{folder} has videos; name one of them, such as {folder / videos[0]}.")
     raise InputError(f"{folder} {instead_of_photos(folder)}.")
+
+
+def _several(folder: Path) -> str | None:
+    """Words for several files with cameras, of which one has to be named; None without."""
+    files = other_transforms(folder)
+    return f"but {', '.join(shown(path.name) for path in files[:3])} have cameras: name one of them" if files else None
 
 
 def _cameras_above(folder: Path) -> str | None:

@@ -7,7 +7,7 @@ A pose maps the world to the camera, with OpenCV axes; quaternions are (w, x, y,
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fewview.data.fields import shown
 from fewview.data.images import MissingFile, image_size, same_shape
 from fewview.data.lens import Lens
 from fewview.data.names import Finder, check_enough
-from fewview.data.photos import Photo, PhotoScene, find_mask, located, origin_notes, pinhole, rigid
+from fewview.data.photos import Photo, PhotoScene, counted, find_mask, located, origin_notes, pinhole, rigid
 from fewview.errors import InputError
 from fewview.geometry.quaternions import quaternions_of, rotations
 
@@ -102,7 +102,7 @@ def open_colmap(root: Path, model_folder: Path | None = None) -> PhotoScene:
     if not found:
         raise InputError(f"{root} has no sparse/0/cameras.bin or cameras.txt; run COLMAP's mapper there.")
     models = sorted(found, key=lambda folder: -count_images(folder)) if len(found) > 1 else found
-    model = read_model(models[0])
+    model, unplaced = _placed(read_model(models[0]))
     if not model.images:
         raise InputError(f"{models[0]} has no registered images; run COLMAP with more overlapping photos.")
     names = [image.name for image in model.images]
@@ -114,8 +114,17 @@ def open_colmap(root: Path, model_folder: Path | None = None) -> PhotoScene:
     placed, origin = located(photos)
     encoding = "binary" if encoding_of(models[0]) == ".bin" else "text"
     kind = f"COLMAP model ({encoding})"
-    notes = (*_others(root, models), *notes, *origin_notes(origin))
+    notes = (*_others(root, models), *unplaced, *notes, *origin_notes(origin))
     return PhotoScene(root.resolve().name, placed, kind=kind, origin=origin, notes=notes, missing=missing)
+
+
+def _placed(model: ColmapModel) -> tuple[ColmapModel, tuple[str, ...]]:
+    """The model without images whose quaternion is 0, as programs write those that got no pose, and a note of them."""
+    images = [image for image in model.images if any(image.pose[:4])]
+    left = len(model.images) - len(images)
+    if not left:
+        return model, ()
+    return replace(model, images=images), (f"{counted(left, 'image')} without a pose left out",)
 
 
 def _others(root: Path, models: Sequence[Path]) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ UNREAD_CAMERAS = (  # how files begin that hold cameras in formats that are not 
     (".nvm", rb"NVM_V", "VisualSFM's"),
     (".json", rb'\s*\[\s*\{\s*"id": \d+, "img_name"', "3D Gaussian Splatting's"),
 )
+FRAMES = (b'"frames"', b'"file_path"', b'"transform_matrix"')  # words of a transforms.json, whatever its name
+BLENDER = "transforms_train.json"  # what a Blender scene cannot do without
 HEAD = 2048  # bytes of a file by which it is known
 DEEPEST, MOST_ENTRIES = 3, 2000  # levels of folders below the named one, and files in them, that are looked at
 
@@ -64,6 +66,28 @@ def unread_cameras(folder: Path) -> str | None:
             if re.match(start, head):
                 return f"but {shown(path.name)} has {whose} cameras, which are not read: export a COLMAP model of them"
     return None
+
+
+def polycam_cameras(folder: Path) -> str | None:
+    """Words for the files of Polycam's raw data that lie beside a folder of its pictures; None without."""
+    for name in ("corrected_cameras", "cameras"):
+        first = next((folder.resolve().parent / name).glob("*.json"), None)
+        if first is not None and b'"t_00"' in first.read_bytes()[:HEAD]:
+            return f"but {name}/ beside them has Polycam's cameras, which are not read: ns-process-data converts them"
+    return None
+
+
+def other_transforms(folder: Path) -> list[Path]:
+    """Files beside photos that hold cameras as transforms.json does, under other names; none beside Blender's split."""
+    if (folder / BLENDER).exists():
+        return []
+    files = (path for path in sorted(islice(folder.iterdir(), MOST_ENTRIES)) if path.suffix.lower() == ".json")
+    return [path for path in files if path.is_file() and all(word in _start(path) for word in FRAMES)]
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(32 * HEAD)
 
 
 def scene_mend(folder: Path) -> str:

@@ -60,8 +60,7 @@ class Finder:
                 return None
             place /= entry
         last = parts[-1]
-        bare = PurePosixPath(last).suffix.lower() not in PHOTO_SUFFIXES
-        for suffix in ("", *PHOTO_SUFFIXES) if bare else ("",):
+        for suffix in _suffixes(last):
             entry = self._entry(place, last + suffix)
             if entry is not None and is_file(self.root / place / entry):
                 return str(place / entry)
@@ -76,6 +75,14 @@ class Finder:
             except (OSError, ValueError):
                 self._listings[path] = {}
         return self._listings[path].get(_key(name))
+
+
+def _suffixes(name: str) -> tuple[str, ...]:
+    """What may follow a name on the disk: a photo's suffix where it has none; and programs write that twice."""
+    own = PurePosixPath(name).suffix
+    if own.lower() in PHOTO_SUFFIXES:
+        return "", own
+    return "", *PHOTO_SUFFIXES, *(2 * suffix for suffix in PHOTO_SUFFIXES)
 
 
 def _key(name: str) -> str:

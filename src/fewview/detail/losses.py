@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from fewview.views import Render
 
 WINDOW, DEVIATION = 11, 1.5  # pixels, of a Gaussian; Wang et al. 2004, section III.C
-BLACK = 0.1
 BLACK = 0.1  # the largest channel of pixels that look as where nothing is: they need no splats
 C1, C2 = 0.01**2, 0.03**2  # same, for values in [0, 1]
 

@@ -55,14 +55,17 @@ def kid_error(
 
 def fid(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     """The Frechet distance of the Gaussians that fit two sets of features."""
-    return frechet(*moments(a), *moments(b))
+    return frechet(moments(a), moments(b))
 
 
 def frechet(
-    mean_a: Float[Tensor, " d"], cov_a: Float[Tensor, "d d"], mean_b: Float[Tensor, " d"], cov_b: Float[Tensor, "d d"]
+    a: tuple[Float[Tensor, " d"], Float[Tensor, "d d"]], b: tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]
 ) -> float:
-    """Squared 2-Wasserstein distance of two Gaussians; tr((A B)^(1/2)) = tr((A^(1/2) B A^(1/2))^(1/2))."""
-    mean_a, cov_a, mean_b, cov_b = (x.double() for x in (mean_a, cov_a, mean_b, cov_b))
+    """Squared 2-Wasserstein distance of two Gaussians, each a mean and a covariance.
+
+    tr((A B)^(1/2)) = tr((A^(1/2) B A^(1/2))^(1/2)).
+    """
+    mean_a, cov_a, mean_b, cov_b = (x.double() for x in (*a, *b))
     root = _root(cov_a)
     cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
     return float((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross)

@@ -30,11 +30,11 @@ class Gltf:
         more: dict = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if limits else {}
         if values.dtype.kind == "u":
             more["normalized"] = True
-        return self._accessor(values, VERTICES, TYPES[values.shape[1] if values.ndim == 2 else 1], more)
+        return self._accessor(values, VERTICES, kind=TYPES[values.shape[1] if values.ndim == 2 else 1], more=more)
 
     def indices(self, faces: np.ndarray) -> int:
         """Accessor of the corners of triangles."""
-        return self._accessor(faces.astype("<u4").reshape(-1), INDICES, "SCALAR", {})
+        return self._accessor(faces.astype("<u4").reshape(-1), INDICES, kind="SCALAR", more={})
 
     def picture(self, data: bytes) -> int:
         """Buffer view of a picture file."""
@@ -74,7 +74,7 @@ class Gltf:
         body += struct.pack("<I4s", len(self.binary), b"BIN\0") + bytes(self.binary)
         return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
-    def _accessor(self, values: np.ndarray, target: int, kind: str, more: dict) -> int:
+    def _accessor(self, values: np.ndarray, target: int, *, kind: str, more: dict) -> int:
         view = self._view(np.ascontiguousarray(values).tobytes(), {"target": target})
         component = COMPONENTS[values.dtype]
         self.accessors.append(

@@ -29,6 +29,15 @@ def norm_from_world(cameras: Cameras, *, metric: bool = False) -> Float[Tensor, 
     return torch.linalg.inv(world_from_norm(cameras, metric=metric))
 
 
+def growth_frame(given: Cameras, unit: float) -> Float[Tensor, "4 4"]:
+    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's.
+
+    Its unit is a pace, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
+    do not depend on the world's scale.
+    """
+    return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])
+
+
 def points_at(cameras: Cameras, depths: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h w 3"]:
     """World points at given z-depths on the rays through the centres of an h x w grid of cells."""
     return cameras.resized(*depths.shape[-2:]).unproject(depths)

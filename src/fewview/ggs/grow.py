@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.config import to_json
+from fewview.detail.stage import DetailConfig
 from fewview.diffusion.samplers import Callback, euler
 from fewview.diffusion.schedules import COSINE, karras
 from fewview.errors import InputError
@@ -17,7 +18,7 @@ from fewview.fitting import GaussianFitConfig
 from fewview.ggs.compact import compact
 from fewview.ggs.filling import COVERED, empty_scene, filled
 from fewview.ggs.model import GGS
-from fewview.ggs.walks import chosen_references
+from fewview.ggs.references import chosen_references
 from fewview.progress import Progress, show
 from fewview.render.asset import GaussianAsset, gaussians_of
 from fewview.render.gaussians import Gaussians
@@ -47,6 +48,7 @@ class GGSMethodConfig:
     frames: int = 24  # of an automatic path
     metres: float | None = None  # in a unit of the photos' world, for models that see metres; None is taken for 1
     refine: int = 0  # steps of splat fitting on all given and generated views, at the end
+    detail: DetailConfig | None = None  # how splats are fitted to whole photos at last; None leaves them as they grew
     fit: GaussianFitConfig = field(default_factory=lambda: GaussianFitConfig(count=20_000, steps=1000))  # of No3D
 
     @staticmethod
@@ -215,7 +217,7 @@ def _start(plan: GrowthPlan) -> Grown:
 
 def _run_of(plan: GrowthPlan, config: GGSMethodConfig) -> dict[str, Tensor]:
     """What two runs must share for one to go on with the other."""
-    growth = replace(config, frames=0, refine=0, fit=GaussianFitConfig())  # these come before and after
+    growth = replace(config, frames=0, refine=0, detail=None, fit=GaussianFitConfig())  # these come before and after
     tensors = {"photos": plan.given.images.mean((2, 3)), "path": plan.path.world_from_cam}
     return {
         "settings": settings_tensor({"seed": plan.seed, **to_json(growth)}),

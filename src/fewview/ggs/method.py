@@ -10,10 +10,11 @@ import torch
 from fewview.cameras import Cameras
 from fewview.checkpoint import load_model, save_model
 from fewview.errors import InputError
+from fewview.ggs.frame import growth_frame
 from fewview.ggs.grow import GGSMethodConfig, Grown, GrowthPlan, add_unshown, empty_latents, grow
-from fewview.ggs.lift import lift, refine
+from fewview.ggs.lift import lift, refine, sharpened
 from fewview.ggs.model import GGS, GGSConfig
-from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, growth_frame, pace_of
+from fewview.ggs.walks import automatic_path, checked_path, framed, framed_cameras, pace_of, size_for
 from fewview.progress import Progress, silent, steps_of, through
 from fewview.render.asset import GaussianAsset
 from fewview.states import Keeper
@@ -28,13 +29,13 @@ class RoomInput:
     """Photos as they came, and as the model sees them; the cameras of frames to generate. All in the photos' world."""
 
     photos: Views
-    given: Views  # of the model's size and on its device, without masks
+    given: Views  # of the photos' shape, the shorter side the model's, and on its device; without masks
     path: Cameras  # likewise; none for a regressor, which generates no frames
 
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """A scene, and what it was made of; all in the world of the photos, images of the model's size."""
+    """A scene, and what it was made of; all in the world of the photos, images of the size that the model saw."""
 
     scene: GaussianAsset
     images: Views  # of the path, in its order; none for a regressor, which makes none
@@ -82,6 +83,7 @@ class GGSMethod:
         room = views if isinstance(views, RoomInput) else self.prepare(views, path)
         generator = generator or torch.Generator().manual_seed(0)
         given, cameras = room.given, room.path
+        model = self.model.sized(given.cameras.height, given.cameras.width)
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         chunks = -(-len(cameras) // self.config.chunk)
         pace = pace_of(given.cameras, cameras, chunks)
@@ -91,13 +93,14 @@ class GGSMethod:
         report = through(progress or silent, lambda cameras: cameras.transformed(inside))
         plan = GrowthPlan(given.transformed(inside), cameras.transformed(inside), pace / unit, seed)
         if self.config.regressor:
-            scene, grown = self.regressed(plan), None
+            scene, grown = self.regressed(model, plan), None
         else:
-            grown = grow(self.model, plan, self.config, progress=report, keeper=keeper)
-            scene = self.finished(plan, grown, report)
+            grown = grow(model, plan, self.config, progress=report, keeper=keeper)
+            scene = self.finished(model, plan, grown=grown, report=report)
         images = given.images[:0] if grown is None else grown.images
         made = Views(images, cameras[: len(images)])
-        return Generated(scene.transformed(frame), made, given, () if grown is None else grown.counts)
+        scene = self.sharpened(scene.transformed(frame), room, seed=seed, progress=progress or silent)
+        return Generated(scene, made, given, () if grown is None else grown.counts)
 
     def path(self, views: Views) -> Cameras:
         """The automatic path: `config.frames` cameras between the photos, or a stroll about the only one."""
@@ -109,10 +112,11 @@ class GGSMethod:
         Without a path, `config.frames` cameras between the photos, or a stroll about the only one.
         """
         self.check()
-        size = self.model.config.height, self.model.config.width
         device = next(self.model.parameters()).device
         if len(views) < 1:
             raise InputError("There is no photo; a scene needs one or more.")
+        config = self.model.config
+        size = size_for(views.cameras, config.height, config.width, step=config.autoencoder.factor)
         given = framed(views, *size).to(device)
         if self.config.regressor:
             cameras = given.cameras[:0]
@@ -141,14 +145,23 @@ class GGSMethod:
         if self.config.regressor and self.model.splats is None:
             raise InputError("These weights make no splats (their config says no_3d), so they are no regressor.")
 
-    def regressed(self, plan: GrowthPlan) -> GaussianAsset:
+    def regressed(self, model: GGS, plan: GrowthPlan) -> GaussianAsset:
         """The splats of the photos alone."""
-        none = empty_latents(self.model, plan.given)
-        return self.model.scene(plan.given, plan.given.cameras[:0], none, fine=self.config.decoder)
+        none = empty_latents(model, plan.given)
+        return model.scene(plan.given, plan.given.cameras[:0], none, fine=self.config.decoder)
 
-    def finished(self, plan: GrowthPlan, grown: Grown, report: Progress) -> GaussianAsset:
+    def sharpened(self, scene: GaussianAsset, room: RoomInput, *, seed: int, progress: Progress) -> GaussianAsset:
+        """The scene, in the photos' world, fitted to them at their own size and shape, where the config says how."""
+        config = self.config.detail
+        if config is None or not len(scene.gaussians):
+            return scene
+        generator = torch.Generator().manual_seed(seed)
+        photos, tell = room.photos.to(room.given.images.device), steps_of(progress, "fitting splats", config.steps)
+        return sharpened(scene, photos, room.path, config=config, generator=generator, progress=tell)
+
+    def finished(self, model: GGS, plan: GrowthPlan, *, grown: Grown, report: Progress) -> GaussianAsset:
         """All photos' splats in the scene and, where asked for, all views fitted; lifted, where there are no splats."""
-        config, model = self.config, self.model
+        config = self.config
         generator = torch.Generator().manual_seed(plan.seed)
         seen = Views.cat([plan.given, Views(grown.images, plan.path)])
         if model.splats is None or config.lifted:

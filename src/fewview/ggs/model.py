@@ -5,7 +5,8 @@ Noisy latents are those of the EDM frame, x = z0 + sigma * noise; the networks s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -107,6 +108,12 @@ class GGS(nn.Module):
         self.decoder = None if config.no_3d else SplatDecoder(dim, config.autoencoder, config.splats, config.decoder)
         shown, scale = (dim, 1) if config.no_3d else (config.splats.features + 1, config.render_scale)
         self.velocity = VelocityHead(shown, channels, config.velocity, scale=scale)
+
+    def sized(self, height: int, width: int) -> "GGS":
+        """The same network, weights and all, for pictures of another size; sides are multiples of the autoencoder's."""
+        same = copy(self)
+        same.config = replace(self.config, height=height, width=width)
+        return same
 
     # -- a Prior ------------------------------------------------------------------------------------------------
 

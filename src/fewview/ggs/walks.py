@@ -1,11 +1,9 @@
-"""Where scenes grow: cameras as the networks take them, paths that are made where none is given, and their length."""
+"""Paths that scenes grow along, given or made, and what a chunk covers of them; photos cut to the networks' shape."""
 
 import math
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fewview.cameras import Cameras
 from fewview.errors import InputError
@@ -14,11 +12,26 @@ from fewview.paths import interpolate
 from fewview.views import Views
 
 ZOOM = 1.25  # a path's field of view may differ from the photos' by this factor
+WIDEST = 2.5  # the longer side of photos that a model is shown, in their shorter one, at most
+SQUEEZE = 0.04  # two shapes that differ by less count as one: nothing is cut, pixels are not quite square
 STROLL, GLANCE = 0.5, 0.35  # radius of the walk from one photo, in the world's unit; turn of the head, radians
 
 
+def size_for(photos: Cameras, height: int, width: int, *, step: int) -> tuple[int, int]:
+    """Height and width at which a model of `height` x `width` is shown photos: of their shape, with its shorter side.
+
+    Sides are multiples of `step`, as the model's are. Of photos that are longer than WIDEST, the middle.
+    """
+    if _alike(photos.width / photos.height, width / height):
+        return height, width
+    short = min(height, width)
+    aspect = min(WIDEST, max(photos.height, photos.width) / min(photos.height, photos.width))
+    long = max(short, step * round(short * aspect / step))
+    return (short, long) if photos.width > photos.height else (long, short)
+
+
 def framed(views: Views, height: int, width: int) -> Views:
-    """Whole photos, without masks, cut about their middle to the shape of height x width, and resampled to it."""
+    """Photos without masks at height x width: whole, or of another shape, cut about their middle to this one."""
     h, w, top, left = window(views.cameras, height, width)
     return views.whole().cropped(left, top, h, w).resized(height, width)
 
@@ -31,9 +44,15 @@ def framed_cameras(cameras: Cameras, height: int, width: int) -> Cameras:
 
 def window(cameras: Cameras, height: int, width: int) -> tuple[int, int, int, int]:
     """Height, width, top and left, in pixels of the cameras, of the largest window of the shape of height x width."""
+    if _alike(cameras.width / cameras.height, width / height):
+        return cameras.height, cameras.width, 0, 0
     scale = min(cameras.height / height, cameras.width / width)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     return h, w, (cameras.height - h) // 2, (cameras.width - w) // 2
+
+
+def _alike(aspect: float, other: float) -> bool:
+    return abs(math.log(aspect / other)) < SQUEEZE
 
 
 def checked_path(path: Cameras, given: Cameras) -> Cameras:
@@ -88,34 +107,3 @@ def pace_of(given: Cameras, path: Cameras, chunks: int) -> float:
         start = (given.centers - path.centers[0]).norm(dim=-1).min()
         length = float(start + path.centers.diff(dim=0).norm(dim=-1).sum()) / max(chunks, 1)
     return length if length > least else spread if spread > least else 1.0
-
-
-def chosen_references(candidates: Cameras, targets: Cameras, count: int, *, pace: float, reach: float) -> list[int]:
-    """Numbers of at most `count` candidates that leave targets least far from the nearest of them, best first.
-
-    Far means paces between the places plus radians between the axes. Of candidates that bring nothing more
-    the earliest is taken, so that a photo goes before a generated view; those more than `reach` paces from any of the
-    targets are not taken, because the frame's unit is the widest distance, unless there is no other.
-    """
-    apart = (targets.centers[:, None] - candidates.centers).norm(dim=-1) / pace
-    angle = (targets.forward @ candidates.forward.mT).clamp(-1, 1).acos()
-    far = apart + angle
-    within = apart.amax(0) <= reach
-    within[far.mean(0).argmin()] = True
-    nearest = torch.full_like(far[:, :1], math.inf)
-    chosen: list[int] = []
-    for _ in range(min(count, int(within.sum()))):
-        cost = torch.minimum(nearest, far).mean(0).masked_fill(~within, math.inf)
-        cost[chosen] = math.inf
-        chosen.append(int(cost.argmin()))
-        nearest = torch.minimum(nearest, far[:, chosen[-1:]])
-    return chosen
-
-
-def growth_frame(given: Cameras, unit: float) -> Float[Tensor, "4 4"]:
-    """world_from_grown: the frame in which a scene grows. Its axes are the first photo's.
-
-    Its unit is a pace, or a metre, so that thresholds that are lengths (the renderer's near plane, for one)
-    do not depend on the world's scale.
-    """
-    return given.world_from_cam[0] * given.world_from_cam.new_tensor([unit, unit, unit, 1.0])

@@ -35,7 +35,30 @@ def _chain(module: nn.Module, name: str, widths: list[int], *, sizes: list[Size]
         setattr(module, f"{name}_{i + 1}", own)
 
 
+class Block(nn.Module):
+    """Branches side by side, and a pool: chains of convolutions that are called `<name>`, or `<name>_1`, `<name>_2`."""
+
+    branches: tuple[str, ...]
+    branch_pool: Conv
+
+    def pooled(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
+        """The last branch, by default at the same size."""
+        return self.branch_pool(_mean(x))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
+        return torch.cat([*(_run(self, name, x) for name in self.branches), self.pooled(x)], dim=1)
+
+
+class Halving(Block):
+    """Its convolutions halve the size, and so does its pool."""
+
+    def pooled(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c _ _"]:
+        return max_pool2d(x, 3, 2)
+
+
 def _run(module: nn.Module, name: str, x: Tensor) -> Tensor:
+    if hasattr(module, name):
+        return getattr(module, name)(x)
     i = 1
     while hasattr(module, f"{name}_{i}"):
         x = getattr(module, f"{name}_{i}")(x)
@@ -47,8 +70,10 @@ def _mean(x: Tensor) -> Tensor:
     return avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
-class BlockA(nn.Module):
+class BlockA(Block):
     """1x1, 5x5, two 3x3, pool (figure 5)."""
+
+    branches = ("branch1x1", "branch5x5", "branch3x3dbl")
 
     def __init__(self, inputs: int, pool: int):
         super().__init__()
@@ -57,25 +82,22 @@ class BlockA(nn.Module):
         _chain(self, "branch3x3dbl", [inputs, 64, 96, 96], sizes=[1, 3, 3])
         self.branch_pool = Conv(inputs, pool)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ h w"]:
-        chains = [_run(self, name, x) for name in ("branch5x5", "branch3x3dbl")]
-        return torch.cat([self.branch1x1(x), *chains, self.branch_pool(_mean(x))], dim=1)
 
+class BlockB(Halving):
+    """3x3, two 3x3, pool."""
 
-class BlockB(nn.Module):
-    """Halves the size: 3x3, two 3x3, pool."""
+    branches = ("branch3x3", "branch3x3dbl")
 
     def __init__(self, inputs: int):
         super().__init__()
         self.branch3x3 = Conv(inputs, 384, 3, stride=2, padded=False)
         _chain(self, "branch3x3dbl", [inputs, 64, 96, 96], sizes=[1, 3, 3], shrink=True)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
-        return torch.cat([self.branch3x3(x), _run(self, "branch3x3dbl", x), max_pool2d(x, 3, 2)], dim=1)
 
-
-class BlockC(nn.Module):
+class BlockC(Block):
     """1x1, 7x7 in two, 7x7 twice in four, pool (figure 6)."""
+
+    branches = ("branch1x1", "branch7x7", "branch7x7dbl")
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
@@ -85,22 +107,16 @@ class BlockC(nn.Module):
         _chain(self, "branch7x7dbl", [inputs, width, width, width, width, 192], sizes=sizes)
         self.branch_pool = Conv(inputs, 192)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ h w"]:
-        chains = [_run(self, name, x) for name in ("branch7x7", "branch7x7dbl")]
-        return torch.cat([self.branch1x1(x), *chains, self.branch_pool(_mean(x))], dim=1)
 
+class BlockD(Halving):
+    """3x3, 7x7 and 3x3, pool."""
 
-class BlockD(nn.Module):
-    """Halves the size: 3x3, 7x7 and 3x3, pool."""
+    branches = ("branch3x3", "branch7x7x3")
 
     def __init__(self, inputs: int):
         super().__init__()
         _chain(self, "branch3x3", [inputs, 192, 320], sizes=[1, 3], shrink=True)
         _chain(self, "branch7x7x3", [inputs, 192, 192, 192, 192], sizes=[1, (1, 7), (7, 1), 3], shrink=True)
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n _ _ _"]:
-        chains = [_run(self, name, x) for name in ("branch3x3", "branch7x7x3")]
-        return torch.cat([*chains, max_pool2d(x, 3, 2)], dim=1)
 
 
 class BlockE(nn.Module):

@@ -12,7 +12,10 @@ from fewview.cameras import Cameras
 from fewview.detail.stage import DetailConfig, detail, splats_for
 from fewview.detail.starts import start
 from fewview.evaluation.perceptual import find_lpips
+from fewview.ggs.grow import GGSMethodConfig
 from fewview.ggs.method import Generated, GGSMethod, RoomInput
+from fewview.ggs.model import GGS
+from fewview.ggs.walks import window
 from fewview.pipeline.reconstruction import Reconstruction
 from fewview.pipeline.scale import metres_per_unit
 from fewview.progress import Progress, silent, steps_of
@@ -94,7 +97,11 @@ class PhotoSplats:
 
 
 class GenerativeGaussianSplatting(GGSMethod):
-    """GGS: splats that hold what the photos show and invent, along a path, what they do not."""
+    """GGS: splats that hold what the photos show, as sharp as they are, and invent, along a path, what they do not."""
+
+    def __init__(self, model: GGS, config: GGSMethodConfig | None = None):
+        """By default splats are fitted to the whole photos in the end (`GGSMethodConfig.detail`)."""
+        super().__init__(model, config or GGSMethodConfig(detail=DetailConfig()))
 
     def __call__(
         self,
@@ -126,9 +133,12 @@ class GenerativeGaussianSplatting(GGSMethod):
         """The same of what `prepare` gave."""
         asset = self.generate(room, generator=generator, progress=progress, directory=directory).scene
         walk = room.path if len(room.path) > 1 else Cameras.cat([room.given.cameras, room.path])
-        return Reconstruction.along(
-            asset.to("cpu"), walk.to("cpu"), room.photos.to("cpu"), name=name, progress=progress
-        )
+        height, width, _, _ = window(room.photos.cameras, walk.height, walk.width)
+        walk = walk.resized(walk.height, round(walk.height * width / height))  # the photos' shape, to the pixel
+        photos = room.photos.to("cpu")
+        scene = Reconstruction.along(asset.to("cpu"), walk.to("cpu"), photos, name=name, progress=progress)
+        scene.detail = self.config.detail or scene.detail
+        return scene
 
     def generate(
         self, views: Views | RoomInput, path: Cameras | None = None, *, directory: Path | None = None, **how: Any

@@ -35,6 +35,7 @@ from fewview.render.splatting import without_antialiasing
 from fewview.views import Render, Views
 
 FILM_SIZE, FILM_FRAMES = 192, 48  # pixels and pictures of the film among the results
+WALK_SIZE = 384  # pixels of the film of a walk, at most, where splats are as sharp as the photos
 TURN_FRAMES = 24  # pictures that a notebook shows
 SPLAT_FILE_SIZE = 480  # pixels of cameras around splats that have none of their own
 AROUND = 36  # cameras that splats, surfaces and textures are made from
@@ -159,7 +160,7 @@ class Reconstruction:
             return load_scene(self.kept)
         generator = torch.Generator().manual_seed(0)
         asset, views = self.asset, self.views
-        if views is None or self.walk:
+        if views is None or (self.walk and isinstance(asset, FieldAsset)):
             fitted = products.splats(asset, self._around(FIT_SIZE), generator=generator, progress=self.report)
             return GaussianAsset(fitted, isinstance(asset, GaussianAsset) and asset.antialiased)
         if isinstance(asset, FieldAsset):
@@ -260,7 +261,9 @@ class Reconstruction:
             raise InputError(f"The photos of {self.name} are not known, which results are about; export it instead.")
         made_before = vars(self).get("textured_mesh", vars(self).get("mesh"))
         mesh = made_before if self.walk else self.textured_mesh
-        path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), FILM_SIZE)
+        sharp = self.walk and isinstance(self.asset, GaussianAsset) and self.asset.antialiased
+        size = max(FILM_SIZE, min(WALK_SIZE, self.views.cameras.height)) if sharp else FILM_SIZE
+        path = products.sized(self.path(max(FILM_FRAMES, len(self.cameras) * self.walk)), size)
         shown = None if self.walk else self.splat_asset  # as sharp as the photos, where the field is not
         made = Products(mesh, self.splats, path, walk=self.walk, up=self.up, shown=shown, origin=self.origin)
         made = replace(made, unseen=products.unseen_by(self.views, shown or self.asset))

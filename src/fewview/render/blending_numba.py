@@ -81,6 +81,26 @@ def falloff(x):
     return e * e
 
 
+@_njit_inside
+@no_type_check
+def _asked(work, x, tiles, footprints, entry, end_entry):
+    """An entry's footprint by number, its shape, and how far the pixels of a row are from its centre."""
+    shapes, _, owners = tiles
+    i, soon = owners[entry], owners[min(entry + AHEAD, end_entry - 1)]
+    prefetch(shapes, soon * shapes.shape[1])
+    prefetch(footprints, soon * footprints.shape[1] + GEOMETRY)
+    return i, shapes[i], load(work, COLUMN) + (np.float32(x) - shapes[i, 0])
+
+
+@_njit_inside
+@no_type_check
+def _let_through(work, p, left, weight, hit):
+    """Takes a footprint's weight from the light of a row's pixels; which show it, for others are closed by it."""
+    after = left - weight
+    store(work, LEFT + p, where(hit, where(after > TRANSMITTANCE_MIN, after, ZERO - left), left))
+    return hit & (after > TRANSMITTANCE_MIN)
+
+
 @_njit
 @no_type_check
 def forward(start, end, tiles, footprints, image, alpha, depth, like):
@@ -107,28 +127,19 @@ def forward(start, end, tiles, footprints, image, alpha, depth, like):
 @_njit
 @no_type_check
 def _blend(work, x, y, tiles, footprints, first_entry, end_entry, like):
-    shapes, _, owners = tiles
     for entry in range(first_entry, end_entry):
-        i, soon = owners[entry], owners[min(entry + AHEAD, end_entry - 1)]
-        prefetch(shapes, soon * shapes.shape[1])
-        prefetch(footprints, soon * footprints.shape[1] + GEOMETRY)
-        shape = shapes[i]
-        dx = load(work, COLUMN) + (np.float32(x) - shape[0])
-        square = shape[2] * dx * dx
-        slope = shape[3] * dx
-        opacity, floor = shape[5], shape[6]
+        i, shape, dx = _asked(work, x, tiles, footprints, entry, end_entry)
+        square, slope = shape[2] * dx * dx, shape[3] * dx
         first, end = _rows(shape, y)
         for row in range(first, end):
             p = row * WIDE
             dy = np.float32(y + row) + HALF - shape[1]
             power = square + (slope * dy + shape[4] * dy * dy)
             left = load(work, LEFT + p)
-            hit = (power > floor) & (left > ZERO)
+            hit = (power > shape[6]) & (left > ZERO)
             if some(hit):
-                weight = left * smaller(opacity * falloff(power), ALPHA_MAX)
-                after = left - weight
-                store(work, LEFT + p, where(hit, where(after > TRANSMITTANCE_MIN, after, ZERO - left), left))
-                weight = where(hit & (after > TRANSMITTANCE_MIN), weight, ZERO)
+                weight = left * smaller(shape[5] * falloff(power), ALPHA_MAX)
+                weight = where(_let_through(work, p, left, weight, hit), weight, ZERO)
                 for c in range(len(like)):
                     at = PICTURE + c * PIXELS + p
                     store(work, at, load(work, at) + footprints[i, GEOMETRY + c] * weight)
@@ -182,17 +193,10 @@ def _ask(work, place, seen, gradients, like):
 @no_type_check
 def _pull(work, x, y, tiles, footprints, first_entry, end_entry, per_entry, like):
     """Gradients of a tile's entries; says where they end, for none is left once all pixels are closed."""
-    shapes, _, owners = tiles
     channels = SUMS + len(like) * WIDE
     for entry in range(first_entry, end_entry):
-        i, soon = owners[entry], owners[min(entry + AHEAD, end_entry - 1)]
-        prefetch(shapes, soon * shapes.shape[1])
-        prefetch(footprints, soon * footprints.shape[1] + GEOMETRY)
-        shape = shapes[i]
-        dx = load(work, COLUMN) + (np.float32(x) - shape[0])
-        square = shape[2] * dx * dx
-        slope = shape[3] * dx
-        opacity, floor = shape[5], shape[6]
+        i, shape, dx = _asked(work, x, tiles, footprints, entry, end_entry)
+        square, slope = shape[2] * dx * dx, shape[3] * dx
         for c in range(len(like)):
             store(work, SUMS + c * WIDE, lanes(ZERO))
         m, my, myy = lanes(ZERO), lanes(ZERO), lanes(ZERO)
@@ -202,14 +206,12 @@ def _pull(work, x, y, tiles, footprints, first_entry, end_entry, per_entry, like
             dy = np.float32(y + row) + HALF - shape[1]
             power = square + (slope * dy + shape[4] * dy * dy)
             left = load(work, LEFT + p)
-            hit = (power > floor) & (left > ZERO)
+            hit = (power > shape[6]) & (left > ZERO)
             if some(hit):
-                alpha = opacity * falloff(power)
+                alpha = shape[5] * falloff(power)
                 capped = smaller(alpha, ALPHA_MAX)
                 weight = left * capped
-                after = left - weight
-                store(work, LEFT + p, where(hit, where(after > TRANSMITTANCE_MIN, after, ZERO - left), left))
-                shown = hit & (after > TRANSMITTANCE_MIN)
+                shown = _let_through(work, p, left, weight, hit)
                 weight = where(shown, weight, ZERO)
                 value = load(work, OF_ALPHA + p)
                 for c in range(len(like)):

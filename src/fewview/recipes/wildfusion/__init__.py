@@ -3,7 +3,10 @@
 The paper's sizes are not public in what we read (the project page and its figure): `paper` is ours, at its resolution.
 """
 
+from dataclasses import replace
+
 from fewview.nn.unet import UNetConfig
+from fewview.recipes import sparsefusion
 from fewview.wildfusion.discriminators import Adversaries
 from fewview.wildfusion.gan import GANConfig
 from fewview.wildfusion.latent import LatentConfig
@@ -38,20 +41,11 @@ def paper_latent(classes: tuple[str, ...]) -> LatentConfig:
 
 
 def tiny_latent(classes: tuple[str, ...]) -> LatentConfig:
-    """Three levels of up to 96 channels."""
-    unet = UNetConfig(
-        channels=8,
-        dim=48,
-        dim_mults=(1, 2, 2),
-        num_resnet_blocks=(1, 1, 2),
-        layer_attns=(False, False, True),
-        cond_images_channels=16,
-        kernels=(3, 5, 7),
-        heads=4,
-        head_dim=32,
-        time_tokens=0,
+    """The U-Net of the tiny SparseFusion, its three levels of up to 96 channels."""
+    unet = sparsefusion.tiny().unet
+    return LatentConfig(
+        replace(unet, channels=8, dim=48, num_resnet_blocks=(1, 1, 2), cond_images_channels=16), classes
     )
-    return LatentConfig(unet, classes)
 
 
 def paper_gan(classes: tuple[str, ...]) -> GANConfig:

@@ -7,16 +7,13 @@ libraries.
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,29 +26,21 @@ from fewview.synthetic.objects.capture import hand_held, random_backdrop, random
 from fewview.synthetic.objects.categories import CATEGORIES, HELD_OUT_CATEGORIES
 from fewview.synthetic.objects.furniture import Piece, catalogue, load_piece, recoloured
 from fewview.synthetic.opengl.rasterise import Rasteriser
+from fewview.synthetic.sets import ObjectsConfig, in_processes
 from fewview.synthetic.shapes.primitives import primitives
 from fewview.synthetic.shapes.solids import sample_surface
 
-T = TypeVar("T")
 GENERATORS = {**CATEGORIES, **HELD_OUT_CATEGORIES, "primitives": primitives}
 OURS = {"source": "procedural (fewview.data)", "license": "CC0-1.0", "author": "the fewview authors"}
 
 
 @dataclass(frozen=True)
-class BuildConfig:
-    """How many instances of which categories; an instance is one sequence, all on one side of the split."""
+class BuildConfig(ObjectsConfig):
+    """Of which categories; `test` instances are of each training category and of each that is held out as a whole."""
 
-    train: int = 130  # instances of each training category
-    test: int = 14  # held-out instances of each training category, and of each category held out as a whole
     primitives: int = 200  # random piles, for training only
-    frames: int = 16
-    size: int = 128
-    seed: int = 0
-    workers: int = 2
     categories: tuple[str, ...] = tuple(CATEGORIES)
     held_out: tuple[str, ...] = tuple(HELD_OUT_CATEGORIES)
-    furniture: str = ""  # folder of *.sh3f libraries; none without
-    variants: int = 2  # at most 10 recoloured and reshaped variants of each library model; held-out models have one
     library_frames: int = 12
 
 
@@ -89,7 +78,7 @@ def planned(config: BuildConfig) -> list[Sequence]:
 def _library(config: BuildConfig) -> Iterator[Sequence]:
     """Variants of all library models; the number of each does not depend on how many variants there are."""
     counts: dict[str, int] = {}
-    for piece in catalogue(Path(config.furniture)) if config.furniture else ():
+    for piece in catalogue(config.furniture) if config.furniture else ():
         split, number = "test" if piece.held_out else "train", counts.get(piece.group, 0)
         counts[piece.group] = number + 1
         for variant in range(1 if piece.held_out else config.variants):
@@ -122,17 +111,6 @@ def index_entry(sequence: Sequence, seed: int) -> dict[str, str | int]:
         return {**entry, **OURS, "base": sequence.name}
     base = f"{piece.library}/{piece.number}"
     return {**entry, **piece.credit, "base": base, "model": piece.name, "variant": sequence.variant}
-
-
-def in_processes(render: Callable[[list[T]], int], missing: list[T], workers: int) -> Iterator[int]:
-    """Renders 16 at a time, in so many processes or in this one; how many became complete, time and again."""
-    chunks = [missing[i : i + 16] for i in range(0, len(missing), 16)]
-    if workers <= 1:
-        yield from map(render, chunks)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(render, chunk) for chunk in chunks]):
-            yield future.result()
 
 
 def render_sequences(root: Path, config: BuildConfig, sequences: list[Sequence]) -> int:
@@ -187,7 +165,7 @@ def main(arguments: list[str]) -> None:
 
     parser = argparse.ArgumentParser("fewview.synthetic.objects.build", description="Render the set of objects.")
     parser.add_argument("root", type=Path, help="folder for the set")
-    parser.add_argument("furniture", nargs="?", default="", help="folder of Sweet Home 3D libraries (*.sh3f)")
+    parser.add_argument("furniture", nargs="?", type=Path, help="folder of Sweet Home 3D libraries (*.sh3f)")
     parser.add_argument("--tiny", action="store_true", help="a set of seconds")
     given = parser.parse_args(arguments)
     config = tiny_build() if given.tiny else BuildConfig(furniture=given.furniture)

@@ -22,31 +22,16 @@ from fewview.data.meshes import rotation
 from fewview.data.packed_rooms import pack_rooms, save_rooms
 from fewview.data.realestate10k import list_clips, open_clip, write_clip
 from fewview.errors import InputError
-from fewview.synthetic.objects.build import in_processes
 from fewview.synthetic.opengl.room_renderer import Interior, Part, RoomRasteriser, developed
 from fewview.synthetic.rooms.floorplans import Plan, random_plan, shell
 from fewview.synthetic.rooms.illumination import illuminate
 from fewview.synthetic.rooms.interiors import FURNISHERS, Layout, Placed, furnish
-from fewview.synthetic.rooms.inventory import TRAIN_PIECES, Stock
+from fewview.synthetic.rooms.inventory import Stock
 from fewview.synthetic.rooms.walks import room_walk
+from fewview.synthetic.sets import RoomsConfig, in_processes
 
 FRAME_SECONDS = 1 / 3  # RealEstate10K at 30 Hz, every tenth frame
 NEAREST, TRIES = 0.3, 12  # metres to the next surface in any frame; walks and rooms tried
-
-
-@dataclass(frozen=True)
-class RoomsConfig:
-    """How many rooms, with how many clips each; all clips of a room are on one side of the split."""
-
-    train: int = 400
-    test: int = 40
-    clips: int = 1
-    frames: int = 24
-    size: int = 64
-    seed: int = 0
-    workers: int = 1
-    furniture: str = ""  # folder of *.sh3f libraries; procedural pieces alone without
-    pieces: int = TRAIN_PIECES  # procedural training instances of each kind of furniture
 
 
 @dataclass(frozen=True)

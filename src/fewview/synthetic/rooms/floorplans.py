@@ -65,11 +65,15 @@ class Plan:
         dx, dz = _along(self.walls[wall])
         return float(np.rad2deg(np.arctan2(-dz, dx)))
 
-    def point(self, wall: int, u: float, y: float = 0.0, away: float = 0.0) -> Float[np.ndarray, "3"]:
+    def point(self, wall: int, u: float, y: float = 0.0, *, away: float = 0.0) -> Float[np.ndarray, "3"]:
         """World point at u along a wall, at height y, `away` from it into the room."""
         dx, dz = _along(self.walls[wall])
         x, z = self.walls[wall][:2] + u * np.array([dx, dz]) + away * np.array([-dz, dx])
         return np.array([x, y, z])
+
+    def inward(self, wall: int) -> Float[np.ndarray, "3"]:
+        """The unit vector from a wall into the room."""
+        return self.point(wall, 0, away=1.0) - self.point(wall, 0)
 
     def inside(self, points: Float[np.ndarray, "*n 2"], margin: float = 0.0) -> np.ndarray:
         """Which (x, z) lie in the room, at least `margin` from its walls."""

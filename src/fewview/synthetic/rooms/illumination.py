@@ -31,8 +31,8 @@ def illuminate(
     lamps = []
     for o in windows[:4]:
         area = (o.u1 - o.u0) * (o.v1 - o.v0)
-        place = plan.point(o.wall, (o.u0 + o.u1) / 2, (o.v0 + o.v1) / 2, 0.06)
-        inward = plan.point(o.wall, 0, 0, 1.0) - plan.point(o.wall, 0)
+        place = plan.point(o.wall, (o.u0 + o.u1) / 2, (o.v0 + o.v1) / 2, away=0.06)
+        inward = plan.inward(o.wall)
         aim = inward - np.array([0, 0.25, 0])
         lamps.append(Lamp(place, aim / np.linalg.norm(aim), sky * area / np.pi, area, True))
     burning = 0.95 if evening else 0.45
@@ -55,7 +55,7 @@ def _sun(plan: Plan, rng: Rng, *, dull: bool) -> tuple[np.ndarray, np.ndarray]:
     """Colour and direction of a sun that shines through one of the windows."""
     windows = [o for o in plan.openings if o.kind == "window"]
     wall = windows[rng.integers(len(windows))].wall
-    inward = plan.point(wall, 0, 0, 1.0) - plan.point(wall, 0)
+    inward = plan.inward(wall)
     side = np.cross(inward, [0, 1.0, 0])
     flat = -inward + rng.uniform(-0.9, 0.9) * side
     direction = flat / np.linalg.norm(flat) + np.array([0, np.tan(np.deg2rad(rng.uniform(18, 52))), 0])
@@ -72,7 +72,7 @@ def _bounce(
     flux = sum((np.pi**2 * (1 if lamp.wide else 4) * lamp.colour for lamp in lamps), np.zeros(3))
     for o in plan.openings:
         if o.kind == "window":
-            inward = plan.point(o.wall, 0, 0, 1.0) - plan.point(o.wall, 0)
+            inward = plan.inward(o.wall)
             flux = flux + np.pi * sun * max(float(-inward @ direction), 0.0) * (o.u1 - o.u0) * (o.v1 - o.v0)
     around = sum(plan.length(w) for w in range(len(plan.outline))) * plan.height
     areas = np.array([plan.area, around, plan.area])

@@ -87,7 +87,7 @@ class Layout:
             for k in range(10 if room > 0.05 else 0):
                 share = self.rng.normal(0.5, 0.1) if middle and k < 5 else self.rng.random()
                 u = prop.size[0] / 2 + 0.02 + float(np.clip(share, 0, 1)) * (room - 0.04)
-                spot = self.plan.point(int(wall), u, y, prop.size[2] / 2 + gap + (0.015 if y == 0 else 0))
+                spot = self.plan.point(int(wall), u, y, away=prop.size[2] / 2 + gap + (0.015 if y == 0 else 0))
                 piece = self.put(Placed(prop, spot, self.plan.yaw(int(wall))))
                 if piece:
                     return piece
@@ -168,7 +168,7 @@ class Layout:
     def _blocks(self, box: np.ndarray, o: Opening) -> bool:
         """Whether a box stands before a door, or rises before a window."""
         deep = DOOR_CLEAR if o.v0 == 0 else 0.25
-        a, b = self.plan.point(o.wall, o.u0, o.v0 + 0.05), self.plan.point(o.wall, o.u1, o.v1, deep)
+        a, b = self.plan.point(o.wall, o.u0, o.v0 + 0.05), self.plan.point(o.wall, o.u1, o.v1, away=deep)
         low, high = np.minimum(a, b), np.maximum(a, b)
         return bool((box[0] < high).all() and (box[1] > low).all())
 
@@ -344,14 +344,15 @@ def kitchen(layout: Layout) -> None:
         u = 0.05 + counter.size[0] / 2
         end = plan.length(wall)
         while counter is not None and u + counter.size[0] / 2 < end:
-            piece = layout.put(Placed(counter, plan.point(wall, u, 0.0, counter.size[2] / 2 + 0.02), plan.yaw(wall)))
+            piece = layout.put(Placed(counter, plan.point(wall, u, away=counter.size[2] / 2 + 0.02), plan.yaw(wall)))
             if piece is not None:
                 first = first or piece
                 dress(layout, piece, role="kitchenware", most=2)
                 wide = float(piece.prop.size[0]) + 0.1
                 above = layout.get("wall_cabinet", lambda p, wide=wide: bool(p.size[0] < wide))
                 if above is not None and rng.random() < 0.75:
-                    spot = plan.point(wall, u, min(1.45, plan.height - above.size[1] - 0.02), above.size[2] / 2 + 0.01)
+                    height = min(1.45, plan.height - above.size[1] - 0.02)
+                    spot = plan.point(wall, u, height, away=above.size[2] / 2 + 0.01)
                     layout.put(Placed(above, spot, plan.yaw(wall)))
             u += counter.size[0] / 2
             counter = layout.get("counter")

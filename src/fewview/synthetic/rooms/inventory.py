@@ -145,7 +145,9 @@ class Stock:
 
     With a folder as `cache`, meshes are written there, where the next stock finds them."""
 
-    def __init__(self, split: str, library: str = "", *, pieces: int = TRAIN_PIECES, cache: Path | None = None) -> None:
+    def __init__(
+        self, split: str, library: Path | None = None, *, pieces: int = TRAIN_PIECES, cache: Path | None = None
+    ) -> None:
         held_out = split != "train"
         self.cache = cache
         numbers = range(TRAIN_PIECES, TRAIN_PIECES + min(pieces, TEST_PIECES)) if held_out else range(pieces)
@@ -153,7 +155,7 @@ class Stock:
         self.models: dict[str, list[Piece]] = {role: [] for role in ROLES}
         self.kept: OrderedDict[tuple[str, int, bool], Prop | None] = OrderedDict()
         if library:
-            self.models = {r: [p for p, h in pieces if h == held_out] for r, pieces in _filed(Path(library)).items()}
+            self.models = {r: [p for p, h in pieces if h == held_out] for r, pieces in _filed(library).items()}
 
     def choose(self, role: str, rng: Rng, *, fits: Callable[[Prop], bool] = lambda _: True) -> Prop | None:
         """A random instance that fits, in slightly varied colours; None where a dozen draws find none."""

@@ -1,12 +1,14 @@
 """`fewview reconstruct --method ggs` from photos to files, with the smallest random network."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import worlds
 from ggs_rooms import MICRO, lively, painted, walk
+from PIL import Image
 from test_cli import fewview, refused
 
 from fewview.checkpoint import load_tensors, save_model
@@ -75,6 +77,26 @@ def test_the_film_flies_along_the_path(world, tmp_path):
     for i, j in [(0, 0), (-1, -1)]:
         want, have = (torch.tensor(f["transform_matrix"]) for f in (path[i], frames[j]))
         torch.testing.assert_close(have, want, atol=1e-5, rtol=0)
+
+
+def test_films_pictures_and_inputs_have_the_shape_of_the_photos(tmp_path):
+    cameras = walk(1, 3, size=24)[0]
+    wide = cameras.cropped(-6, 0, 24, 36)  # 3 to 2
+    views = painted(wide)
+    worlds.write_transforms(tmp_path / "photos", replace(views, masks=torch.ones_like(views.images[:, :1]))[:2])
+    torch.manual_seed(0)
+    save_model(tmp_path / "weights", lively(GGS(MICRO)), MICRO)
+    assert run(tmp_path, tmp_path / "out", "--frames", 2, "--metres", 1) == 0
+    out = tmp_path / "out"
+    for folder in (out, out / "inputs"):
+        data = json.loads((folder / "transforms.json").read_text())
+        assert all(2 * frame.get("w", data.get("w")) == 3 * frame.get("h", data.get("h")) for frame in data["frames"])
+        for frame in data["frames"]:
+            width, height = Image.open(folder / frame["file_path"]).size
+            assert 2 * width == 3 * height
+    scene = GaussianAsset.load(out / "scene")
+    seen = scene.render(wide[:1]).alpha[0, 0]
+    assert scene.antialiased and seen[:, :5].mean() > 0.5 and seen[:, -5:].mean() > 0.5
 
 
 def test_a_single_photo_and_a_refined_scene(world, tmp_path):

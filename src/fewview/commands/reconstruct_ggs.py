@@ -26,11 +26,11 @@ def check_options(command: "Reconstruct") -> None:
     given = [name for name, value in unset.items() if getattr(command, name[2:]) != value]
     if command.method != "wildfusion" and (command.depth, command.depth_answer) != (AUTO, "disparity"):
         raise InputError("--depth and --depth-answer are options of --method wildfusion; leave them out.")
+    if command.photo_size < SMALLEST:
+        raise InputError(f"--photo-size is {command.photo_size}; ask for {SMALLEST} or more.")
     if command.method != "ggs":
         if given:
             raise InputError(f"{given[0]} is an option of --method ggs; leave it out.")
-        if command.photo_size < SMALLEST:
-            raise InputError(f"--photo-size is {command.photo_size}; ask for {SMALLEST} or more.")
         if command.method == "splats" and command.refine_poses:
             raise InputError("--refine-poses is an option of --method sparsefusion; leave it out.")
         return
@@ -49,7 +49,8 @@ def generation(command: "Reconstruct", photos: "Photos") -> "Generation":
     from fewview.ggs.grow import GGSMethodConfig
     from fewview.pipeline.methods import GenerativeGaussianSplatting
 
-    config = replace(GGSMethodConfig.preset(command.preset), refine=command.refine, metres=command.metres)
+    config = GGSMethodConfig.preset(command.preset)
+    config = replace(config, refine=command.refine, metres=command.metres, detail=command.detail())
     if command.frames is not None:
         config = replace(config, frames=command.frames)
     method = GenerativeGaussianSplatting.from_pretrained(command.weights, config).in_metres(photos.views)
@@ -64,15 +65,14 @@ def generation(command: "Reconstruct", photos: "Photos") -> "Generation":
 
 def tell_window(photos: "Cameras", given: "Cameras") -> None:
     """Says what of the photos the model sees, where that is not all of them."""
-    from fewview.ggs.walks import window
+    from fewview.ggs.walks import WIDEST, window
 
     h, w, _, _ = window(photos, given.height, given.width)
     share = h * w / (photos.height * photos.width)
     if share < WHOLE:
-        shape = "square" if given.width == given.height else f"{given.width} to {given.height}"
         say(
-            f"These weights see pictures that are {shape}: of each photo, {photos.width} x {photos.height}, the middle "
-            f"{w} x {h} are used ({100 * share:.0f} %)."
+            f"GGS sees pictures of at most {WIDEST:g} to 1: of each photo, {photos.width} x {photos.height}, the "
+            f"middle {w} x {h} are used ({100 * share:.0f} %)."
         )
 
 
